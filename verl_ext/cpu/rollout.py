@@ -1,0 +1,63 @@
+"""Weights from the trainer into vLLM's CPU build.
+
+After loading, vLLM's CPU backend packs every linear layer for oneDNN and throws the original parameter away, so verl's
+``model.load_weights`` finds nothing to write to. vLLM's layerwise reload puts the parameters back, loads and packs
+again; it needs all buckets of a push at once.
+
+Tied embeddings need one more step. The reload gives ``lm_head`` back the *packed* copy it had before ("ParallelLMHead:
+Failed to load weights", a warning), so the model would embed with new weights and predict with old ones: nothing
+crashes and the samples slowly stop belonging to the policy. ``_retie`` ties the two and packs ``lm_head`` anew.
+"""
+
+from typing import Any
+
+import torch
+from verl.workers.rollout.vllm_rollout.bucketed_weight_transfer import BucketedWeightReceiver
+from verl.workers.rollout.vllm_rollout.utils import vLLMColocateWorkerExtension
+from vllm.model_executor.layers.utils import dispatch_cpu_unquantized_gemm
+from vllm.model_executor.layers.vocab_parallel_embedding import ParallelLMHead
+from vllm.model_executor.model_loader.reload import finalize_layerwise_reload, initialize_layerwise_reload
+
+
+def _unwrapped(layer: torch.nn.Module) -> torch.nn.Module:
+    """The layer below vLLM's LoRA wrapper, or the layer itself."""
+    return getattr(layer, "base_layer", layer)
+
+
+def _retie(model: torch.nn.Module) -> None:
+    """Make a tied ``lm_head`` predict with the embedding's current weights."""
+    if not model.config.tie_word_embeddings:
+        return
+    head, embedding = _unwrapped(model.lm_head), _unwrapped(model.model.embed_tokens)
+    if isinstance(head, ParallelLMHead):
+        head.tie_weights(embedding)
+    dispatch_cpu_unquantized_gemm(head, remove_weight=False)
+
+
+class CPUWorkerExtension(vLLMColocateWorkerExtension):
+    """verl's vLLM worker extension with a weight push that vLLM's CPU backend survives.
+
+    Chosen by ``rollout.engine_kwargs.vllm.worker_extension_cls``. LoRA adapters go through the parent unchanged.
+    """
+
+    def update_weights_from_ipc(
+        self, peft_config: dict[str, Any] | None = None, base_sync_done: bool = False, use_shm: bool = False
+    ) -> None:
+        """Receive one push; full weights are loaded when the last bucket has arrived."""
+        if peft_config and base_sync_done:
+            super().update_weights_from_ipc(peft_config=peft_config, base_sync_done=base_sync_done, use_shm=use_shm)
+            return
+        weights: list[tuple[str, torch.Tensor]] = []
+
+        def keep(bucket: list[tuple[str, torch.Tensor]], is_last: bool) -> None:
+            # Cloned, because the next bucket overwrites the shared memory these tensors live in.
+            weights.extend((name, tensor.clone()) for name, tensor in bucket)
+
+        BucketedWeightReceiver(
+            zmq_handle=self._get_zmq_handle(), device=self.device, use_shm=use_shm
+        ).receive_weights(on_bucket_received=keep)
+        model = self.model_runner.model
+        initialize_layerwise_reload(model)
+        self._update_weights(weights, peft_config=peft_config, base_sync_done=base_sync_done)
+        finalize_layerwise_reload(model, self.model_runner.vllm_config.model_config)
+        _retie(model)

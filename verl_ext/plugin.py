@@ -1,0 +1,51 @@
+"""What this package adds to verl. verl imports this module through the ``verl.plugins`` entry point.
+
+The table is the whole list. Everything is registered when verl imports the module that keeps the registry, so a
+process that never trains (a rollout server, a reward worker) pays nothing for it, and an error shows where it is used
+instead of in verl's plugin loader, which hides import errors at DEBUG level.
+"""
+
+import os
+from types import ModuleType
+
+from wrapt import when_imported
+
+CPU_PLATFORM = "cpu"
+
+
+@when_imported("verl.trainer.ppo.core_algos")
+def _register_estimators(core_algos: ModuleType) -> None:
+    """``algorithm.adv_estimator`` = psr, nsr, w_reinforce, reinforce, psr_nsr."""
+    from verl_ext.objectives.estimators import ESTIMATORS
+
+    for name, estimator in ESTIMATORS.items():
+        core_algos.register_adv_est(name)(estimator)
+
+
+@when_imported("verl.trainer.ppo.core_algos")
+def _register_policy_losses(_core_algos: ModuleType) -> None:
+    """``actor.policy_loss.loss_mode`` = vanilla_by_sign."""
+    import verl_ext.training.losses  # noqa: F401
+
+
+@when_imported("verl.trainer.ppo.v1.trainer_sync")
+def _register_trainers(_trainer_sync: ModuleType) -> None:
+    """``trainer.v1.trainer_mode`` = sign_filter_sync."""
+    import verl_ext.training.trainer  # noqa: F401
+
+
+def _add_cpu_platform() -> None:
+    """``VERL_PLATFORM=cpu``: nothing below exists for a process on a machine with an accelerator."""
+    import verl_ext.cpu.platform  # noqa: F401
+    from verl_ext.cpu import patches
+
+    patches.answer_for_the_vllm_distribution()
+    when_imported("verl.utils.distributed")(patches.use_one_gloo_backend)
+
+    @when_imported("verl.workers.engine.fsdp")
+    def _register_engines(_fsdp: ModuleType) -> None:
+        import verl_ext.cpu.engine  # noqa: F401
+
+
+if os.environ.get("VERL_PLATFORM", "").strip().lower() == CPU_PLATFORM:
+    _add_cpu_platform()

@@ -1,0 +1,1 @@
+"""The seam to verl: entry point, configuration, the sign-filtering trainer."""

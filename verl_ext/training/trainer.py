@@ -1,0 +1,276 @@
+"""verl's synchronous trainer with the sign filter in front of the learner.
+
+A step of verl 0.9.1 samples, grades, balances, computes old log-probs, (reference, values,) advantages and updates.
+Here samples with a zero advantage leave between grading and balancing, so that none of the later passes sees them.
+
+``trainer.v1.trainer_mode=sign_filter_sync`` chooses it, also in a stock ``python -m verl.trainer.main_ppo``.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+import transfer_queue as tq
+from transfer_queue import KVBatchMeta
+from verl.protocol import DataProto
+from verl.trainer.ppo import padding_utils
+from verl.trainer.ppo.v1.trainer_base import register_trainer
+from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
+from verl.trainer.ppo.v1.utils import compute_advantage_for_multi_trajectories
+from verl.utils import tensordict_utils as tu
+from verl.utils.metric import reduce_metrics
+from verl.utils.py_functional import rename_dict
+from verl.workers.utils.padding import response_to_nested
+
+from verl_ext.objectives.outcome import CORRECT_ABOVE, outcome_scores
+from verl_ext.objectives.sign_filter import kept_samples, num_updates
+from verl_ext.training import step_metrics
+from verl_ext.training.events import emit
+from verl_ext.training.options import drops_zero_advantage, loss_normalizer
+
+NAME = "sign_filter_sync"
+
+
+class NothingKeptError(Exception):
+    """Every sample of the step has advantage zero: there is nothing to learn from, and nothing to run."""
+
+    def __init__(self, batch: KVBatchMeta) -> None:
+        super().__init__("no sample of this step has a non-zero advantage")
+        self.batch = batch
+
+
+def _without(batch: KVBatchMeta, is_kept: np.ndarray) -> tuple[KVBatchMeta, KVBatchMeta]:
+    """Split a batch into the samples that are kept and those that are not."""
+    halves = []
+    for wanted in (is_kept, ~is_kept):
+        rows = np.flatnonzero(wanted)
+        halves.append(
+            KVBatchMeta(
+                keys=[batch.keys[row] for row in rows],
+                tags=[batch.tags[row] for row in rows],
+                partition_id=batch.partition_id,
+                fields=batch.fields,
+                extra_info=batch.extra_info,
+            )
+        )
+    return halves[0], halves[1]
+
+
+@register_trainer(NAME)
+class SignFilterTrainer(PPOTrainerSync):
+    """verl's ``sync`` trainer; differs in what reaches the learner, in its polling and in what it reports."""
+
+    @property
+    def trainer_mode(self) -> str:
+        """Always ``sync``: verl compares the mode with that word to pick a replay buffer and its checkpoint contents."""
+        return "sync"
+
+    @trainer_mode.setter
+    def trainer_mode(self, _registered_name: str) -> None: ...
+
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)
+        algorithm = self.config.algorithm
+        self._drops = drops_zero_advantage(algorithm)
+        self._normalizer = loss_normalizer(algorithm)
+        if self._drops and self.use_critic:
+            raise ValueError(
+                "algorithm.drop_zero_advantage=True needs advantages that follow from the rewards alone; "
+                f"algorithm.adv_estimator={algorithm.adv_estimator} needs a critic's values first. Set it to False."
+            )
+        self._dropped: KVBatchMeta | None = None
+        self._num_updates = 0
+        self._kept_token_share = 1.0
+
+    def _build_replay_buffer(self) -> Any:
+        replay_buffer = super()._build_replay_buffer()
+        poll_interval = self.config.trainer.v1.sampler.get("poll_interval")
+        if poll_interval is not None:
+            replay_buffer.poll_interval = float(poll_interval)
+        return replay_buffer
+
+    def _step_once(self, metrics: dict[str, Any], timing_raw: dict[str, float], sample_batch_size: int) -> KVBatchMeta:
+        try:
+            batch = super()._step_once(metrics, timing_raw, sample_batch_size)
+        except NothingKeptError as nothing:
+            return nothing.batch
+        self._check_sync_truth(metrics)
+        return batch
+
+    # ------------------------------------------------------------------ the filter
+
+    def _balance_batch(self, batch: KVBatchMeta, metrics: dict[str, Any], *args: Any, **kwargs: Any) -> KVBatchMeta:
+        """Filter, then balance what is left. verl calls this right after the samples are graded."""
+        batch = self._filter(batch, metrics)
+        metrics["train/num_updates"] = self._num_updates
+        if not len(batch):
+            raise NothingKeptError(batch)
+        # A padding row of verl's has 128 tokens; unpacked, it would stretch every row of its micro-batch to that.
+        longest = max(tag["seq_len"] for tag in batch.tags)
+        default = padding_utils.SYNTHETIC_PADDING_SEQ_LEN
+        padding_utils.SYNTHETIC_PADDING_SEQ_LEN = min(default, longest)
+        try:
+            return super()._balance_batch(batch, metrics, *args, **kwargs)
+        finally:
+            padding_utils.SYNTHETIC_PADDING_SEQ_LEN = default
+
+    def _filter(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
+        """Report on all samples of the step and return those that the update needs."""
+        self._clear_dropped()
+        data = tq.kv_batch_get(
+            keys=batch.keys,
+            partition_id=batch.partition_id,
+            select_fields=["uid", "response_mask", "rm_scores", "extra_fields"],
+        )
+        uids = data.pop("uid").tolist()
+        infos = [extra.get("reward_extra_info", {}) for extra in data.pop("extra_fields").tolist()]
+        proto = DataProto(batch=data.to_padded_tensor())
+        mask_BT, scores_BT = proto.batch["response_mask"], proto.batch["rm_scores"]
+        num_tokens_B = mask_BT.sum(dim=-1)
+
+        scores_B = outcome_scores(scores_BT)
+        is_graded_B = torch.tensor([not info.get("grader_error", 0.0) for info in infos])
+        self._report(metrics, uids, scores_B, infos, num_tokens_B, is_graded_B)
+
+        is_kept_B = is_graded_B
+        if self._drops:
+            is_kept_B = is_kept_B & kept_samples(self._advantages(proto, uids, batch.keys), mask_BT)
+        kept, self._dropped = _without(batch, is_kept_B.numpy())
+
+        actor = self.config.actor_rollout_ref.actor
+        self._num_updates = num_updates(len(kept), actor.ppo_mini_batch_size * self.config.actor_rollout_ref.rollout.n)
+        self._kept_token_share = float((num_tokens_B * is_kept_B).sum() / num_tokens_B.sum().clamp(min=1))
+        metrics |= {"train/samples": len(batch), "train/kept_samples": len(kept)}
+        metrics |= {"train/kept_ratio": len(kept) / len(batch), "train/kept_token_ratio": self._kept_token_share}
+        return kept
+
+    def _advantages(self, proto: DataProto, uids: list[str], keys: list[str]) -> torch.Tensor:
+        """What the configured estimator gives these samples, shape (B, T); the filter has no opinion of its own."""
+        proto.batch["token_level_rewards"] = proto.batch["rm_scores"]
+        proto.non_tensor_batch["uid"] = np.array(uids, dtype=object)
+        algorithm = self.config.algorithm
+        data = compute_advantage_for_multi_trajectories(
+            proto,
+            batch_keys=keys,
+            adv_estimator=algorithm.adv_estimator,
+            gamma=algorithm.gamma,
+            lam=algorithm.lam,
+            num_repeat=self.config.actor_rollout_ref.rollout.n,
+            norm_adv_by_std_in_grpo=algorithm.get("norm_adv_by_std_in_grpo", True),
+            config=algorithm,
+        )
+        return data.batch["advantages"]
+
+    def _report(
+        self,
+        metrics: dict[str, Any],
+        uids: list[str],
+        scores_B: torch.Tensor,
+        infos: list[dict[str, float]],
+        num_tokens_B: torch.Tensor,
+        is_graded_B: torch.Tensor,
+    ) -> None:
+        metrics |= step_metrics.group_shares(uids, (scores_B > CORRECT_ABOVE).tolist())
+        metrics |= step_metrics.reason_shares(infos)
+        metrics["train/response_length"] = float(num_tokens_B.float().mean())
+        error_ratio = 1.0 - float(is_graded_B.float().mean())
+        limit = self.config.trainer.get("max_grader_error_ratio", 1.0)
+        if error_ratio > limit:
+            raise RuntimeError(
+                f"The grader failed on {error_ratio:.1%} of the samples of step {self.global_steps}, more than "
+                f"trainer.max_grader_error_ratio={limit}. A sample that could not be graded is neither right nor wrong; "
+                "training on it would corrupt the gradient. The log file has the grader's errors."
+            )
+
+    def _clear_dropped(self) -> None:
+        """Forget the samples that the last step did not train on."""
+        if self._dropped is not None and len(self._dropped):
+            tq.kv_clear(keys=self._dropped.keys, partition_id=self._dropped.partition_id)
+        self._dropped = None
+
+    # ------------------------------------------------------------------ the update
+
+    def _get_required_batch_multiple(self, dp_size: int) -> int:
+        """What the batch is padded to: one equal share per rank and update.
+
+        verl pads to a whole number of ``ppo_mini_batch_size``, which for a filtered batch could be mostly padding.
+        """
+        if self.use_critic:
+            return int(super()._get_required_batch_multiple(dp_size))
+        return dp_size * self._num_updates
+
+    def _compute_advantage(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
+        batch = super()._compute_advantage(batch, metrics=metrics)
+        if self._normalizer == "all" and self._kept_token_share < 1.0:
+            # The policy loss is linear in the advantages' size, so this divides it by the tokens of every sample.
+            fields = ["advantages", "response_mask"]
+            data = tq.kv_batch_get(keys=batch.keys, partition_id=batch.partition_id, select_fields=fields)
+            response_mask = data["response_mask"]
+            advantages_BT = data.to_padded_tensor()["advantages"] * self._kept_token_share
+            scaled = tu.get_tensordict({"advantages": response_to_nested(advantages_BT, response_mask)})
+            batch = tq.kv_batch_put(keys=batch.keys, partition_id=batch.partition_id, fields=scaled)
+        return batch
+
+    def _update_actor(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
+        """Update on the kept samples in ``train/num_updates`` equal mini-batches.
+
+        With a critic the batch is whole and verl's own split applies.
+        """
+        if self.use_critic:
+            return super()._update_actor(batch, metrics=metrics)
+        actor, rollout = self.config.actor_rollout_ref.actor, self.config.actor_rollout_ref.rollout
+        mini_batch_size = len(batch) // self._num_updates
+        batch.extra_info.update(
+            {
+                "calculate_entropy": actor.calculate_entropy or actor.entropy_coeff != 0.0,
+                "distillation_use_topk": False,
+                "distillation_only": False,
+                "global_batch_size": mini_batch_size,
+                "mini_batch_size": mini_batch_size,
+                "epochs": actor.ppo_epochs,
+                "seed": actor.data_loader_seed,
+                "dataloader_kwargs": {"shuffle": actor.shuffle},
+                "temperature": rollout.temperature,
+            }
+        )
+        output = rename_dict(self.actor_rollout_wg.update_actor(batch)["metrics"], "actor/")
+        output["perf/mfu/actor"] = output.pop("actor/mfu")
+        metrics.update(reduce_metrics(output))
+        return batch
+
+    # ------------------------------------------------------------------ what is reported
+
+    def _check_sync_truth(self, metrics: dict[str, Any]) -> None:
+        """Stop a run whose rollout samples from other weights than the ones that are trained."""
+        gap = metrics.get("training/rollout_probs_diff_mean", math.nan)
+        limit = self.config.trainer.get("max_rollout_probs_diff")
+        if limit is not None and gap > limit:
+            raise RuntimeError(
+                f"The rollout engine and the actor disagree: at step {self.global_steps} their probabilities of the same "
+                f"tokens differ by {gap:.2g} on average, more than trainer.max_rollout_probs_diff={limit}. The samples "
+                "do not come from the policy that is trained, most likely because the last weight update did not arrive. "
+                "If the two engines are known to differ this much (quantised rollout), raise the limit."
+            )
+
+    def _compute_metrics(
+        self, batch: KVBatchMeta, metrics: dict[str, Any], timing_raw: dict[str, float], global_steps: int, epoch: int
+    ) -> None:
+        if len(batch):
+            super()._compute_metrics(batch, metrics, timing_raw, global_steps=global_steps, epoch=epoch)
+        else:
+            metrics |= {"training/global_step": global_steps, "training/epoch": epoch}
+            metrics |= {f"timing_s/{name}": seconds for name, seconds in timing_raw.items()}
+        metrics |= step_metrics.clip_fractions(metrics)
+        numbers = {name: float(value) for name, value in metrics.items() if np.isscalar(value)}
+        emit("step", step=global_steps, total=self.total_training_steps, metrics=numbers)
+
+    def _log_rollout_data(self, batch: KVBatchMeta, timing_raw: dict[str, float], rollout_data_dir: str) -> None:
+        """Write every sample of the step, also those that the update did not need."""
+        if self._dropped is not None and len(self._dropped):
+            batch = KVBatchMeta(
+                keys=batch.keys + self._dropped.keys,
+                tags=batch.tags + self._dropped.tags,
+                partition_id=batch.partition_id,
+            )
+        super()._log_rollout_data(batch, timing_raw, rollout_data_dir)
