@@ -1,0 +1,22 @@
+"""Names of advantage estimators, for checks that must not load torch or verl."""
+
+OUR_ESTIMATORS = ("psr", "nsr", "w_reinforce", "reinforce", "psr_nsr")
+PSR_NSR_ADVANTAGES = ("positive", "negative", "weighted")
+
+VERL_ESTIMATORS = (
+    "gae",
+    "gdpo",
+    "gpg",
+    "grpo",
+    "grpo_passk",
+    "grpo_vectorized",
+    "opo",
+    "optimal_token_baseline",
+    "reinforce_plus_plus",
+    "reinforce_plus_plus_baseline",
+    "remax",
+    "rloo",
+    "rloo_vectorized",
+    "tir_optimal_token_baseline",
+)
+"""What verl 0.9.1 registers itself."""

@@ -1,0 +1,90 @@
+"""Compose the configuration: verl's, this package's keys, the device, then the caller's overrides.
+
+Nothing here imports verl or torch, so that a wrong option is reported in a second and not after the stack has loaded.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+CONFIG_DIR = Path(__file__).parent / "config"
+CONFIG_NAME = "trainer"
+DEVICES = ("cpu", "gpu")
+
+
+def verl_config_dir() -> Path:
+    """Where the installed verl keeps its configuration files; found without importing it."""
+    spec = find_spec("verl")
+    if spec is None or not spec.submodule_search_locations:
+        raise ValueError("verl is not installed here. bash scripts/install.sh sets up an environment that has it.")
+    return Path(spec.submodule_search_locations[0]) / "trainer" / "config"
+
+
+def option_names(config: Any, prefix: str = "") -> Iterator[str]:
+    """Yield the dotted name of every option in ``config``, sections included."""
+    for name in config:
+        yield f"{prefix}{name}"
+        value = config._get_node(name)
+        if isinstance(value, DictConfig) and not value._is_none():
+            yield from option_names(value, f"{prefix}{name}.")
+
+
+def _unknown_option(overrides: Sequence[str], device: str) -> str | None:
+    """A message naming the first override whose option does not exist, with the nearest that does."""
+    names = list(option_names(_compose([f"device={device}"])))
+    for override in overrides:
+        name = override.partition("=")[0].lstrip("~")
+        if name in names or name[:1] == "+" or "@" in name or name.startswith("hydra."):
+            continue
+        section, _, key = name.rpartition(".")
+        while section not in names and section:
+            section, _, parent = section.rpartition(".")
+            key = f"{parent}.{key}"
+        near = get_close_matches(name, names, n=1, cutoff=0.6)
+        hint = f" Did you mean {near[0]}?" if near else ""
+        return f"{section or 'The configuration'} has no option {key}.{hint} (A new key needs a + in front.)"
+    return None
+
+
+def _compose(overrides: Sequence[str]) -> DictConfig:
+    with initialize_config_dir(config_dir=str(CONFIG_DIR), version_base=None):
+        return compose(
+            config_name=CONFIG_NAME,
+            overrides=[*overrides, f"hydra.searchpath=[file://{verl_config_dir()}]"],
+        )
+
+
+def compose_config(overrides: Sequence[str], *, device: str) -> DictConfig:
+    """Return the configuration for command line ``overrides`` in hydra's syntax.
+
+    Args:
+        overrides: ``name=value`` pairs; they win over everything else. ``device=`` among them wins over ``device``.
+        device: ``gpu`` or ``cpu``, the configuration group applied before the overrides.
+
+    Raises:
+        ValueError: An option does not exist (the nearest is named), or a value does not fit its option.
+    """
+    if device not in DEVICES:
+        raise ValueError(f"device must be one of {', '.join(DEVICES)}, got {device}.")
+    try:
+        return _compose([f"device={device}", *(o for o in overrides if not o.startswith("device="))])
+    except (HydraException, OmegaConfBaseException) as error:
+        message = _unknown_option(overrides, device)
+        if message is None:
+            message = re.sub(r"\n.*(full_key|reference_type|object_type|See https).*", "", str(error)).strip()
+        raise ValueError(message) from error
+
+
+def resolved(config: DictConfig) -> dict[str, Any]:
+    """The configuration as plain containers with every interpolation resolved."""
+    container = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(container, dict)
+    return container  # type: ignore[return-value]

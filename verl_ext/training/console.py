@@ -1,0 +1,113 @@
+"""One readable line per step for the person watching, a progress bar below, everything else in a log file."""
+
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO
+
+from tqdm import tqdm
+
+PHASES = {"gen": "rollout", "old_log_prob": "old", "ref": "ref", "values": "val", "update_critic": "critic"}
+PHASES |= {"update_actor": "update", "update_weights": "sync", "save_checkpoint": "save", "testing": "test"}
+TAIL_LINES = 30
+
+
+@contextmanager
+def output_to(log_path: Path) -> Iterator[TextIO]:
+    """Send everything this process and its children print to ``log_path``; yield the terminal.
+
+    Works on the file descriptors, because Ray's and vLLM's processes inherit those and not ``sys.stdout``.
+    """
+    log_path.parent.mkdir(parents=True, exist_ok=True)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    saved = [os.dup(descriptor) for descriptor in (1, 2)]
+    log = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    terminal = os.fdopen(os.dup(saved[0]), "w", buffering=1)
+    try:
+        for descriptor in (1, 2):
+            os.dup2(log, descriptor)
+        yield terminal
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        for descriptor, original in zip((1, 2), saved, strict=True):
+            os.dup2(original, descriptor)
+            os.close(original)
+        os.close(log)
+        terminal.close()
+
+
+def tail(path: Path, num_lines: int = TAIL_LINES) -> str:
+    """The last lines of a log file; empty when there is none."""
+    if not path.exists():
+        return ""
+    with path.open(errors="replace") as log:
+        lines = log.readlines()[-num_lines:]
+    return "".join(lines)
+
+
+def step_line(step: int, total: int, metrics: Mapping[str, float]) -> str:
+    """Say in one line what a step's samples were like, what was learnt from them and where the time went."""
+
+    def number(name: str, form: str) -> str:
+        return format(metrics[name], form) if name in metrics else "-"
+
+    reasons = {name.rpartition("/")[2]: share for name, share in metrics.items() if name.startswith("train/reason/")}
+    faults = [f"{name} {share:.0%}" for name, share in reasons.items() if name not in ("correct", "incorrect") and share]
+    seconds = [f"{label} {metrics[f'timing_s/{name}']:.1f}" for name, label in PHASES.items() if f"timing_s/{name}" in metrics]
+    parts = [
+        f"step {step:>{len(str(total))}}/{total}",
+        f"correct {number('train/correct_ratio', '.1%')}",
+        f"all right {number('train/fully_solved_ratio', '.0%')} wrong {number('train/fully_unsolved_ratio', '.0%')}",
+        f"kept {number('train/kept_samples', '.0f')}/{number('train/samples', '.0f')}",
+        f"updates {number('train/num_updates', '.0f')}",
+        f"entropy {number('actor/entropy', '.3f')}",
+        f"clip +{number('train/clip_fraction/positive', '.1%')} -{number('train/clip_fraction/negative', '.1%')}",
+        f"length {number('train/response_length', '.1f')}",
+        f"grad {number('actor/grad_norm', '.3g')}",
+        *([", ".join(faults)] if faults else []),
+        f"{number('timing_s/step', '.1f')} s ({', '.join(seconds)})",
+    ]
+    if not metrics.get("train/kept_samples", 1.0):
+        parts.insert(4, "nothing to learn from: update skipped")
+    return " | ".join(parts)
+
+
+class Console:
+    """Listens to the trainer's events (``verl_ext.training.events``) and writes them to ``terminal``."""
+
+    def __init__(self, terminal: TextIO) -> None:
+        self.terminal = terminal
+        self._bar: tqdm[Any] | None = None
+        self._started = time.monotonic()
+
+    def say(self, line: str) -> None:
+        """Write a line above the progress bar."""
+        if self._bar is None:
+            print(line, file=self.terminal, flush=True)
+        else:
+            tqdm.write(line, file=self.terminal)
+
+    def __call__(self, kind: str, fields: Mapping[str, Any]) -> None:
+        if kind == "phase":
+            self.say(f"[{time.monotonic() - self._started:5.1f} s] {fields['text']}")
+        elif kind == "validation":
+            shown = {name: value for name, value in fields["metrics"].items() if name.startswith("val-core/")}
+            self.say(f"validation at step {fields['step']}: " + ", ".join(f"{k} {v:.3f}" for k, v in shown.items()))
+        elif kind == "step":
+            if self._bar is None and self.terminal.isatty():
+                total, initial = fields["total"], fields["step"] - 1
+                self._bar = tqdm(total=total, initial=initial, file=self.terminal, unit="step", dynamic_ncols=True)
+            self.say(step_line(fields["step"], fields["total"], fields["metrics"]))
+            if self._bar is not None:
+                self._bar.update()
+
+    def close(self) -> None:
+        """Take the progress bar down."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None

@@ -1,0 +1,100 @@
+"""Start Ray, run verl's V1 trainer in this process, stop Ray.
+
+What ``verl.trainer.main_ppo`` does in a ``TaskRunner`` actor happens in the launching process here: one process less to
+start, and the trainer's exceptions and events arrive where the person is.
+"""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from verl_ext.training.events import emit
+
+
+def prepare_environment(config: DictConfig) -> None:
+    """Set, for this process, the variables that Ray gives the workers; must run before verl is imported."""
+    variables: Mapping[str, str] = config.ray_kwargs.ray_init.runtime_env.get("env_vars") or {}
+    for name, value in variables.items():
+        os.environ[name] = str(value)
+    # verl's plugin loader hides an import error at DEBUG level; this way of loading the plugin does not.
+    modules = [name for name in os.environ.get("VERL_USE_EXTERNAL_MODULES", "").split(",") if name]
+    if "verl_ext.plugin" not in modules:
+        os.environ["VERL_USE_EXTERNAL_MODULES"] = ",".join([*modules, "verl_ext.plugin"])
+    # TensorBoard and the file logger of verl take their folders from the environment.
+    os.environ.setdefault("TENSORBOARD_DIR", os.path.join(config.trainer.output_dir, "tensorboard"))
+    os.environ.setdefault("VERL_FILE_LOGGER_PATH", os.path.join(config.trainer.output_dir, "metrics.jsonl"))
+
+
+def _start_ray(config: DictConfig) -> None:
+    import ray
+    from verl.trainer.constants_ppo import get_ppo_ray_runtime_env
+
+    runtime_env = OmegaConf.to_container(
+        OmegaConf.merge(get_ppo_ray_runtime_env(config), config.ray_kwargs.ray_init.runtime_env), resolve=True
+    )
+    assert isinstance(runtime_env, dict)
+    runtime_env["env_vars"] |= {
+        "TRANSFER_QUEUE_ENABLE": "1",
+        "VERL_USE_EXTERNAL_MODULES": os.environ["VERL_USE_EXTERNAL_MODULES"],
+    }
+    kwargs: Any = OmegaConf.to_container(config.ray_kwargs.ray_init, resolve=True)
+    ray.init(**{**kwargs, "runtime_env": runtime_env})
+
+
+def _check_registered(config: DictConfig) -> None:
+    from verl.trainer.ppo.core_algos import ADV_ESTIMATOR_REGISTRY
+
+    name = config.algorithm.adv_estimator
+    if name not in ADV_ESTIMATOR_REGISTRY:
+        raise RuntimeError(
+            f"verl does not know the estimator {name}, so this package's plugin did not load. Run python -c 'import "
+            "verl_ext.plugin' to see why."
+        )
+
+
+def train(config: DictConfig) -> None:
+    """Train as ``config`` says; returns when the last step is done.
+
+    ``prepare_environment`` must have run before anything imported verl.
+    """
+    import ray
+    import transfer_queue as tq
+    from verl.trainer.ppo.utils import need_critic, need_reference_policy
+    from verl.trainer.ppo.v1 import AgentLoopManagerTQ, get_trainer_cls
+    from verl.utils.config import validate_config
+    from verl.utils.import_utils import load_class_from_fqn
+
+    _check_registered(config)
+    validate_config(
+        config=config, use_reference_policy=need_reference_policy(config), use_critic=need_critic(config)
+    )
+    config.transfer_queue.enable = True
+    OmegaConf.resolve(config)
+    emit("phase", text="starting Ray")
+    _start_ray(config)
+    is_done = False
+    trainer = None
+    try:
+        tq.init(config.transfer_queue)
+        trainer = get_trainer_cls(config.trainer.v1.trainer_mode)(config=config)
+        emit("phase", text="loading the model into the actor and the rollout engine")
+        trainer.init()
+        manager_name = config.actor_rollout_ref.rollout.agent.get("agent_loop_manager_class")
+        manager_cls = load_class_from_fqn(manager_name, "AgentLoopManager") if manager_name else AgentLoopManagerTQ
+        manager = manager_cls.create(
+            config=config,
+            llm_client=trainer.get_llm_client(),
+            teacher_client=trainer.get_teacher_client(),
+            reward_loop_worker_handles=trainer.get_reward_handles(),
+        )
+        emit("phase", text="training")
+        trainer.fit(manager)
+        is_done = True
+    finally:
+        logger = getattr(trainer, "logger", None)
+        if logger is not None:
+            logger.finish(exit_code=0 if is_done else 1)
+        tq.close()
+        ray.shutdown()

@@ -1,0 +1,75 @@
+"""Train with PSR, NSR, W-REINFORCE, REINFORCE or any of verl's estimators, on GPUs or on a CPU.
+
+    python -m verl_ext.training.main actor_rollout_ref.model.path=MODEL data.train_files=TRAIN data.val_files=VAL ...
+
+Arguments are hydra overrides of verl's configuration and of this package's keys (``verl_ext/training/config``).
+``--cfg`` prints the resolved configuration and stops.
+"""
+
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from verl_ext.training import events
+from verl_ext.training.configuration import compose_config, resolved
+from verl_ext.training.console import Console, output_to, tail
+from verl_ext.training.device import chosen_device, num_accelerators
+from verl_ext.training.launch import prepare_environment, train
+from verl_ext.training.preflight import check
+from verl_ext.training.run_record import write_run_record
+
+LOG_NAME = "train.log"
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run one training; returns the process's exit code."""
+    overrides = [argument for argument in argv if argument not in ("--cfg", "job")]
+    try:
+        device = chosen_device(overrides)
+        if device is None:
+            device = "gpu" if num_accelerators() else "cpu"
+            print(f"device={device}: {num_accelerators() or 'no'} accelerator{'s' * (num_accelerators() != 1)} visible")
+        config = compose_config(overrides, device=device)
+        if "--cfg" in argv:
+            print(OmegaConf.to_yaml(config, resolve=True))
+            return 0
+        check(config)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    output_dir = Path(config.trainer.output_dir)
+    write_run_record(output_dir / "run.json", argv=["python", "-m", "verl_ext.training.main", *argv], config=resolved(config))
+    log_path = output_dir / LOG_NAME
+    print(f"everything else goes to {log_path}")
+    started = time.monotonic()
+    failure: BaseException | None = None
+    with output_to(log_path) as terminal:
+        console = Console(terminal)
+        events.listen(console)
+        try:
+            prepare_environment(config)
+            train(config)
+        except BaseException as error:  # noqa: BLE001  reported below, with the exit code it deserves
+            failure = error
+            import traceback
+
+            traceback.print_exc()
+        finally:
+            console.close()
+    seconds = time.monotonic() - started
+    if failure is None:
+        print(f"done in {seconds:.0f} s: {output_dir}")
+        return 0
+    print(f"\nthe end of {log_path}:\n{tail(log_path)}", file=sys.stderr)
+    if isinstance(failure, KeyboardInterrupt):
+        print("interrupted", file=sys.stderr)
+        return 130
+    print(f"error after {seconds:.0f} s: {failure}", file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
