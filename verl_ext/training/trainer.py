@@ -15,6 +15,7 @@ import transfer_queue as tq
 from transfer_queue import KVBatchMeta
 from verl.protocol import DataProto
 from verl.trainer.ppo import padding_utils
+from verl.trainer.ppo.v1 import trainer_base
 from verl.trainer.ppo.v1.trainer_base import register_trainer
 from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 from verl.trainer.ppo.v1.utils import compute_advantage_for_multi_trajectories
@@ -82,6 +83,15 @@ class SignFilterTrainer(PPOTrainerSync):
         self._dropped: KVBatchMeta | None = None
         self._num_updates = 0
         self._kept_token_share = 1.0
+
+    def _setup(self) -> None:
+        if self.config.trainer.device != "cpu":
+            super()._setup()
+            return
+        from verl_ext.cpu.patches import local_llm_server_manager
+
+        with local_llm_server_manager(trainer_base):
+            super()._setup()
 
     def _build_replay_buffer(self) -> Any:
         replay_buffer = super()._build_replay_buffer()

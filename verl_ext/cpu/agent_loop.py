@@ -1,0 +1,207 @@
+"""verl's agent loop inside the launching process, for machines with few cores.
+
+verl gives every agent loop worker, reward worker and load balancer a process. Each imports the whole stack (6 to 10 s
+of a core) and each sample costs a message to every one of them; on two cores that is most of a short step. Here the
+same worker class runs in a thread of the trainer's process, which is idle while the rollout runs. A group (the
+``rollout.n`` samples of one prompt) is tokenised once, sampled with one message per sample to vLLM, graded here, and
+written to TransferQueue in one piece.
+
+    actor_rollout_ref.rollout.agent.agent_loop_manager_class=verl_ext.cpu.agent_loop.LocalAgentLoopManager
+
+Anything but plain single-turn text (tools, images, another agent loop, a teacher) takes verl's own per-sample path.
+"""
+
+import asyncio
+import logging
+import threading
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+import torch
+import transfer_queue as tq
+from tensordict import TensorDict
+from verl.experimental.agent_loop import AgentLoopOutput
+from verl.experimental.agent_loop.agent_loop import DictConfigWrap
+from verl.experimental.agent_loop.single_turn_agent_loop import SingleTurnAgentLoop
+from verl.experimental.reward_loop.reward_loop import RewardLoopWorker
+from verl.protocol import DataProto
+from verl.trainer.ppo.v1.agent_loop_tq import AgentLoopManagerTQ, AgentLoopWorkerTQ, apply_greedy_sampling_params
+from verl.utils.tensordict_utils import list_of_dict_to_tensordict
+from verl.workers.rollout.llm_server import LLMServerClient, LLMServerManager
+
+PLAIN_AGENT = "single_turn_agent"
+
+logger = logging.getLogger(__name__)
+
+
+class DirectClient(LLMServerClient):
+    """A client that picks the least busy server itself instead of asking the load balancer's process."""
+
+    def __init__(self, config: Any, servers: dict[str, Any]) -> None:
+        super().__init__(config, load_balancer_handle=None)
+        self._servers = servers
+        self._num_in_flight = dict.fromkeys(servers, 0)
+
+    async def _acquire_server(self, request_id: str, **_extra: Any) -> tuple[str, Any]:
+        server_id = min(self._num_in_flight, key=lambda name: self._num_in_flight[name])
+        self._num_in_flight[server_id] += 1
+        return server_id, self._servers[server_id]
+
+    def _release_server(self, server_id: str, request_id: str | None = None) -> None:
+        self._num_in_flight[server_id] -= 1
+
+
+class LocalLLMServerManager(LLMServerManager):
+    """verl's manager of rollout servers without the load balancer's process; all its clients are in this one."""
+
+    async def _init_global_load_balancer(self) -> None:
+        self.global_load_balancer = None
+
+    def get_client(self, client_cls: Any = None, **_kwargs: Any) -> LLMServerClient:
+        return DirectClient(self.config, dict(zip(self.server_addresses, self.server_handles, strict=True)))
+
+
+class LocalAgentLoopWorker(AgentLoopWorkerTQ.__ray_metadata__.modified_class):  # type: ignore[misc]
+    """verl's worker, with a path for a whole group of plain single-turn samples. Lives on one asyncio loop."""
+
+    def __init__(self, config: Any, llm_client: LLMServerClient, teacher_client: Any) -> None:
+        super().__init__(config, llm_client, teacher_client, None)
+        self._rewards = RewardLoopWorker(config)
+        self._single_turn = SingleTurnAgentLoop(
+            trainer_config=DictConfigWrap(config=config),
+            server_manager=llm_client,
+            tokenizer=self.tokenizer,
+            processor=self.processor,
+            dataset_cls=self.dataset_cls,
+            data_config=DictConfigWrap(config.data),
+            hf_model_type=self.hf_model_type,
+        )
+
+    async def _compute_score(self, outputs: list[AgentLoopOutput], kwargs: dict[str, Any]) -> None:
+        """Grade the last output of a trajectory in this process."""
+        output = outputs[-1]
+        if output.reward_score is not None:
+            return
+        prompt_ids, response_ids = torch.tensor(output.prompt_ids), torch.tensor(output.response_ids)
+        tokens = torch.cat([prompt_ids, response_ids]).unsqueeze(0)
+        batch = {
+            "prompts": prompt_ids.unsqueeze(0),
+            "responses": response_ids.unsqueeze(0),
+            "input_ids": tokens,
+            "attention_mask": torch.ones_like(tokens),
+        }
+        fields = kwargs | {"__num_turns__": output.num_turns, "tool_extra_fields": output.extra_fields}
+        fields |= {"prompt_len": len(output.prompt_ids), "response_len": len(output.response_ids)}
+        columns = {}
+        for name, value in fields.items():
+            columns[name] = np.empty(1, dtype=object)
+            columns[name][0] = value
+        result = await self._rewards.compute_score(
+            DataProto(batch=TensorDict(batch, batch_size=1), non_tensor_batch=columns)
+        )
+        output.reward_score = result["reward_score"]
+        output.extra_fields["reward_extra_info"] = result["reward_extra_info"]
+
+    def _is_plain(self, prompt: dict[str, Any]) -> bool:
+        return (
+            prompt.get("agent_name") == PLAIN_AGENT
+            and self.processor is None
+            and not self.tools
+            and not self.distillation_enabled
+            and not self.rollout_config.enable_rollout_routing_replay
+        )
+
+    async def _run_prompt(
+        self, prompt: dict[str, Any], sampling_params: dict[str, Any], trajectory: dict[str, Any], trace: bool = False
+    ) -> None:
+        if not self._is_plain(prompt):
+            await super()._run_prompt(prompt, sampling_params, trajectory=trajectory, trace=trace)
+            return
+        uid, partition_id = prompt["uid"], "val" if trajectory["validate"] else "train"
+        await tq.async_kv_put(key=uid, partition_id=partition_id, tag={"status": "running"})
+        try:
+            await self._run_group(prompt, dict(sampling_params), trajectory["validate"], partition_id)
+            status = "finished"
+        except Exception:  # verl's contract: a failed group is marked, and the trainer decides what that means
+            logger.exception("The samples of prompt %s failed.", uid)
+            status = "failure"
+        await tq.async_kv_put(key=uid, partition_id=partition_id, tag={"status": status})
+
+    async def _run_group(
+        self, prompt: dict[str, Any], sampling_params: dict[str, Any], is_validation: bool, partition_id: str
+    ) -> None:
+        """Sample, grade and store the responses to one prompt."""
+        config = self.config.actor_rollout_ref.rollout
+        num_samples = prompt.pop("__rollout_n__", config.val_kwargs.n if is_validation else config.n)
+        if not prompt.pop("__do_sample__", True) and not is_validation:
+            apply_greedy_sampling_params(sampling_params)
+        prompt.pop("agent_name")
+        prompt_ids = await self._single_turn.ct_build_initial_tokens(list(prompt["raw_prompt"]))
+        samples = await asyncio.gather(
+            *(
+                self.llm_client.generate(
+                    request_id=uuid4().hex, prompt_ids=prompt_ids, sampling_params=dict(sampling_params)
+                )
+                for _ in range(num_samples)
+            )
+        )
+        await self._store_group(prompt, prompt_ids, samples, partition_id)
+
+    async def _store_group(
+        self, prompt: dict[str, Any], prompt_ids: list[int], samples: list[Any], partition_id: str
+    ) -> None:
+        keys, fields, tags = [], [], []
+        for session_id, sample in enumerate(samples):
+            response_ids = list(sample.token_ids)[: self.rollout_config.response_length]
+            output = AgentLoopOutput(
+                prompt_ids=prompt_ids,
+                response_ids=response_ids,
+                response_mask=[1] * len(response_ids),
+                response_logprobs=sample.log_probs[: len(response_ids)] if sample.log_probs else None,
+                num_turns=2,
+                metrics={},
+                extra_fields=sample.extra_fields | {"turn_scores": [], "tool_rewards": []},
+            )
+            row = prompt | {"session_id": session_id}
+            await self._compute_score([output], kwargs=row)
+            field = output.as_dict() | row
+            field["loss_mask"] = field["response_mask"]
+            field["input_ids"] = torch.cat([field["prompts"], field["responses"]])
+            field["position_ids"] = torch.arange(len(field["input_ids"]))
+            field["multi_modal_inputs"] = {}
+            field.pop("multi_modal_data", None)
+            tags.append(
+                {
+                    "status": "success",
+                    "prompt_len": len(prompt_ids),
+                    "response_len": len(response_ids),
+                    "seq_len": len(prompt_ids) + len(response_ids),
+                    "global_steps": prompt["global_steps"],
+                    "min_global_steps": output.extra_fields["min_global_steps"],
+                    "max_global_steps": output.extra_fields["max_global_steps"],
+                }
+            )
+            keys.append(f"{prompt['uid']}_{session_id}_0")
+            fields.append(field)
+        await tq.async_kv_batch_put(
+            keys=keys, fields=list_of_dict_to_tensordict(fields), tags=tags, partition_id=partition_id
+        )
+
+
+class LocalAgentLoopManager(AgentLoopManagerTQ):
+    """Runs one ``LocalAgentLoopWorker`` on an asyncio loop in a thread of this process."""
+
+    async def _init_agent_loop_workers(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        threading.Thread(target=self._loop.run_forever, name="agent-loop", daemon=True).start()
+
+        async def build() -> LocalAgentLoopWorker:
+            # On the loop's own thread: verl's reward manager keeps the loop it is built on.
+            return LocalAgentLoopWorker(self.config, self.llm_client, self.teacher_client)
+
+        self._worker = asyncio.run_coroutine_threadsafe(build(), self._loop).result()
+
+    def generate_sequences(self, prompts: TensorDict) -> None:
+        """Start sampling ``prompts`` and return; responses arrive in TransferQueue."""
+        asyncio.run_coroutine_threadsafe(self._worker.generate_sequences(prompts), self._loop).result()
