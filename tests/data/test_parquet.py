@@ -1,0 +1,132 @@
+import subprocess
+import sys
+import time
+
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+
+from verl_ext.data.parquet import check_rows, read_rows, write_rows
+from verl_ext.data.rows import make_row
+from verl_ext.tasks.countdown import generate_problems, short_prompt
+
+REFERENCE = '{"numbers": [3, 5, 7], "target": 22}'
+GOOD = make_row(data_source="countdown", prompt="3 5 7 = 22", ground_truth=REFERENCE, split="train", index=0)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "rows.parquet"
+
+
+def test_rows_come_back_as_written(path):
+    rows = [
+        make_row(data_source="countdown", prompt=short_prompt(p), ground_truth=p.reference, split="test", index=index)
+        for index, p in enumerate(generate_problems(20, seed=1, split="test"))
+    ]
+    write_rows(rows, path)
+    assert read_rows(path) == rows
+    assert check_rows(path, is_graded_here=True) == 20
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(path, monkeypatch):
+    write_rows([GOOD], path)
+
+    def half_a_write(table, where):
+        where.write_bytes(b"PAR1")
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(pyarrow.parquet, "write_table", half_a_write)
+    with pytest.raises(OSError, match="No space left"):
+        write_rows([GOOD, GOOD], path)
+    assert read_rows(path) == [GOOD]
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_folders_are_made(tmp_path):
+    write_rows([GOOD], tmp_path / "a" / "b" / "rows.parquet")
+    assert check_rows(tmp_path / "a" / "b" / "rows.parquet") == 1
+
+
+def test_json_lines_are_read(tmp_path):
+    lines = tmp_path / "rows.jsonl"
+    lines.write_text('{"data_source": "countdown", "prompt": [{"role": "user", "content": "?"}], "reward_model": {}}\n')
+    with pytest.raises(ValueError, match="row 0, has no ground truth"):
+        check_rows(lines)
+
+
+NO_PROMPT = "has no prompt"
+NO_TRUTH = r"has no ground truth \(reward_model.ground_truth\)"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"prompt": []}, NO_PROMPT),
+        ({"prompt": None}, NO_PROMPT),
+        ({"prompt": [{"role": "user", "content": ""}]}, NO_PROMPT),
+        ({"prompt": [{"role": "user", "content": None}]}, NO_PROMPT),
+        ({"reward_model": None}, NO_TRUTH),
+        ({"reward_model": {"style": "rule", "ground_truth": None}}, NO_TRUTH),
+        ({"reward_model": {"style": "rule", "ground_truth": ""}}, NO_TRUTH),
+        (
+            {"reward_model": {"style": "rule", "ground_truth": "22"}},
+            "has a ground truth that cannot be graded against: .* got 22",
+        ),
+        ({"data_source": "sudoku"}, "has the data_source 'sudoku', but there are only graders for countdown"),
+        ({"data_source": None}, "has the data_source None"),
+    ],
+)
+def test_a_bad_row_is_named(path, change, message):
+    write_rows([GOOD, GOOD | change, GOOD], path)
+    with pytest.raises(ValueError, match=rf"{path}, row 1, {message}.*prepare_data.py, or mend the row\."):
+        check_rows(path, is_graded_here=True)
+
+
+def test_other_data_sources_pass_where_another_reward_grades_them(path):
+    write_rows([GOOD | {"data_source": "sudoku"}], path)
+    assert check_rows(path) == 1
+
+
+def test_bad_files(path, tmp_path):
+    with pytest.raises(FileNotFoundError, match=rf"no data file {path}\. Make it with"):
+        check_rows(path)
+    with pytest.raises(FileNotFoundError, match="no data file"):
+        check_rows(tmp_path)
+    path.write_text("not parquet")
+    with pytest.raises(ValueError, match=rf"{path} cannot be read as \.parquet"):
+        check_rows(path)
+    path.write_bytes(b"")
+    with pytest.raises(ValueError, match=r"cannot be read as \.parquet"):
+        check_rows(path)
+    pyarrow.parquet.write_table(pa.Table.from_pylist([GOOD]).slice(0, 0), path)
+    with pytest.raises(ValueError, match="has no rows"):
+        check_rows(path)
+    pyarrow.parquet.write_table(pa.table({"prompt": ["?"], "answer": ["!"]}), path)
+    with pytest.raises(ValueError, match="has no column data_source, reward_model, only prompt, answer"):
+        check_rows(path)
+
+
+def test_eight_thousand_rows_are_checked_in_a_second(path):
+    write_rows(
+        [GOOD | {"reward_model": {"style": "rule", "ground_truth": f"{REFERENCE}{' ' * i}"}} for i in range(8000)], path
+    )
+
+    def seconds_of_a_check():
+        start = time.perf_counter()
+        check_rows(path)
+        return time.perf_counter() - start
+
+    assert any(seconds_of_a_check() < 1.0 for _ in range(3))  # the processor may be busy
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_shared_tinyzero_rows_are_usable(data_dir, split):
+    path = data_dir / f"countdown_{split}.parquet"
+    assert check_rows(path, is_graded_here=True) == {"train": 8001, "test": 2001}[split]
+
+
+def test_checking_loads_neither_torch_nor_verl():
+    heavy = "{'torch', 'verl', 'ray', 'datasets'}"
+    program = f"import sys, verl_ext.data.parquet; sys.exit(str({heavy} & set(sys.modules) or '') or None)"
+    subprocess.run([sys.executable, "-c", program], check=True)

@@ -1,0 +1,82 @@
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from verl_ext.grading import Reason
+from verl_ext.rewards import reward
+from verl_ext.rewards.reward import compute_score
+
+REFERENCE = {"numbers": [3, 5, 7], "target": 22}
+RESPONSES = {
+    Reason.CORRECT: "<answer>3*5+7</answer>",
+    Reason.INCORRECT: "3*5-7",
+    Reason.NO_ANSWER: "I do not know.",
+    Reason.UNPARSABLE: "3**5",
+}
+
+
+@pytest.mark.parametrize("reason", RESPONSES)
+def test_one_reason_is_one_and_the_score_follows(reason):
+    result = compute_score("countdown", RESPONSES[reason], REFERENCE, {"index": 3}, reward_router_address="unused")
+    assert {key for key in Reason if result[key.value]} == {reason}
+    assert result["score"] == result["acc"] == float(reason is Reason.CORRECT)
+
+
+def test_keys_and_types_never_change():
+    expected = {
+        "score": float,
+        "acc": float,
+        **{reason.value: float for reason in Reason},
+        "answer": str,
+        "detail": str,
+    }
+    for response in [*RESPONSES.values(), "", None, 3]:
+        assert {key: type(value) for key, value in compute_score("countdown", response, REFERENCE).items()} == expected
+
+
+def test_truncation_is_told_by_extra_info():
+    assert compute_score("countdown", "3*5+7", REFERENCE, {"is_truncated": True})["truncated"] == 1.0
+    assert compute_score("countdown", "3*5+7", REFERENCE, {"is_truncated": False})["correct"] == 1.0
+    assert compute_score("countdown", "<answer>3*5+7</answer>", REFERENCE, {"is_truncated": True})["correct"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("data_source", "ground_truth", "detail"),
+    [
+        ("countdwn", REFERENCE, "Did you mean countdown?"),
+        ("countdown", {"numbers": None, "target": None}, "ground truth of a countdown row must look like"),
+        ("countdown", None, "ground truth of a countdown row must look like"),
+    ],
+)
+def test_what_cannot_be_graded_is_a_grader_error_not_a_wrong_answer(data_source, ground_truth, detail, caplog):
+    result = compute_score(data_source, "3*5+7", ground_truth)
+    assert result["grader_error"] == 1.0
+    assert result["incorrect"] == result["score"] == 0.0
+    assert detail in result["detail"]
+    assert detail in caplog.text
+
+
+def test_a_fault_in_grading_is_counted(monkeypatch):
+    def broken(*_arguments, **_options):
+        raise KeyError("oops")
+
+    monkeypatch.setattr(reward, "grade", broken)
+    result = compute_score("countdown", "3*5+7", REFERENCE)
+    assert (result["grader_error"], result["incorrect"], result["detail"]) == (1.0, 0.0, "KeyError: 'oops'")
+
+
+def test_works_from_threads():
+    with ThreadPoolExecutor(4) as threads:
+        results = list(
+            threads.map(lambda response: compute_score("countdown", response, REFERENCE), RESPONSES.values())
+        )
+    assert [result["score"] for result in results] == [1.0, 0.0, 0.0, 0.0]
+
+
+def test_the_reward_loads_neither_torch_nor_verl():
+    program = (
+        "import sys, verl_ext.rewards.reward; sys.exit(str({'torch', 'verl', 'ray'} & set(sys.modules) or '') or None)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)

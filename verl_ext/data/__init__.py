@@ -1,0 +1,1 @@
+"""From problems to the parquet files verl trains on."""

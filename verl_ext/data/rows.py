@@ -1,0 +1,43 @@
+"""The row verl reads, and what makes one unusable."""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from verl_ext.grading import check_reference
+
+COLUMNS = ("data_source", "prompt", "reward_model")
+"""Columns without which verl cannot make a prompt or grade its responses."""
+
+Row = dict[str, Any]
+
+
+def make_row(*, data_source: str, prompt: str, ground_truth: str, split: str, index: int) -> Row:
+    """Build the row of one problem: a single user message, and a ground truth for the grader of ``data_source``."""
+    return {
+        "data_source": data_source,
+        "prompt": [{"role": "user", "content": prompt}],
+        "ability": "math",
+        "reward_model": {"style": "rule", "ground_truth": ground_truth},
+        "extra_info": {"index": index, "split": split},
+    }
+
+
+def row_fault(row: Mapping[str, Any], graded: Collection[str]) -> str | None:
+    """Say what is wrong with ``row``, or None.
+
+    Args:
+        row: A row with ``COLUMNS``.
+        graded: The data sources this package grades; the ground truth of another one only has to be there.
+    """
+    messages, reward_model = row["prompt"], row["reward_model"]
+    if not messages or not all(isinstance(message, Mapping) and message.get("content") for message in messages):
+        return "has no prompt (a list of messages, each with content)"
+    ground_truth = reward_model.get("ground_truth") if isinstance(reward_model, Mapping) else None
+    if ground_truth is None or ground_truth == "":
+        return "has no ground truth (reward_model.ground_truth)"
+    if row["data_source"] in graded:
+        try:
+            check_reference(ground_truth, row["data_source"])
+        except ValueError as error:
+            return f"has a ground truth that cannot be graded against: {error}"
+    return None

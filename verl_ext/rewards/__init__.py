@@ -1,0 +1,1 @@
+"""verl's reward contract, a few lines over verl_ext.grading."""

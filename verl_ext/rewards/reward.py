@@ -1,0 +1,56 @@
+"""The reward function of verl.
+
+    reward.custom_reward_function.path=pkg://verl_ext.rewards.reward
+
+verl calls it from a thread of each reward worker (an executor thread of a Ray actor), so nothing here may rely on
+signals. Countdown is graded in microseconds, inline. A grader that needs a process pool can make ``compute_score`` a
+coroutine: verl awaits it then.
+"""
+
+import logging
+from typing import Any
+
+from verl_ext.grading import Reason, Verdict, grade
+from verl_ext.grading.grade import grader_error
+
+logger = logging.getLogger(__name__)
+
+Reward = dict[str, float | str]
+
+
+def compute_score(
+    data_source: str,
+    solution_str: str,
+    ground_truth: Any,
+    extra_info: dict[str, Any] | None = None,
+    **_unused: Any,
+) -> Reward:
+    """Grade one response.
+
+    Args:
+        data_source: The row's task.
+        solution_str: The response without prompt and special tokens.
+        ground_truth: The row's ``reward_model.ground_truth``.
+        extra_info: The row's ``extra_info``; ``is_truncated`` in it is set by ``verl_ext.rewards.manager``.
+
+    Returns:
+        ``score`` and ``acc``, 1.0 for a correct response, else 0.0; for every reason a key of its name with 1.0 or 0.0,
+        so that means are ratios; and the strings ``answer`` and ``detail``, which verl's metrics leave out. The keys
+        are always the same, which verl relies on.
+
+        A response that could not be graded, be it for an unknown data source, a broken ground truth or a fault in the
+        grader, has ``grader_error`` 1.0. Its score of 0.0 means nothing: the trainer must drop it.
+    """
+    try:
+        is_truncated = bool((extra_info or {}).get("is_truncated", False))
+        verdict = grade(solution_str, ground_truth, data_source, is_truncated=is_truncated)
+    except Exception as error:  # raised here, it would fail the whole group in verl, and nobody would count it
+        logger.exception("A response of %r could not be graded.", data_source)
+        verdict = grader_error(error)
+    return _as_reward(verdict)
+
+
+def _as_reward(verdict: Verdict) -> Reward:
+    score = float(verdict.is_correct)
+    reasons = {reason.value: float(reason is verdict.reason) for reason in Reason}
+    return {"score": score, "acc": score, **reasons, "answer": verdict.answer or "", "detail": verdict.detail}
