@@ -28,38 +28,11 @@ from verl.experimental.reward_loop.reward_loop import RewardLoopWorker
 from verl.protocol import DataProto
 from verl.trainer.ppo.v1.agent_loop_tq import AgentLoopManagerTQ, AgentLoopWorkerTQ, apply_greedy_sampling_params
 from verl.utils.tensordict_utils import list_of_dict_to_tensordict
-from verl.workers.rollout.llm_server import LLMServerClient, LLMServerManager
+from verl.workers.rollout.llm_server import LLMServerClient
 
 PLAIN_AGENT = "single_turn_agent"
 
 logger = logging.getLogger(__name__)
-
-
-class DirectClient(LLMServerClient):
-    """A client that picks the least busy server itself instead of asking the load balancer's process."""
-
-    def __init__(self, config: Any, servers: dict[str, Any]) -> None:
-        super().__init__(config, load_balancer_handle=None)
-        self._servers = servers
-        self._num_in_flight = dict.fromkeys(servers, 0)
-
-    async def _acquire_server(self, request_id: str, **_extra: Any) -> tuple[str, Any]:
-        server_id = min(self._num_in_flight, key=lambda name: self._num_in_flight[name])
-        self._num_in_flight[server_id] += 1
-        return server_id, self._servers[server_id]
-
-    def _release_server(self, server_id: str, request_id: str | None = None) -> None:
-        self._num_in_flight[server_id] -= 1
-
-
-class LocalLLMServerManager(LLMServerManager):
-    """verl's manager of rollout servers without the load balancer's process; all its clients are in this one."""
-
-    async def _init_global_load_balancer(self) -> None:
-        self.global_load_balancer = None
-
-    def get_client(self, client_cls: Any = None, **_kwargs: Any) -> LLMServerClient:
-        return DirectClient(self.config, dict(zip(self.server_addresses, self.server_handles, strict=True)))
 
 
 class LocalAgentLoopWorker(AgentLoopWorkerTQ.__ray_metadata__.modified_class):  # type: ignore[misc]

@@ -88,12 +88,13 @@ def value_model_with_sdpa(model_utils: ModuleType) -> Any:
     return replaced(model_utils, "load_valuehead_model", load_valuehead_model)
 
 
-def local_llm_server_manager(trainer_base: ModuleType) -> Any:
-    """Rollout servers without a load balancer process, inside ``with`` (``verl.trainer.ppo.v1.trainer_base``).
+def early_llm_servers(trainer_base: ModuleType, config: Any) -> Any:
+    """Rollout servers that start now and have no load balancer, inside ``with`` (``verl.trainer.ppo.v1.trainer_base``).
 
-    The trainer names ``LLMServerManager`` itself and the manager always starts the balancer, a process that imports
-    verl (6 s of a core) to choose among one or two servers.
+    The trainer names ``LLMServerManager`` itself, makes one only after the actor has loaded, and the manager always
+    starts a balancer: a process that imports verl (6 s of a core) to choose among one or two servers.
     """
-    from verl_ext.cpu.agent_loop import LocalLLMServerManager
+    from verl_ext.cpu.servers import EarlyServers, LocalLLMServerManager
 
-    return replaced(trainer_base, "LLMServerManager", LocalLLMServerManager)
+    manager = type("EarlyLLMServerManager", (LocalLLMServerManager,), {"early": EarlyServers(config)})
+    return replaced(trainer_base, "LLMServerManager", manager)

@@ -5,7 +5,9 @@ start, and the trainer's exceptions and events arrive where the person is.
 """
 
 import os
+import threading
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -43,6 +45,21 @@ def _start_ray(config: DictConfig) -> None:
     ray.init(**{**kwargs, "runtime_env": runtime_env})
 
 
+def _start_services(config: DictConfig, is_ray_started: threading.Event) -> None:
+    import transfer_queue as tq
+
+    _start_ray(config)
+    is_ray_started.set()
+    tq.init(config.transfer_queue)
+
+
+def _wait(event: threading.Event, future: "Future[None]") -> None:
+    """Wait for ``event``, or for the exception of ``future`` that keeps it from happening."""
+    while not event.wait(timeout=0.05):
+        if future.done():
+            future.result()
+
+
 def _check_registered(config: DictConfig) -> None:
     from verl.trainer.ppo.core_algos import ADV_ESTIMATOR_REGISTRY
 
@@ -61,26 +78,32 @@ def train(config: DictConfig) -> None:
     """
     import ray
     import transfer_queue as tq
-    from verl.trainer.ppo.utils import need_critic, need_reference_policy
-    from verl.trainer.ppo.v1 import AgentLoopManagerTQ, get_trainer_cls
-    from verl.utils.config import validate_config
-    from verl.utils.import_utils import load_class_from_fqn
 
-    _check_registered(config)
-    validate_config(
-        config=config, use_reference_policy=need_reference_policy(config), use_critic=need_critic(config)
-    )
+    # Ray and TransferQueue start their processes while this one imports the trainer.
+    emit("phase", text="starting Ray")
     config.transfer_queue.enable = True
     OmegaConf.resolve(config)
-    emit("phase", text="starting Ray")
-    _start_ray(config)
+    is_started = threading.Event()
+    services = ThreadPoolExecutor(max_workers=1, thread_name_prefix="services")
+    starting = services.submit(_start_services, config, is_started)
+
     is_done = False
     trainer = None
     try:
-        tq.init(config.transfer_queue)
+        from verl.trainer.ppo.utils import need_critic, need_reference_policy
+        from verl.trainer.ppo.v1 import AgentLoopManagerTQ, get_trainer_cls
+        from verl.utils.config import validate_config
+        from verl.utils.import_utils import load_class_from_fqn
+
+        _check_registered(config)
+        validate_config(
+            config=config, use_reference_policy=need_reference_policy(config), use_critic=need_critic(config)
+        )
+        _wait(is_started, starting)
         trainer = get_trainer_cls(config.trainer.v1.trainer_mode)(config=config)
         emit("phase", text="loading the model into the actor and the rollout engine")
         trainer.init()
+        starting.result()
         manager_name = config.actor_rollout_ref.rollout.agent.get("agent_loop_manager_class")
         manager_cls = load_class_from_fqn(manager_name, "AgentLoopManager") if manager_name else AgentLoopManagerTQ
         manager = manager_cls.create(
@@ -96,5 +119,7 @@ def train(config: DictConfig) -> None:
         logger = getattr(trainer, "logger", None)
         if logger is not None:
             logger.finish(exit_code=0 if is_done else 1)
-        tq.close()
-        ray.shutdown()
+        services.shutdown()
+        if ray.is_initialized():
+            tq.close()
+            ray.shutdown()

@@ -88,9 +88,9 @@ class SignFilterTrainer(PPOTrainerSync):
         if self.config.trainer.device != "cpu":
             super()._setup()
             return
-        from verl_ext.cpu.patches import local_llm_server_manager
+        from verl_ext.cpu.patches import early_llm_servers
 
-        with local_llm_server_manager(trainer_base):
+        with early_llm_servers(trainer_base, self.config):
             super()._setup()
 
     def _build_replay_buffer(self) -> Any:

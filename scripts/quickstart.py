@@ -1,0 +1,186 @@
+"""From nothing to a pass@k picture on two cores: build a small base model, train it with each objective through verl,
+Ray, FSDP2 and vLLM, sample 256 answers to held-out problems, and draw what came out.
+
+    bash scripts/quickstart.sh [--only nsr] [--output DIR]
+
+Everything that is already there is reused: run it again after an interruption, or with another --only.
+"""
+
+import argparse
+import json
+import os
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+METHODS = ("psr", "nsr", "w_reinforce", "grpo")
+NUM_STEPS = 40
+NUM_TEST_PROBLEMS = 200
+NUM_SAMPLES = 256
+PROMPTS_PER_STEP, SAMPLES_PER_PROMPT = 32, 16
+LEARNING_RATE = "2e-5"
+MAX_PROMPT_TOKENS, MAX_RESPONSE_TOKENS = 32, 16
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Where the parts of a quickstart lie."""
+
+    output: Path
+
+    @property
+    def base(self) -> Path:
+        return self.output / "base"
+
+    @property
+    def data(self) -> Path:
+        return self.output / "data"
+
+    def run(self, method: str) -> Path:
+        return self.output / "runs" / method
+
+    def model(self, name: str) -> Path:
+        return self.base if name == "base" else self.run(name)
+
+    def generations(self, name: str) -> Path:
+        return self.output / "generations" / f"{name}.jsonl"
+
+
+def run(command: Sequence[str], *, env: dict[str, str] | None = None) -> None:
+    """Run a command with its output in view; stop the quickstart with its exit code when it fails."""
+    print(f"$ {shlex.join(str(part) for part in command)}", flush=True)
+    code = subprocess.run([str(part) for part in command], check=False, env=os.environ | (env or {})).returncode
+    if code:
+        print(f"error: the command above failed with exit code {code}.", file=sys.stderr)
+        sys.exit(code)
+
+
+def stage(number: int, total: int, text: str) -> None:
+    print(f"\n=== {number}/{total} {text}", flush=True)
+
+
+def build_base(folders: Folders) -> None:
+    run([sys.executable, REPOSITORY / "scripts/build_small_model.py", "--out", folders.base])
+
+
+def prepare_data(folders: Folders) -> None:
+    if not (folders.data / "countdown_test.parquet").exists():
+        options = ["--short", "--num_train", "4000", "--num_test", NUM_TEST_PROBLEMS, "--seed", "1"]
+        run([sys.executable, REPOSITORY / "scripts/prepare_data.py", "countdown", "--out", folders.data, *options])
+
+
+def training_command(folders: Folders, method: str) -> list[str]:
+    """The command that trains ``method``; every method gets the same prompts, samples, steps and learning rate."""
+    return [
+        sys.executable,
+        "-m",
+        "verl_ext.training.main",
+        f"algorithm.adv_estimator={method}",
+        f"actor_rollout_ref.model.path={folders.base}",
+        f"data.train_files={folders.data / 'countdown_train.parquet'}",
+        f"data.val_files={folders.data / 'countdown_test.parquet'}",
+        f"data.train_batch_size={PROMPTS_PER_STEP}",
+        f"data.max_prompt_length={MAX_PROMPT_TOKENS}",
+        f"data.max_response_length={MAX_RESPONSE_TOKENS}",
+        "data.seed=1",
+        f"actor_rollout_ref.rollout.n={SAMPLES_PER_PROMPT}",
+        f"actor_rollout_ref.rollout.max_model_len={MAX_PROMPT_TOKENS + MAX_RESPONSE_TOKENS}",
+        f"actor_rollout_ref.rollout.max_num_seqs={PROMPTS_PER_STEP * SAMPLES_PER_PROMPT}",
+        f"actor_rollout_ref.actor.ppo_mini_batch_size={PROMPTS_PER_STEP}",
+        f"actor_rollout_ref.actor.optim.lr={LEARNING_RATE}",
+        "actor_rollout_ref.actor.checkpoint.save_contents=[model,optimizer,extra,hf_model]",
+        f"trainer.total_training_steps={NUM_STEPS}",
+        f"trainer.save_freq={NUM_STEPS // 2}",
+        "trainer.max_actor_ckpt_to_keep=1",
+        "trainer.val_before_train=False",
+        f"trainer.output_dir={folders.run(method)}",
+    ]
+
+
+def is_trained(folders: Folders, method: str) -> bool:
+    tracker = folders.run(method) / "checkpoints" / "latest_checkpointed_iteration.txt"
+    return tracker.exists() and int(tracker.read_text()) >= NUM_STEPS
+
+
+def evaluate(folders: Folders, names: Sequence[str]) -> None:
+    """Sample the answers of each model, two models at a time: one vLLM engine on a small model fills one core."""
+    pending = [
+        (
+            name,
+            [
+                sys.executable,
+                str(REPOSITORY / "eval/eval.py"),
+                *("--model_path", str(folders.model(name))),
+                *("--data", str(folders.data / "countdown_test.parquet")),
+                *("--output_path", str(folders.generations(name))),
+                *("--num_samples", str(NUM_SAMPLES)),
+                # The policy itself, as it was trained: other temperatures measure another distribution.
+                *("--temperature", "1", "--top_p", "1"),
+                *("--max_tokens", str(MAX_RESPONSE_TOKENS)),
+                *("--max_model_len", str(MAX_PROMPT_TOKENS + MAX_RESPONSE_TOKENS)),
+            ],
+        )
+        for name in names
+    ]
+    num_parallel = max(1, min(2, (os.cpu_count() or 1)))
+    while pending:
+        batch, pending = pending[:num_parallel], pending[num_parallel:]
+        print(f"sampling {NUM_SAMPLES} answers to {NUM_TEST_PROBLEMS} problems: {' and '.join(n for n, _ in batch)}")
+        processes = []
+        for row, (name, command) in enumerate(batch):
+            log = folders.generations(name).with_suffix(".log")
+            log.parent.mkdir(parents=True, exist_ok=True)
+            # The first shows its progress; the other writes to its log.
+            errors = None if row == 0 else log.open("w")
+            env = os.environ | {"OMP_NUM_THREADS": "1"}
+            processes.append((name, log, subprocess.Popen(command, env=env, stdout=errors, stderr=errors)))
+        for name, log, process in processes:
+            if process.wait():
+                print(f"error: sampling {name} failed.\n{log.read_text()[-2000:] if log.exists() else ''}", file=sys.stderr)
+                sys.exit(process.returncode)
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", choices=METHODS, action="append", help="train only this objective; may be repeated")
+    parser.add_argument("--output", type=Path, default=Path("outputs/quickstart"))
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str]) -> int:
+    options = parse(arguments)
+    methods = [method for method in METHODS if not options.only or method in options.only]
+    folders = Folders(options.output.absolute())
+    started = time.monotonic()
+    total = len(methods) + 4
+    stage(1, total, "the base model (supervised on demonstrations of which a part is wrong)")
+    build_base(folders)
+    stage(2, total, "Countdown problems, training and held-out")
+    prepare_data(folders)
+    for number, method in enumerate(methods, start=3):
+        stage(number, total, f"{method}: {NUM_STEPS} steps of {PROMPTS_PER_STEP} prompts x {SAMPLES_PER_PROMPT} samples")
+        if is_trained(folders, method):
+            print(f"already trained: {folders.run(method)}")
+        else:
+            run(training_command(folders, method))
+    stage(total - 1, total, "answers to held-out problems")
+    evaluate(folders, ["base", *methods])
+    stage(total, total, "the report")
+    # A --only run reports on everything that is there, so that the parts add up to the whole.
+    reported = [name for name in ("base", *METHODS) if folders.generations(name).exists()]
+    from quickstart_report import write_report
+
+    write_report(folders.output, reported, {name: folders.run(name) for name in reported if name != "base"})
+    seconds = time.monotonic() - started
+    print(f"\ndone in {seconds / 60:.1f} min: {folders.output / 'report.html'}, pass_at_k.png, training.png, metrics.json")
+    (folders.output / "timing.json").write_text(json.dumps({"seconds": round(seconds), "methods": methods}) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,143 @@
+"""What a user can get wrong is said in one line, before anything starts."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from verl_ext.data.parquet import write_rows
+from verl_ext.data.rows import make_row
+from verl_ext.training import preflight
+from verl_ext.training.configuration import compose_config
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """A model folder that is enough for the checks, and data files of 32 rows."""
+    folder = tmp_path_factory.mktemp("input")
+    (folder / "model").mkdir()
+    (folder / "model" / "config.json").write_text(json.dumps({"max_position_embeddings": 64, "dtype": "float32"}))
+    (folder / "model" / "model.safetensors").write_bytes(b"\0" * 4096)
+    reference = json.dumps({"numbers": [1, 2, 3], "target": 6})
+    rows = [
+        make_row(data_source="countdown", prompt=f"1 2 3 = 6 ({i})", ground_truth=reference, split="train", index=i)
+        for i in range(32)
+    ]
+    write_rows(rows, folder / "train.parquet")
+    broken = [dict(row) for row in rows]
+    broken[5] = broken[5] | {"reward_model": {"style": "rule", "ground_truth": ""}}
+    write_rows(broken, folder / "no_truth.parquet")
+    return folder
+
+
+def overrides_of(folder: Path) -> list[str]:
+    return [
+        f"actor_rollout_ref.model.path={folder}/model",
+        f"data.train_files={folder}/train.parquet",
+        f"data.val_files={folder}/train.parquet",
+        "data.train_batch_size=8",
+        "data.max_prompt_length=32",
+        "data.max_response_length=16",
+        "actor_rollout_ref.rollout.n=4",
+        "actor_rollout_ref.actor.ppo_mini_batch_size=8",
+        f"trainer.output_dir={folder}/out",
+    ]
+
+
+def config_of(folder: Path, *more: str):
+    return compose_config([*overrides_of(folder), *more], device="cpu")
+
+
+def test_a_good_configuration_passes(folder):
+    preflight.check(config_of(folder))
+
+
+CASES = {
+    "algorithm.adv_estimator=nrs": "is not an estimator. Did you mean nsr?",
+    "algorithm.positive_advantage_weight=-1": "must be a number >= 0, got -1",
+    "algorithm.positive_advantage_weight=lots": "must be a number >= 0, got lots",
+    "algorithm.adv_estimator=psr_nsr": "needs algorithm.advantage to be one of positive, negative, weighted",
+    "algorithm.use_kl_in_reward=True": "nsr reads right or wrong from the reward",
+    "algorithm.loss_normalizer=some": "must be kept or all, got some",
+    "actor_rollout_ref.model.path=/no/such/model": "actor_rollout_ref.model.path=/no/such/model does not exist",
+    "data.train_files=/no/such/file.parquet": "data.train_files: There is no data file /no/such/file.parquet",
+    "data.train_files=FOLDER/no_truth.parquet": "row 5",
+    "trainer.n_gpus_per_node=0": "must be >= 1, got 0",
+    "ray_kwargs.ray_init.num_gpus=0": "trainer.n_gpus_per_node=1, but there are 0 logical devices",
+    "actor_rollout_ref.rollout.tensor_model_parallel_size=2": "1 ranks cannot be split into rollout replicas",
+    "data.train_batch_size=64": "data.train_batch_size=64 prompts, but the training files have 32 rows",
+    "actor_rollout_ref.actor.ppo_mini_batch_size=3": "ppo_mini_batch_size=3 prompts must divide data.train_batch_size=8",
+    "actor_rollout_ref.rollout.n=0": "must be >= 1, got 8, 0 and 8",
+    "data.max_response_length=40": "= 72 tokens, but the context of",
+    "actor_rollout_ref.rollout.max_model_len=40": "more than actor_rollout_ref.rollout.max_model_len=40",
+}
+
+
+@pytest.mark.parametrize("override", CASES)
+def test_each_mistake_is_named(folder, override):
+    with pytest.raises(ValueError) as error:
+        preflight.check(config_of(folder, override.replace("FOLDER", str(folder))))
+    assert CASES[override] in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("algorithm.positive_advantage_wieght=0.1", "algorithm has no option positive_advantage_wieght. Did you mean "),
+        ("trainer.total_training_step=3", "Did you mean trainer.total_training_steps?"),
+        ("actor_rollout_ref.actr.optim.lr=1", "Did you mean actor_rollout_ref.actor.optim.lr?"),
+    ],
+)
+def test_an_unknown_option_names_the_nearest(folder, override, message):
+    with pytest.raises(ValueError) as error:
+        config_of(folder, override)
+    assert message in str(error.value)
+
+
+def test_checkpoints_that_do_not_fit_are_refused(folder):
+    config = config_of(folder, "trainer.save_freq=1", "trainer.max_actor_ckpt_to_keep=2")
+    one = 4096 // 4 * 12
+    preflight.check_disk(config, free_bytes=lambda _path: 3 * one)
+    with pytest.raises(ValueError, match="Point trainer.output_dir at a larger disk"):
+        preflight.check_disk(config, free_bytes=lambda _path: 3 * one - 1)
+
+
+def test_a_resume_with_nothing_left_is_refused(folder, tmp_path):
+    config = config_of(folder, f"trainer.output_dir={tmp_path}", "trainer.total_training_steps=5")
+    (tmp_path / "checkpoints").mkdir()
+    tracker = tmp_path / "checkpoints" / "latest_checkpointed_iteration.txt"
+    tracker.write_text("4")
+    preflight.check(config)
+    tracker.write_text("5")
+    with pytest.raises(ValueError, match="there is nothing left to train"):
+        preflight.check(config)
+
+
+def test_torchrun_is_refused(folder, monkeypatch):
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    with pytest.raises(ValueError, match="Ray starts the workers itself"):
+        preflight.check(config_of(folder))
+
+
+def test_the_command_says_it_within_five_seconds(folder):
+    command = [sys.executable, "-m", "verl_ext.training.main", *overrides_of(folder), "algorithm.adv_estimator=nrs"]
+    started = time.monotonic()
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert time.monotonic() - started < 5
+    assert result.returncode == 2
+    assert result.stderr == "error: algorithm.adv_estimator=nrs is not an estimator. Did you mean nsr?\n"
+    assert not (folder / "out").exists()
+
+
+def test_checking_loads_neither_torch_nor_verl(folder):
+    code = (
+        "import sys; from verl_ext.training import main; main.main(sys.argv[1:]); "
+        "print([m for m in ('torch', 'verl', 'ray', 'vllm', 'transformers') if m in sys.modules])"
+    )
+    command = [sys.executable, "-c", code, *overrides_of(folder), "algorithm.adv_estimator=nrs"]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert result.stdout.splitlines()[-1] == "[]"

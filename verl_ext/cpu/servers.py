@@ -1,0 +1,105 @@
+"""vLLM servers for machines with few cores: started while the actor loads, and chosen among without a balancer process.
+
+verl starts its processes one after the other: Ray, the actor, then the vLLM server, which starts vLLM's engine. Each
+spends seconds importing on one core while the other is idle. A server needs nothing of the actor but the name of its
+node and device, which on one machine with logical devices are known beforehand.
+"""
+
+import asyncio
+import threading
+from collections.abc import Awaitable
+from typing import Any
+
+import ray
+from verl.workers.rollout.llm_server import LLMServerClient, LLMServerManager
+from verl.workers.rollout.replica import RolloutMode
+from verl.workers.rollout.vllm_rollout.vllm_async_server import vLLMReplica
+
+
+class DirectClient(LLMServerClient):
+    """A client that picks the least busy server itself instead of asking the load balancer's process."""
+
+    def __init__(self, config: Any, servers: dict[str, Any]) -> None:
+        super().__init__(config, load_balancer_handle=None)
+        self._servers = servers
+        self._num_in_flight = dict.fromkeys(servers, 0)
+
+    async def _acquire_server(self, request_id: str, **_extra: Any) -> tuple[str, Any]:
+        server_id = min(self._num_in_flight, key=lambda name: self._num_in_flight[name])
+        self._num_in_flight[server_id] += 1
+        return server_id, self._servers[server_id]
+
+    def _release_server(self, server_id: str, request_id: str | None = None) -> None:
+        self._num_in_flight[server_id] -= 1
+
+
+class _LogicalDevice:
+    """Stands for an actor worker that does not exist yet and answers the one question a replica asks its workers."""
+
+    def __init__(self, node_id: str, device: str) -> None:
+        self._answer = node_id, device
+
+    @property
+    def __ray_call__(self) -> "_LogicalDevice":
+        return self
+
+    def remote(self, _function: Any) -> Awaitable[tuple[str, str]]:
+        async def answer() -> tuple[str, str]:
+            return self._answer
+
+        return answer()
+
+
+class EarlyServers:
+    """Starts every vLLM replica of a run at once, in a thread; ``wait`` returns them when they serve."""
+
+    def __init__(self, config: Any) -> None:
+        rollout = config.actor_rollout_ref.rollout
+        num_ranks = config.trainer.n_gpus_per_node * config.trainer.nnodes
+        size = rollout.tensor_model_parallel_size * rollout.data_parallel_size * rollout.pipeline_model_parallel_size
+        node_id = ray.get_runtime_context().get_node_id()
+        self._replicas = []
+        for replica_rank in range(num_ranks // size):
+            replica = vLLMReplica(replica_rank, rollout, config.actor_rollout_ref.model, rollout.n_gpus_per_node)
+            replica.rollout_mode = RolloutMode.HYBRID
+            first = replica_rank * size
+            replica.workers = [_LogicalDevice(node_id, str(device)) for device in range(first, first + size)]
+            self._replicas.append(replica)
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._launch, name="vllm-servers", daemon=True)
+        self._thread.start()
+
+    def _launch(self) -> None:
+        async def launch() -> None:
+            await asyncio.gather(*(replica.launch_servers() for replica in self._replicas))
+
+        try:
+            asyncio.run(launch())
+        except BaseException as error:  # noqa: BLE001  raised again in wait
+            self._failure = error
+
+    def wait(self) -> list[vLLMReplica]:
+        self._thread.join()
+        if self._failure is not None:
+            raise self._failure
+        return self._replicas
+
+
+class LocalLLMServerManager(LLMServerManager):
+    """verl's manager of rollout servers, given servers that are already starting, and no load balancer process."""
+
+    early: EarlyServers
+
+    async def _initialize_llm_servers(self, start_rank: int | None = None) -> None:
+        self.rollout_replicas = await asyncio.to_thread(self.early.wait)
+        for replica in self.rollout_replicas:
+            first = replica.replica_rank * replica.world_size
+            replica.workers = self.worker_group.workers[first : first + replica.world_size]
+        self.server_handles = [replica.server_handle for replica in self.rollout_replicas]
+        self.server_addresses = [replica.server_address for replica in self.rollout_replicas]
+
+    async def _init_global_load_balancer(self) -> None:
+        self.global_load_balancer = None
+
+    def get_client(self, client_cls: Any = None, **_kwargs: Any) -> LLMServerClient:
+        return DirectClient(self.config, dict(zip(self.server_addresses, self.server_handles, strict=True)))
