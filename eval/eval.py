@@ -60,7 +60,10 @@ def main(arguments: list[str]) -> int:
     try:
         problems = problems_of(options.data, options.num_problems)
         sampling = Sampling(
-            **{name: getattr(options, name) for name in ("num_samples", "temperature", "top_p", "top_k", "max_tokens", "seed")}
+            **{
+                name: getattr(options, name)
+                for name in ("num_samples", "temperature", "top_p", "top_k", "max_tokens", "seed")
+            }
         )
         is_cpu = use_cpu_where_there_is_no_accelerator()
         engine_options = {

@@ -141,7 +141,10 @@ def evaluate(folders: Folders, names: Sequence[str]) -> None:
             processes.append((name, log, subprocess.Popen(command, env=env, stdout=errors, stderr=errors)))
         for name, log, process in processes:
             if process.wait():
-                print(f"error: sampling {name} failed.\n{log.read_text()[-2000:] if log.exists() else ''}", file=sys.stderr)
+                print(
+                    f"error: sampling {name} failed.\n{log.read_text()[-2000:] if log.exists() else ''}",
+                    file=sys.stderr,
+                )
                 sys.exit(process.returncode)
 
 
@@ -163,7 +166,9 @@ def main(arguments: Sequence[str]) -> int:
     stage(2, total, "Countdown problems, training and held-out")
     prepare_data(folders)
     for number, method in enumerate(methods, start=3):
-        stage(number, total, f"{method}: {NUM_STEPS} steps of {PROMPTS_PER_STEP} prompts x {SAMPLES_PER_PROMPT} samples")
+        stage(
+            number, total, f"{method}: {NUM_STEPS} steps of {PROMPTS_PER_STEP} prompts x {SAMPLES_PER_PROMPT} samples"
+        )
         if is_trained(folders, method):
             print(f"already trained: {folders.run(method)}")
         else:
@@ -177,7 +182,9 @@ def main(arguments: Sequence[str]) -> int:
 
     write_report(folders.output, reported, {name: folders.run(name) for name in reported if name != "base"})
     seconds = time.monotonic() - started
-    print(f"\ndone in {seconds / 60:.1f} min: {folders.output / 'report.html'}, pass_at_k.png, training.png, metrics.json")
+    print(
+        f"\ndone in {seconds / 60:.1f} min: {folders.output / 'report.html'}, pass_at_k.png, training.png, metrics.json"
+    )
     (folders.output / "timing.json").write_text(json.dumps({"seconds": round(seconds), "methods": methods}) + "\n")
     return 0
 

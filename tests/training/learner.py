@@ -68,8 +68,13 @@ def _main(job_path: str) -> None:
     from torch.distributed.checkpoint.state_dict import StateDictOptions, set_model_state_dict
     from verl.trainer.ppo.padding_utils import construct_minimal_padding_template
     from verl.utils import tensordict_utils as tu
-    from verl.workers.config import FSDPActorConfig, FSDPEngineConfig, FSDPOptimizerConfig, HFModelConfig
-    from verl.workers.config import TrainingWorkerConfig
+    from verl.workers.config import (
+        FSDPActorConfig,
+        FSDPEngineConfig,
+        FSDPOptimizerConfig,
+        HFModelConfig,
+        TrainingWorkerConfig,
+    )
     from verl.workers.engine_workers import TrainingWorker
     from verl.workers.utils.losses import ppo_loss
     from verl.workers.utils.padding import response_from_nested
@@ -111,7 +116,10 @@ def _main(job_path: str) -> None:
         set_model_state_dict(module, start, options=StateDictOptions(full_state_dict=True))
         samples = [_sample(row) for row in rows]
         padding, _ = construct_minimal_padding_template(samples[0], {}, eos_token_id=0)
-        padding = {name: padding[name] for name in samples[0]} | {"advantages": torch.zeros(1), "old_shift": torch.zeros(1)}
+        padding = {name: padding[name] for name in samples[0]} | {
+            "advantages": torch.zeros(1),
+            "old_shift": torch.zeros(1),
+        }
         while len(samples) % num_ranks:
             samples.append(padding)
         mine = _nested(samples[rank::num_ranks])

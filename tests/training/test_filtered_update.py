@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.training.learner import updated_weights
 
+from tests.training.learner import updated_weights
 from verl_ext.small_model.architecture import Architecture, random_weights
 from verl_ext.small_model.tokenizer import build_tokenizer
 

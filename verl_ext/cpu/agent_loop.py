@@ -35,7 +35,7 @@ PLAIN_AGENT = "single_turn_agent"
 logger = logging.getLogger(__name__)
 
 
-class LocalAgentLoopWorker(AgentLoopWorkerTQ.__ray_metadata__.modified_class):  # type: ignore[misc]
+class LocalAgentLoopWorker(AgentLoopWorkerTQ.__ray_metadata__.modified_class):
     """verl's worker, with a path for a whole group of plain single-turn samples. Lives on one asyncio loop."""
 
     def __init__(self, config: Any, llm_client: LLMServerClient, teacher_client: Any) -> None:

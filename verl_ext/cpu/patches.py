@@ -33,7 +33,7 @@ def answer_for_the_vllm_distribution() -> None:
     importlib.metadata.version = version
 
 
-def use_one_gloo_backend(distributed: ModuleType) -> None:
+def use_one_gloo_backend(distributed: Any) -> None:
     """Start the process group with plain ``gloo`` (``verl.utils.distributed``).
 
     verl asks for ``cpu:gloo,<device>:<backend>``, which on a CPU names the device ``cpu`` twice; torch refuses that.

@@ -19,12 +19,12 @@ from vllm.model_executor.layers.vocab_parallel_embedding import ParallelLMHead
 from vllm.model_executor.model_loader.reload import finalize_layerwise_reload, initialize_layerwise_reload
 
 
-def _unwrapped(layer: torch.nn.Module) -> torch.nn.Module:
+def _unwrapped(layer: Any) -> Any:
     """The layer below vLLM's LoRA wrapper, or the layer itself."""
     return getattr(layer, "base_layer", layer)
 
 
-def _retie(model: torch.nn.Module) -> None:
+def _retie(model: Any) -> None:
     """Make a tied ``lm_head`` predict with the embedding's current weights."""
     if not model.config.tie_word_embeddings:
         return
@@ -53,9 +53,9 @@ class CPUWorkerExtension(vLLMColocateWorkerExtension):
             # Cloned, because the next bucket overwrites the shared memory these tensors live in.
             weights.extend((name, tensor.clone()) for name, tensor in bucket)
 
-        BucketedWeightReceiver(
-            zmq_handle=self._get_zmq_handle(), device=self.device, use_shm=use_shm
-        ).receive_weights(on_bucket_received=keep)
+        BucketedWeightReceiver(zmq_handle=self._get_zmq_handle(), device=self.device, use_shm=use_shm).receive_weights(
+            on_bucket_received=keep
+        )
         model = self.model_runner.model
         initialize_layerwise_reload(model)
         self._update_weights(weights, peft_config=peft_config, base_sync_done=base_sync_done)

@@ -67,7 +67,9 @@ def check_same_sampling(path: Path, header: Mapping[str, Any] | None, wanted: Ma
     if header is None:
         return
     differences = [
-        f"{name} was {header.get(name)!r} and is {value!r}" for name, value in wanted.items() if header.get(name) != value
+        f"{name} was {header.get(name)!r} and is {value!r}"
+        for name, value in wanted.items()
+        if header.get(name) != value
     ]
     if differences:
         raise ValueError(

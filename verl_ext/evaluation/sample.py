@@ -65,7 +65,9 @@ def missing_chunks(done: set[int], num_samples: int, chunk_size: int) -> Iterato
         first += count
 
 
-def to_record(problem: Problem, generation_id: int, seed: int, output: Any, response: str, verdict: Verdict) -> dict[str, Any]:
+def to_record(
+    problem: Problem, generation_id: int, seed: int, output: Any, response: str, verdict: Verdict
+) -> dict[str, Any]:
     """The line of one answer."""
     return {
         "question_id": problem.question_id,
@@ -184,7 +186,9 @@ def _run(
             records = []
             texts = tokenizer.batch_decode([list(o.token_ids) for o in finished.outputs], skip_special_tokens=True)
             for output, response in zip(finished.outputs, texts, strict=True):
-                verdict = grade(response, problem.reference, problem.task, is_truncated=output.finish_reason == "length")
+                verdict = grade(
+                    response, problem.reference, problem.task, is_truncated=output.finish_reason == "length"
+                )
                 generation_id = first + output.index
                 seed = problem_seed(sampling.seed, problem.question_id) + generation_id
                 records.append(to_record(problem, generation_id, seed, output, response, verdict))

@@ -57,8 +57,12 @@ def step_line(step: int, total: int, metrics: Mapping[str, float]) -> str:
         return format(metrics[name], form) if name in metrics else "-"
 
     reasons = {name.rpartition("/")[2]: share for name, share in metrics.items() if name.startswith("train/reason/")}
-    faults = [f"{name} {share:.0%}" for name, share in reasons.items() if name not in ("correct", "incorrect") and share]
-    seconds = [f"{label} {metrics[f'timing_s/{name}']:.1f}" for name, label in PHASES.items() if f"timing_s/{name}" in metrics]
+    faults = [
+        f"{name} {share:.0%}" for name, share in reasons.items() if name not in ("correct", "incorrect") and share
+    ]
+    seconds = [
+        f"{label} {metrics[f'timing_s/{name}']:.1f}" for name, label in PHASES.items() if f"timing_s/{name}" in metrics
+    ]
     parts = [
         f"step {step:>{len(str(total))}}/{total}",
         f"correct {number('train/correct_ratio', '.1%')}",

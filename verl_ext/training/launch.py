@@ -14,6 +14,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from verl_ext.training.events import emit
 
+RAY_SHUTDOWN_SECONDS = 1.0
+
 
 def prepare_environment(config: DictConfig) -> None:
     """Set, for this process, the variables that Ray gives the workers; must run before verl is imported."""
@@ -51,6 +53,31 @@ def _start_services(config: DictConfig, is_ray_started: threading.Event) -> None
     _start_ray(config)
     is_ray_started.set()
     tq.init(config.transfer_queue)
+
+
+def _kill_workers(trainer: Any) -> None:
+    """End the actor and rollout processes at once; left to Ray's shutdown, their clean-up takes many seconds."""
+    import ray
+
+    groups = [getattr(trainer, name, None) for name in ("actor_rollout_wg", "critic_wg", "ref_policy_wg")]
+    servers = getattr(trainer, "llm_server_manager", None)
+    handles = [worker for group in groups if group is not None for worker in group.workers]
+    handles += [] if servers is None else list(servers.server_handles)
+    for handle in handles:
+        ray.kill(handle)
+
+
+def _shut_down_ray() -> None:
+    """Shut Ray down, and do not wait for it longer than ``RAY_SHUTDOWN_SECONDS``.
+
+    Ray's driver can take 15 s to let go of actors that are already dead. The launcher exits right after this, and Ray's
+    processes end with the process that started them.
+    """
+    import ray
+
+    shutting_down = threading.Thread(target=ray.shutdown, name="ray-shutdown", daemon=True)
+    shutting_down.start()
+    shutting_down.join(RAY_SHUTDOWN_SECONDS)
 
 
 def _wait(event: threading.Event, future: "Future[None]") -> None:
@@ -122,4 +149,5 @@ def train(config: DictConfig) -> None:
         services.shutdown()
         if ray.is_initialized():
             tq.close()
-            ray.shutdown()
+            _kill_workers(trainer)
+            _shut_down_ray()

@@ -6,8 +6,10 @@ Arguments are hydra overrides of verl's configuration and of this package's keys
 ``--cfg`` prints the resolved configuration and stops.
 """
 
+import os
 import sys
 import time
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -41,7 +43,9 @@ def main(argv: Sequence[str]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     output_dir = Path(config.trainer.output_dir)
-    write_run_record(output_dir / "run.json", argv=["python", "-m", "verl_ext.training.main", *argv], config=resolved(config))
+    write_run_record(
+        output_dir / "run.json", argv=["python", "-m", "verl_ext.training.main", *argv], config=resolved(config)
+    )
     log_path = output_dir / LOG_NAME
     print(f"everything else goes to {log_path}")
     started = time.monotonic()
@@ -54,8 +58,6 @@ def main(argv: Sequence[str]) -> int:
             train(config)
         except BaseException as error:  # noqa: BLE001  reported below, with the exit code it deserves
             failure = error
-            import traceback
-
             traceback.print_exc()
         finally:
             console.close()
@@ -72,4 +74,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    code = main(sys.argv[1:])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # everything is written; the threads of Ray and vLLM would keep the process for seconds

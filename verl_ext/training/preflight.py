@@ -33,7 +33,9 @@ def check_estimator(config: Any) -> None:
         raise ValueError(f"algorithm.adv_estimator={name} is not an estimator.{hint}")
     weight = algorithm.positive_advantage_weight
     if not isinstance(weight, int | float) or not weight >= 0:
-        raise ValueError(f"algorithm.positive_advantage_weight must be a number >= 0, got {weight}. The paper uses 0.1.")
+        raise ValueError(
+            f"algorithm.positive_advantage_weight must be a number >= 0, got {weight}. The paper uses 0.1."
+        )
     if name == "psr_nsr" and algorithm.advantage not in PSR_NSR_ADVANTAGES:
         raise ValueError(
             f"algorithm.adv_estimator=psr_nsr needs algorithm.advantage to be one of {', '.join(PSR_NSR_ADVANTAGES)}, "
@@ -91,7 +93,8 @@ def check_data(config: Any) -> int:
     for option in ("train_files", "val_files"):
         try:
             counts[option] = sum(
-                check_rows(Path(file).expanduser(), is_graded_here=is_graded_here) for file in _files(config.data[option])
+                check_rows(Path(file).expanduser(), is_graded_here=is_graded_here)
+                for file in _files(config.data[option])
             )
         except FileNotFoundError as error:
             raise ValueError(f"data.{option}: {error}") from error

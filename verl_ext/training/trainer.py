@@ -34,7 +34,7 @@ NAME = "sign_filter_sync"
 
 
 class NothingKeptError(Exception):
-    """Every sample of the step has advantage zero: there is nothing to learn from, and nothing to run."""
+    """Every sample of the step, ``batch``, has advantage zero: there is nothing to learn from, and nothing to run."""
 
     def __init__(self, batch: KVBatchMeta) -> None:
         super().__init__("no sample of this step has a non-zero advantage")
@@ -115,7 +115,8 @@ class SignFilterTrainer(PPOTrainerSync):
         batch = self._filter(batch, metrics)
         metrics["train/num_updates"] = self._num_updates
         if not len(batch):
-            raise NothingKeptError(batch)
+            everything, self._dropped = self._dropped, None
+            raise NothingKeptError(everything)
         # A padding row of verl's has 128 tokens; unpacked, it would stretch every row of its micro-batch to that.
         longest = max(tag["seq_len"] for tag in batch.tags)
         default = padding_utils.SYNTHETIC_PADDING_SEQ_LEN
@@ -170,7 +171,8 @@ class SignFilterTrainer(PPOTrainerSync):
             norm_adv_by_std_in_grpo=algorithm.get("norm_adv_by_std_in_grpo", True),
             config=algorithm,
         )
-        return data.batch["advantages"]
+        advantages_BT: torch.Tensor = data.batch["advantages"]
+        return advantages_BT
 
     def _report(
         self,
@@ -266,13 +268,13 @@ class SignFilterTrainer(PPOTrainerSync):
     def _compute_metrics(
         self, batch: KVBatchMeta, metrics: dict[str, Any], timing_raw: dict[str, float], global_steps: int, epoch: int
     ) -> None:
-        if len(batch):
+        if self._num_updates:
             super()._compute_metrics(batch, metrics, timing_raw, global_steps=global_steps, epoch=epoch)
         else:
             metrics |= {"training/global_step": global_steps, "training/epoch": epoch}
             metrics |= {f"timing_s/{name}": seconds for name, seconds in timing_raw.items()}
         metrics |= step_metrics.clip_fractions(metrics)
-        numbers = {name: float(value) for name, value in metrics.items() if np.isscalar(value)}
+        numbers = {name: float(value) for name, value in metrics.items() if isinstance(value, int | float | np.number)}
         emit("step", step=global_steps, total=self.total_training_steps, metrics=numbers)
 
     def _log_rollout_data(self, batch: KVBatchMeta, timing_raw: dict[str, float], rollout_data_dir: str) -> None:

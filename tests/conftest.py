@@ -1,0 +1,40 @@
+"""What all tests share: the data sets, the marks that need hardware, and an environment that is the same everywhere."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# Before anything imports them: no window system, and no test that quietly depends on the network or on an account.
+os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("WANDB_MODE", "offline")
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+# No deadline: a shared machine is slow for reasons that are not ours. CI tries the same examples every time.
+settings.register_profile("verl_ext", deadline=None, derandomize=bool(os.environ.get("CI")))
+settings.load_profile("verl_ext")
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """Folder of the real data sets: VERL_EXT_DATA, or shared/data beside the checkout. Skips the test without it."""
+    named = os.environ.get("VERL_EXT_DATA")
+    folder = Path(named) if named else ROOT.parent / "shared" / "data"
+    if not folder.is_dir():
+        if named:
+            pytest.fail(f"VERL_EXT_DATA={named} is not a folder.")
+        pytest.skip("No data sets: set VERL_EXT_DATA to a folder with math_test.parquet, countdown_test.parquet, ...")
+    return folder
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("gpu"):
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("Needs a CUDA device.")

@@ -1,0 +1,106 @@
+"""Small models, Countdown rows and a way to run the launcher, for tests that train on the real stack."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from verl_ext.data.parquet import write_rows
+from verl_ext.data.rows import make_row
+from verl_ext.tasks.countdown import generate_problems, short_prompt
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run left: its exit code, what the person saw, its log and its metrics per step."""
+
+    code: int
+    shown: str
+    folder: Path
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "train.log").read_text(errors="replace")
+
+    @property
+    def steps(self) -> list[dict[str, float]]:
+        lines = (self.folder / "metrics.jsonl").read_text().splitlines()
+        return [json.loads(line)["data"] for line in lines]
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    for split, count in (("train", 64), ("test", 16)):
+        rows = [
+            make_row(
+                data_source="countdown", prompt=short_prompt(p), ground_truth=p.reference, split=split, index=index
+            )
+            for index, p in enumerate(generate_problems(count, seed=1, split=split))
+        ]
+        write_rows(rows, folder / f"{split}.parquet")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory) -> dict[str, Path]:
+    """Random weights, with tied and with untied embeddings."""
+    from verl_ext.small_model.architecture import Architecture, random_weights
+    from verl_ext.small_model.tokenizer import build_tokenizer
+
+    folders = {}
+    for name, is_tied in (("tied", True), ("untied", False)):
+        folders[name] = tmp_path_factory.mktemp(name)
+        tokenizer = build_tokenizer(max_length=256)
+        architecture = Architecture(
+            hidden_size=64,
+            num_layers=2,
+            num_heads=2,
+            num_key_value_heads=1,
+            intermediate_size=128,
+            max_length=256,
+            is_tied=is_tied,
+        )
+        random_weights(architecture, tokenizer, seed=0).save_pretrained(folders[name])
+        tokenizer.save_pretrained(folders[name])
+    return folders
+
+
+def environment() -> dict[str, str]:
+    """The variables of a user's shell: nothing of the test's own thread or platform settings."""
+    ours = ("OMP_NUM_THREADS", "VERL_PLATFORM", "VLLM_TARGET_DEVICE")
+    return {name: value for name, value in os.environ.items() if name not in ours}
+
+
+@pytest.fixture(scope="session")
+def train(data, models) -> Callable[..., Result]:
+    """Run the launcher on 8 prompts x 4 samples of at most 8 tokens; later options win."""
+
+    def run(folder: Path, *options: str, model: str = "tied") -> Result:
+        command = [
+            *(sys.executable, "-m", "verl_ext.training.main", "device=cpu"),
+            f"actor_rollout_ref.model.path={models[model]}",
+            f"data.train_files={data}/train.parquet",
+            f"data.val_files={data}/test.parquet",
+            "data.train_batch_size=8",
+            "data.max_prompt_length=32",
+            "data.max_response_length=8",
+            "actor_rollout_ref.rollout.n=4",
+            "actor_rollout_ref.rollout.max_model_len=64",
+            "actor_rollout_ref.actor.ppo_mini_batch_size=8",
+            "trainer.val_before_train=False",
+            "trainer.total_training_steps=2",
+            f"trainer.output_dir={folder}",
+            *options,
+        ]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment(), cwd=folder)
+        return Result(done.returncode, done.stdout + done.stderr, folder)
+
+    return run

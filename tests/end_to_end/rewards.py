@@ -1,0 +1,19 @@
+"""Reward functions that a test needs, loaded by verl from this file."""
+
+
+def by_length(data_source, solution_str, ground_truth, extra_info=None, **_unused):
+    """Right when the response has an even number of characters: a random model is right about half the time."""
+    score = float(len(solution_str) % 2 == 0)
+    return {"score": score, "acc": score}
+
+
+def always_right(data_source, solution_str, ground_truth, extra_info=None, **_unused):
+    return {"score": 1.0, "acc": 1.0}
+
+
+def partial(data_source, solution_str, ground_truth, extra_info=None, **_unused):
+    return {"score": 0.3, "acc": 0.3}
+
+
+def failing_grader(data_source, solution_str, ground_truth, extra_info=None, **_unused):
+    return {"score": 0.0, "acc": 0.0, "grader_error": 1.0}

@@ -1,0 +1,148 @@
+from itertools import product
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from verl_ext.metrics import intervals
+from verl_ext.metrics.intervals import (
+    bootstrap_interval,
+    fixed_problems_interval,
+    holm,
+    resampled_means,
+    share_interval,
+    sign_flip_p,
+)
+from verl_ext.metrics.pass_at_k import pass_at_k, pass_at_k_table
+
+p_values = st.lists(st.floats(0, 1), min_size=1, max_size=12)
+
+
+def test_bootstrap_covers_at_its_rate():
+    """New problems every time: the interval holds the true mean pass@4 in about 95 % of 400 studies."""
+    rng = np.random.default_rng(0)
+    chances = rng.beta(0.7, 1.3, size=200_000)
+    truth = (1 - (1 - chances) ** 4).mean()
+    num_covered = 0
+    for study in range(400):
+        problems = rng.choice(chances, size=100)
+        values = pass_at_k_table([16] * 100, rng.binomial(16, problems), [4])
+        low, high = bootstrap_interval(values, num_resamples=500, seed=study)
+        num_covered += low[0] <= truth <= high[0]
+    assert 0.915 <= num_covered / 400 <= 0.98
+
+
+def test_fixed_problems_interval_covers_at_its_rate():
+    """The same problems sampled again: the interval holds the mean over these problems, and is far narrower."""
+    rng = np.random.default_rng(1)
+    chances = rng.beta(0.7, 1.3, size=60)
+    ks = [1, 4, 8]
+    truth = [(1 - (1 - chances) ** k).mean() for k in ks]
+    covered = np.zeros(len(ks))
+    for _ in range(400):
+        low, high = fixed_problems_interval([32] * 60, rng.binomial(32, chances), ks)
+        covered += (low <= truth) & (truth <= high)
+    assert ((covered / 400 >= 0.92) & (covered / 400 <= 0.985)).all(), covered / 400
+
+
+def test_fixed_problems_variance_is_the_jackknife():
+    """Leave out each sample of each problem in turn, and take the jackknife variance of the estimates."""
+    num_samples, num_correct, k = [12, 9, 20], [2, 9, 1], 2
+    variance = 0.0
+    for n, c in zip(num_samples, num_correct, strict=True):
+        left = [pass_at_k(n - 1, c - (sample < c), k) for sample in range(n)]
+        variance += (n - 1) / n * sum((value - np.mean(left)) ** 2 for value in left)
+    mean = np.mean([pass_at_k(n, c, k) for n, c in zip(num_samples, num_correct, strict=True)])
+    low, high = fixed_problems_interval(num_samples, num_correct, [k])
+    assert (low[0] + high[0]) / 2 == pytest.approx(mean)
+    assert (high[0] - low[0]) / 2 == pytest.approx(1.959964 * np.sqrt(variance) / 3, rel=1e-6)
+
+
+def test_k_equal_n_has_no_information_within_problems():
+    low, high = fixed_problems_interval([8, 16], [2, 3], [4, 8, 16, 32])
+    assert np.isnan(low).tolist() == np.isnan(high).tolist() == [False, True, True, True]
+
+
+def test_same_problems_draw_the_same_resamples():
+    """The interval of a difference is that of the two means in the same resamples."""
+    rng = np.random.default_rng(2)
+    ours, theirs = rng.random((30, 3)), rng.random((30, 3))
+    differences = resampled_means(ours, num_resamples=300, seed=5) - resampled_means(theirs, num_resamples=300, seed=5)
+    np.testing.assert_allclose(resampled_means(ours - theirs, num_resamples=300, seed=5), differences, atol=1e-12)
+    assert np.abs(differences - (resampled_means(ours, num_resamples=300, seed=6) - differences)).max() > 0.01
+
+
+def test_a_run_against_itself_differs_by_nothing():
+    values = np.random.default_rng(3).random((40, 2))
+    low, high = bootstrap_interval(values - values, num_resamples=500)
+    assert low.tolist() == high.tolist() == [0.0, 0.0]
+    assert sign_flip_p(values - values).tolist() == [1.0, 1.0]
+
+
+def test_resamples_do_not_depend_on_whether_they_are_kept(monkeypatch):
+    values = np.random.default_rng(4).random((50, 2))
+    kept = resampled_means(values, num_resamples=100, seed=1)
+    monkeypatch.setattr(intervals, "_CELLS_KEPT", 0)
+    assert np.array_equal(resampled_means(values, num_resamples=100, seed=1), kept)
+
+
+def test_a_problem_without_a_value_counts_in_no_mean():
+    values = np.array([[0.0, 1.0], [1.0, np.nan], [0.5, np.nan]])
+    means = resampled_means(values, num_resamples=200)
+    known = means[~np.isnan(means[:, 1]), 1]
+    assert (known == 1.0).all()
+    assert 0 < len(known) < 200
+    low, high = bootstrap_interval(np.full((3, 1), np.nan))
+    assert np.isnan([low[0], high[0]]).all()
+
+
+def test_all_problems_solved_still_has_a_width():
+    """If 2.5 % of studies with mean m were to see 200 of 200, m would be 0.025^(1/200)."""
+    solved = np.ones((200, 1))
+    assert [end[0] for end in bootstrap_interval(solved, num_resamples=50)] == [1.0, 1.0]
+    low, high = share_interval(np.hstack([solved, 0 * solved]), num_resamples=50)
+    assert low.tolist() == [pytest.approx(0.025 ** (1 / 200)), 0.0]
+    assert high.tolist() == [1.0, pytest.approx(1 - 0.025 ** (1 / 200))]
+
+
+@given(differences=st.lists(st.integers(-4, 4), min_size=1, max_size=7))
+def test_sign_flips_against_every_pattern(differences):
+    patterns = [
+        abs(sum(s * d for s, d in zip(signs, differences, strict=True)))
+        for signs in product((1, -1), repeat=len(differences))
+    ]
+    expected = np.mean([total >= abs(sum(differences)) for total in patterns])
+    assert sign_flip_p(np.array(differences, dtype=float)[:, None])[0] == pytest.approx(expected)
+
+
+def test_random_sign_flips_agree_with_the_exact_test(monkeypatch):
+    differences = np.random.default_rng(6).normal(0.4, 1.0, size=(13, 2))
+    exact = sign_flip_p(differences)
+    monkeypatch.setattr(intervals, "_EXACT_UP_TO", 0)
+    random = sign_flip_p(differences, num_flips=20_000)
+    np.testing.assert_allclose(random, exact, atol=0.015)
+    assert not np.array_equal(random, exact)
+
+
+def test_sign_flip_p_is_never_zero():
+    assert sign_flip_p(np.ones((200, 1)), num_flips=999)[0] == 1 / 1000
+
+
+def test_holm_worked_example():
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([]) == []
+
+
+@given(p_values=p_values)
+def test_holm_lies_between_the_raw_and_the_bonferroni_values(p_values):
+    adjusted = holm(p_values)
+    for p_value, corrected in zip(p_values, adjusted, strict=True):
+        assert p_value <= corrected <= min(1.0, len(p_values) * p_value)
+    by_p = [corrected for _, corrected in sorted(zip(p_values, adjusted, strict=True))]
+    assert by_p == sorted(by_p)
+
+
+def test_refuses_no_problems():
+    with pytest.raises(ValueError, match=r"at least 1 problem, got shape \(0, 2\)"):
+        bootstrap_interval(np.zeros((0, 2)))
