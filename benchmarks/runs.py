@@ -1,0 +1,107 @@
+"""Start training runs of a small random model and read what they measured; shared by the benchmarks."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+
+from verl_ext.data.parquet import write_rows
+from verl_ext.data.rows import make_row
+from verl_ext.small_model.architecture import Architecture, random_weights
+from verl_ext.small_model.tokenizer import build_tokenizer
+from verl_ext.tasks.countdown import generate_problems, short_prompt
+
+REWARD = Path(__file__).with_name("even_length_reward.py")
+"""Right when the response has an even number of characters: a random model is right about half the time."""
+
+
+def prepare(folder: Path) -> None:
+    """Write a random model of 0.6M parameters and 512 Countdown rows."""
+    tokenizer = build_tokenizer(max_length=256)
+    random_weights(Architecture(max_length=256), tokenizer, seed=0).save_pretrained(folder / "model")
+    tokenizer.save_pretrained(folder / "model")
+    problems = generate_problems(512, seed=1, split="train")
+    rows = [
+        make_row(data_source="countdown", prompt=short_prompt(p), ground_truth=p.reference, split="train", index=i)
+        for i, p in enumerate(problems)
+    ]
+    write_rows(rows, folder / "train.parquet")
+
+
+def shared_options(folder: Path, *, prompts: int, samples: int, tokens: int, steps: int) -> list[str]:
+    """What both sides of a comparison are given: NSR, the same model, prompts and lengths."""
+    return [
+        "algorithm.adv_estimator=nsr",
+        f"actor_rollout_ref.model.path={folder}/model",
+        f"data.train_files={folder}/train.parquet",
+        f"data.val_files={folder}/train.parquet",
+        f"data.train_batch_size={prompts}",
+        "data.max_prompt_length=32",
+        f"data.max_response_length={tokens}",
+        f"actor_rollout_ref.rollout.n={samples}",
+        "actor_rollout_ref.rollout.max_model_len=128",
+        "actor_rollout_ref.rollout.ignore_eos=True",
+        f"actor_rollout_ref.actor.ppo_mini_batch_size={prompts}",
+        f"reward.custom_reward_function.path={REWARD}",
+        "trainer.val_before_train=False",
+        f"trainer.total_training_steps={steps}",
+        "trainer.resume_mode=disable",
+    ]
+
+
+def ours(folder: Path, name: str, options: Sequence[str]) -> tuple[float, list[dict[str, float]]]:
+    """Run our launcher; returns seconds from launch to the end of the first step, and every step's metrics."""
+    output = folder / name
+    command = [sys.executable, "-m", "verl_ext.training.main", "device=cpu", f"trainer.output_dir={output}", *options]
+    return _run(command, output / "metrics.jsonl", {})
+
+
+def stock(folder: Path, name: str, options: Sequence[str]) -> tuple[float, list[dict[str, float]]]:
+    """Run verl's own entry point and trainer with our plugin: what a CPU needs, and verl's defaults for the rest."""
+    metrics = folder / f"{name}.jsonl"
+    command = [
+        *(sys.executable, "-m", "verl.trainer.main_ppo", *options),
+        "+actor_rollout_ref.model.override_config.attn_implementation=sdpa",
+        "actor_rollout_ref.model.use_remove_padding=False",
+        *("actor_rollout_ref.actor.strategy=fsdp2", "actor_rollout_ref.actor.use_dynamic_bsz=True"),
+        "actor_rollout_ref.actor.use_torch_compile=False",
+        "actor_rollout_ref.actor.fsdp_config.use_torch_compile=False",
+        *("actor_rollout_ref.rollout.name=vllm", "actor_rollout_ref.rollout.enforce_eager=True"),
+        "actor_rollout_ref.rollout.tensor_model_parallel_size=1",
+        *("actor_rollout_ref.rollout.free_cache_engine=False", "+actor_rollout_ref.rollout.enable_sleep_mode=False"),
+        "+actor_rollout_ref.rollout.engine_kwargs.vllm.worker_extension_cls=verl_ext.cpu.rollout.CPUWorkerExtension",
+        # Eight workers of each kind would not fit into two cores: one of each, as in our own configuration.
+        *("actor_rollout_ref.rollout.agent.num_workers=1", "reward.num_workers=1"),
+        "transfer_queue.backend.SimpleStorage.num_data_storage_units=1",
+        *("data.dataloader_num_workers=0", "trainer.device=cpu", "trainer.n_gpus_per_node=1", "trainer.logger=[file]"),
+        *("ray_kwargs.ray_init.num_cpus=32", "+ray_kwargs.ray_init.num_gpus=1"),
+        f"trainer.default_local_dir={folder}/{name}",
+    ]
+    env = {"VERL_PLATFORM": "cpu", "VLLM_TARGET_DEVICE": "cpu", "VERL_USE_EXTERNAL_MODULES": "verl_ext.plugin"}
+    env |= {"VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_NUM_THREADS": "1", "VERL_FILE_LOGGER_PATH": str(metrics)}
+    return _run(command, metrics, env)
+
+
+def _run(command: list[str], metrics: Path, env: dict[str, str]) -> tuple[float, list[dict[str, float]]]:
+    started = time.monotonic()
+    log = metrics.with_suffix(".log")
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("w") as output:
+        process = subprocess.Popen(command, env=os.environ | env, stdout=output, stderr=subprocess.STDOUT)
+        first = float("nan")
+        while process.poll() is None:
+            if first != first and metrics.exists() and metrics.stat().st_size:
+                first = time.monotonic() - started
+            time.sleep(0.05)
+    if process.returncode:
+        sys.exit(f"error: {' '.join(command[:4])} failed; the end of {log}:\n{log.read_text()[-2000:]}")
+    return first, [json.loads(line)["data"] for line in metrics.read_text().splitlines()]
+
+
+def median_of(steps: Sequence[dict[str, float]], *names: str, skip: int = 2) -> float:
+    """Median over the steps, the first ``skip`` left out, of the sum of the named timings in seconds."""
+    return median(sum(step[f"timing_s/{name}"] for name in names) for step in steps[skip:])
