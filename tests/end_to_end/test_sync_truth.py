@@ -8,6 +8,7 @@ kept its old weights the gap was 3e-4 in bfloat16 after six steps, in float32 it
 import json
 
 import pytest
+
 from tests.end_to_end.rewards_path import REWARDS
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]

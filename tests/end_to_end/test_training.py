@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+
 from tests.end_to_end.conftest import environment
 from tests.end_to_end.rewards_path import REWARDS
 

@@ -66,7 +66,7 @@ def same(ours, theirs):
     )
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(
     lines=st.lists(st.tuples(objects, styles, st.booleans()), min_size=1, max_size=6),
     chunk=st.sampled_from([1, 7, 64, 4096]),
@@ -82,7 +82,7 @@ def test_fields_are_those_of_json_loads(tmp_file, lines, chunk, repeat):
         assert same(record, json.loads(text)), text
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(texts=st.lists(tricky, min_size=2, max_size=6), style=styles, place=st.integers(0, 2))
 def test_lines_of_one_shape(tmp_file, texts, style, place):
     """The usual file: the same keys on every line, one of them a long text of anything."""

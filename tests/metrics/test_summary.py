@@ -48,6 +48,12 @@ def test_curve_of_unequal_n():
         assert low <= value <= high
 
 
+def test_a_curve_at_its_ceiling_has_a_width():
+    curve = pass_at_k_curve("nsr", [4] * 50, [2] * 50)
+    assert curve.pass_at_k[-1] == curve.high[-1] == 1.0
+    assert curve.low[-1] == pytest.approx(0.025 ** (1 / 50))
+
+
 def test_curve_refuses():
     with pytest.raises(
         ValueError, match=r"pass@16 needs at least 16 samples per problem, got 8 \(psr\)\. Choose k up to 8"

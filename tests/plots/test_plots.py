@@ -188,6 +188,17 @@ def test_training_curve_refuses(tmp_path):
         read_training_curve(tmp_path / "empty.jsonl", name="nsr", keys={})
 
 
+@pytest.mark.parametrize("shares", [[0.21, 0.38], [0.301, 0.309], [0.0, 1.0]])
+def test_percent_ticks_say_where_they_are(shares):
+    """A tick at 22.5 % is not written 22 %."""
+    figure = Figure()
+    axes = figure.subplots()
+    draw_training(axes, [training("nsr", num_steps=2, correct_ratio=shares)], PANELS[0])
+    figure.draw_without_rendering()
+    for tick, label in zip(axes.get_yticks(), axes.get_yticklabels(), strict=True):
+        assert float(label.get_text().removesuffix(" %").replace("−", "-")) == pytest.approx(100 * tick, abs=1e-6)
+
+
 def test_no_curve_is_an_error():
     with pytest.raises(ValueError, match="needs at least 1 curve"):
         draw_pass_at_k(Figure().subplots(), [])

@@ -73,10 +73,18 @@ def test_up_and_open():
         (OPEN, UP, "Whether pass@1 moved, and which way, is not decided."),
         (OPEN, DOWN, "Whether pass@1 moved, and which way, is not decided."),
         (DOWN, OPEN, "Whether pass@256 moved, and which way, is not decided."),
+        (UP, (*DOWN, 0.2), "Whether pass@256 moved, and which way, is not decided."),
+        ((*UP, 0.2), DOWN, "Whether pass@1 moved, and which way, is not decided."),
     ],
 )
 def test_what_both_ends_say_together(first, last, reading):
-    (sentence,) = findings(results(row("nsr", 1, *first), row("nsr", 256, *last))).shown
+    """A third number is a corrected p that does not agree with the interval."""
+    rows = [
+        row("nsr", k, low, high, p_holm=p)
+        for k, (low, high, *rest) in ((1, first), (256, last))
+        for p in [*rest, 0.001][:1]
+    ]
+    (sentence,) = findings(results(*rows)).shown
     assert reading in sentence
 
 

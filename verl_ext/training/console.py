@@ -69,7 +69,7 @@ def step_line(step: int, total: int, metrics: Mapping[str, float]) -> str:
         f"all right {number('train/fully_solved_ratio', '.0%')} wrong {number('train/fully_unsolved_ratio', '.0%')}",
         f"kept {number('train/kept_samples', '.0f')}/{number('train/samples', '.0f')}",
         f"updates {number('train/num_updates', '.0f')}",
-        f"entropy {number('actor/entropy', '.3f')}",
+        f"entropy {number('train/entropy', '.3f')}",
         f"clip +{number('train/clip_fraction/positive', '.1%')} -{number('train/clip_fraction/negative', '.1%')}",
         f"length {number('train/response_length', '.1f')}",
         f"grad {number('actor/grad_norm', '.3g')}",

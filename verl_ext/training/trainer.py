@@ -132,7 +132,7 @@ class SignFilterTrainer(PPOTrainerSync):
         data = tq.kv_batch_get(
             keys=batch.keys,
             partition_id=batch.partition_id,
-            select_fields=["uid", "response_mask", "rm_scores", "extra_fields"],
+            select_fields=["uid", "response_mask", "rm_scores", "rollout_log_probs", "extra_fields"],
         )
         uids = data.pop("uid").tolist()
         infos = [extra.get("reward_extra_info", {}) for extra in data.pop("extra_fields").tolist()]
@@ -153,6 +153,11 @@ class SignFilterTrainer(PPOTrainerSync):
         self._num_updates = num_updates(len(kept), actor.ppo_mini_batch_size * self.config.actor_rollout_ref.rollout.n)
         self._kept_token_share = float((num_tokens_B * is_kept_B).sum() / num_tokens_B.sum().clamp(min=1))
         metrics |= {"train/samples": len(batch), "train/kept_samples": len(kept)}
+        if "rollout_log_probs" in proto.batch:
+            # verl's actor/entropy is a mean over the kept samples, so it cannot be compared between objectives. This
+            # one is over all of them: the surprise of the sampled tokens, whose mean is the entropy at temperature 1.
+            surprise = -(proto.batch["rollout_log_probs"] * mask_BT).sum() / num_tokens_B.sum().clamp(min=1)
+            metrics["train/entropy"] = float(surprise)
         metrics |= {"train/kept_ratio": len(kept) / len(batch), "train/kept_token_ratio": self._kept_token_share}
         return kept
 

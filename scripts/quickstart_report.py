@@ -1,0 +1,80 @@
+"""What the quickstart leaves to look at: pictures, numbers and one page."""
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from verl_ext.grading.countdown import canonical_answer
+from verl_ext.metrics.generations import read_generations
+from verl_ext.plots.figures import pass_at_k_figure, png, training_figure
+from verl_ext.plots.training import TrainingCurve, read_training_curve
+from verl_ext.report.page import render_report
+from verl_ext.report.results import build_results, results_as_json
+
+TRAINING_KEYS = {
+    "correct_ratio": "train/correct_ratio",
+    "entropy": "train/entropy",
+    "kept_samples": "train/kept_samples",
+}
+
+
+same_expression = lru_cache(maxsize=100_000)(canonical_answer)
+
+
+def facts_of(build: Mapping[str, Any], record: Mapping[str, Any], num_samples: int) -> list[tuple[str, str]]:
+    """What a reader needs to judge the numbers, from ``build.json`` and one run's ``run.json``."""
+    config = record["config"]
+    rollout, actor = config["actor_rollout_ref"]["rollout"], config["actor_rollout_ref"]["actor"]
+    packages = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
+    batch = config["data"]["train_batch_size"]
+    return [
+        ("task", "Countdown: reach a target with three numbers of 1 to 9, each used once; test problems are held out"),
+        ("base model", f"Qwen2, {build['num_parameters']:,} parameters, supervised for {build['train_seconds']:.0f} s"),
+        ("training", f"{config['trainer']['total_training_steps']} steps of {batch} prompts x {rollout['n']} samples"),
+        (
+            "optimiser",
+            f"AdamW, learning rate {actor['optim']['lr']}, mini-batch {actor['ppo_mini_batch_size']} prompts",
+        ),
+        ("evaluation", f"{num_samples} answers a problem at temperature 1"),
+        ("trainer", "verl's V1 trainer: Ray, FSDP2, vLLM"),
+        ("versions", packages),
+        ("code", json.dumps(record["git"])),
+        ("machine", f"{record['machine']['platform']}, {record['machine']['num_cpus']} cores"),
+    ]
+
+
+def write_report(output: Path, names: Sequence[str], runs: Mapping[str, Path]) -> None:
+    """Write pass_at_k.png, training.png, metrics.json and report.html into ``output``.
+
+    Args:
+        output: Folder with ``base/build.json`` and ``generations/<name>.jsonl``.
+        names: What was evaluated; ``base`` first.
+        runs: Output folder of each training run, by name.
+    """
+    generations = [
+        read_generations(
+            output / "generations" / f"{name}.jsonl", name=name, with_answers=True, normalise_answer=same_expression
+        )
+        for name in names
+    ]
+    results = build_results(generations)
+    curves: list[TrainingCurve] = [
+        read_training_curve(folder / "metrics.jsonl", name=name, keys=TRAINING_KEYS) for name, folder in runs.items()
+    ]
+    records = {name: json.loads((folder / "run.json").read_text()) for name, folder in runs.items()}
+    build = json.loads((output / "base" / "build.json").read_text())
+    (output / "metrics.json").write_text(json.dumps(results_as_json(results), indent=2) + "\n")
+    (output / "pass_at_k.png").write_bytes(png(pass_at_k_figure(results.curves, heading="pass@k on held-out problems")))
+    if curves:
+        (output / "training.png").write_bytes(png(training_figure(curves)))
+    record = next(iter(records.values()), None)
+    page = render_report(
+        results,
+        title="Learning from right and from wrong answers",
+        facts=facts_of(build, record, results.largest_k) if record else [],
+        commands=[" ".join(record["argv"]) for record in records.values()],
+        training=curves,
+    )
+    (output / "report.html").write_text(page)

@@ -1,0 +1,54 @@
+from math import nan
+
+import pytest
+
+from verl_ext.metrics.summary import Difference, pass_at_k_curve
+from verl_ext.metrics.tables import align, difference_table, group_table, interval
+
+
+def test_align():
+    rows = [["name", "k", "note"], ["a", "16", "k = n"], ["long name", "8", ""]]
+    assert align(rows, num_left=1) == ["name        k  note", "a          16  k = n", "long name   8"]
+    assert align(rows) == ["     name   k  note", "        a  16  k = n", "long name   8"]
+
+
+def test_interval():
+    assert interval(0.1, 0.25) == "[10.0, 25.0]"
+    assert interval(nan, nan) == "none"
+
+
+@pytest.mark.parametrize(("p_holm", "verdict"), [(0.01, "decided"), (0.2, "")])
+def test_difference_table(p_holm, verdict):
+    row = Difference(
+        name="nsr",
+        base="base",
+        k=8,
+        difference=-0.05,
+        low=-0.1,
+        high=-0.0001,
+        p_value=0.005,
+        p_holm=p_holm,
+        num_problems=1200,
+    )
+    header, line = difference_table([row]).splitlines()
+    assert line.split() == [
+        "nsr",
+        "-",
+        "base",
+        "8",
+        "-5.0",
+        "[-10.0,",
+        "0.0]",
+        "0.0050",
+        f"{p_holm:.4f}",
+        "1,200",
+        *verdict.split(),
+    ]
+    assert header.index("points") + len("points") == line.index("-5.0") + len("-5.0")
+
+
+def test_groups_that_reach_fewer_k():
+    curves = [pass_at_k_curve("easy", [4], [4], [1, 4]), pass_at_k_curve("hard", [2], [0], [1])]
+    lines = group_table("level", curves).splitlines()
+    assert lines[0].split() == ["by", "level", "problems", "k", "=", "1", "k", "=", "4"]
+    assert lines[3].split() == ["hard", "1", "0.0", "-"]

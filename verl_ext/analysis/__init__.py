@@ -1,0 +1,1 @@
+"""What an objective does to a model: diversity of its answers, and its dynamics."""

@@ -1,0 +1,162 @@
+"""Read the short fields of a file with one JSON object per line, without decoding its long texts.
+
+A line of a generations file is kilobytes of response around a few bytes of label. The names and places of the long
+strings are learned from one line that is decoded in full; in the lines after it their contents are cut out, and what
+is left, a small object, is decoded. Cutting the content of a string out of a JSON text changes no other value, whatever
+the nesting, so for a line that is JSON the fields are those of ``json.loads``, in any order of the keys and with any
+escapes. A line that does not have the places expected is decoded in full.
+
+What is not checked is the inside of the text that is cut out: a wrong escape or a control character there goes unseen.
+"""
+
+import json
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+_CHUNK_BYTES = 1 << 18
+_LONG_CHARS = 48  # cutting a shorter string out costs more than decoding it
+_MAX_LAYOUTS = 32  # a file whose lines keep changing is decoded in full
+_BACKSLASH = ord("\\")
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+class ObjectReader:
+    """Streams the lines of a file as (line number, object), in memory that does not grow with the file.
+
+    Yields the number of the line from 1 and its object, or None for a line that is not a JSON object. Blank lines are
+    left out.
+    """
+
+    def __init__(self, path: Path, fields: Collection[str]) -> None:
+        """Read ``path``, UTF-8 text, for the numbers, strings and booleans under the keys ``fields``.
+
+        They are those of ``json.loads``, but for integers beyond 64 bits, which are floats. A string under another key
+        may come out empty.
+        """
+        self._path = path
+        self._skimmer = _Skimmer(fields)
+        self._line: tuple[bytes, int, int] = (b"", 0, 0)
+
+    def __iter__(self) -> Iterator[tuple[int, dict[str, Any] | None]]:
+        read = self._skimmer.read
+        for number, line in enumerate(_lines(self._path), start=1):
+            text, start, end = self._line = line
+            record = read(text, start, end)
+            if record is not None or text[start:end].strip():
+                yield number, record
+
+    def decode_exactly(self) -> dict[str, Any] | None:
+        """The line just yielded, whole, by the standard library."""
+        text, start, end = self._line
+        record = _decode_slowly(text[start:end])
+        return record if type(record) is dict else None
+
+
+class _Skimmer:
+    """Decodes lines, leaving out long strings that nobody asked for."""
+
+    def __init__(self, fields: Collection[str]) -> None:
+        self._fields = frozenset(fields)
+        self._openers: list[bytes] = []  # what stands before each long string, such as b', "response": "'
+        self._layouts_left = _MAX_LAYOUTS
+
+    def read(self, text: bytes, start: int, end: int) -> dict[str, Any] | None:
+        if self._openers and (record := self._skim(text, start, end)) is not None:
+            return record
+        line = text[start:end]
+        record = _decode_object(line)
+        if record is not None and self._layouts_left:
+            self._learn(line, record)
+        return record
+
+    def _skim(self, text: bytes, start: int, end: int) -> dict[str, Any] | None:
+        """Decode the line without its long strings; None where the places learned are not the places of this line."""
+        find = text.find
+        kept = []
+        position = start
+        for opener in self._openers:
+            # Its quotes cannot be inside a string: there they would have a backslash before them.
+            opened = find(opener, position, end)
+            if opened < 0:
+                return None
+            opened += len(opener)
+            kept.append(text[position:opened])
+            position = find(b'"', opened, end)
+            while position > 0 and text[position - 1] == _BACKSLASH:
+                before = position - 1
+                while text[before] == _BACKSLASH:
+                    before -= 1
+                if (position - before) % 2:
+                    break  # an even number of backslashes: each pair is one character, and the quote closes the string
+                position = find(b'"', position + 1, end)
+            if position < 0:
+                return None
+        kept.append(text[position:end])
+        try:
+            record = orjson.loads(b"".join(kept))
+        except orjson.JSONDecodeError:
+            return None
+        return record if type(record) is dict else None
+
+    def _learn(self, line: bytes, record: dict[str, Any]) -> None:
+        """Note what stands before the long strings of this line, in their order."""
+        self._layouts_left -= 1
+        long_keys = {
+            key
+            for key, value in record.items()
+            if key not in self._fields and type(value) is str and len(value) >= _LONG_CHARS
+        }
+        openers = []
+        for key in long_keys:
+            name = json.dumps(key).encode()
+            places = [
+                (line.find(opener), opener)
+                for before in (b", ", b",", b"{")
+                for between in (b": ", b":")
+                if (opener := before + name + between + b'"') in line
+            ]
+            openers += places[:1]  # none where the key is written in another way: it is decoded then
+        self._openers = [opener for _, opener in sorted(openers)]
+
+
+def _decode_object(line: bytes) -> dict[str, Any] | None:
+    """The object on the line, as ``json.loads`` reads it; None where it is not a JSON object in UTF-8."""
+    try:
+        record = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        # orjson refuses NaN and lone surrogates, which json writes.
+        record = _decode_slowly(line)
+    return record if type(record) is dict else None
+
+
+def _decode_slowly(line: bytes) -> Any:
+    """``json.loads``; None for what it refuses."""
+    try:
+        return json.loads(line.decode())
+    except (ValueError, RecursionError):
+        return None
+
+
+def _lines(path: Path) -> Iterator[tuple[bytes, int, int]]:
+    """Each line as (text, start, end) without its newline: most lines are never copied out of what was read."""
+    with path.open("rb", buffering=0) as file:
+        if file.read(len(_BYTE_ORDER_MARK)) != _BYTE_ORDER_MARK:
+            file.seek(0)
+        rest = b""
+        while chunk := file.read(_CHUNK_BYTES):
+            newline = chunk.find(b"\n")
+            if newline < 0:
+                rest += chunk
+                continue
+            first = rest + chunk[:newline]
+            yield first, 0, len(first)
+            start = newline + 1
+            while (newline := chunk.find(b"\n", start)) >= 0:
+                yield chunk, start, newline
+                start = newline + 1
+            rest = chunk[start:]
+    if rest:
+        yield rest, 0, len(rest)

@@ -1,0 +1,1 @@
+"""Plots of pass@k and of training: draw into the axes that are given, save nothing."""

@@ -1,0 +1,62 @@
+"""Whole figures, made without a display; the caller saves them."""
+
+from collections.abc import Sequence
+from io import BytesIO
+
+from matplotlib.artist import Artist
+from matplotlib.figure import Figure
+
+from verl_ext.metrics.summary import PassAtKCurve
+from verl_ext.plots.pass_at_k import draw_pass_at_k, subtitle
+from verl_ext.plots.style import FONT_SIZE, GREY, INK, styles_of, title
+from verl_ext.plots.training import PANELS, SMOOTH_FROM, Panel, TrainingCurve, draw_training
+
+_DPI = 160
+_INCHES_PER_LETTER = 0.1  # of a bold name
+
+
+def pass_at_k_figure(curves: Sequence[PassAtKCurve], *, heading: str = "pass@k") -> Figure:
+    """pass@k with 95 % bands, 5 inches high, 8.6 wide or more where a name is long."""
+    left, middle = 0.76, 5.64
+    longest = max((len(style.label) for style in styles_of([curve.name for curve in curves])), default=0)
+    width = left + middle + max(2.2, 0.65 + _INCHES_PER_LETTER * (longest + len("  100.0 %")))
+    figure = Figure(figsize=(width, 5.0), dpi=_DPI, facecolor="white")
+    axes = figure.add_axes((left / width, 0.115, middle / width, 0.755))
+    draw_pass_at_k(axes, curves)
+    title(axes, heading, fontweight="bold", y=1.055)
+    axes.text(0, 1.022, subtitle(curves), transform=axes.transAxes, fontsize=FONT_SIZE - 1, color=GREY)
+    return figure
+
+
+def training_figure(
+    runs: Sequence[TrainingCurve], *, heading: str = "Training", panels: Sequence[Panel] = PANELS
+) -> Figure:
+    """One panel per metric side by side, with one legend for all."""
+    figure = Figure(figsize=(4.2 * len(panels), 4.2), dpi=_DPI, facecolor="white")
+    figure.set_layout_engine("constrained", w_pad=0.14, h_pad=0.08, wspace=0.06)
+    drawn: dict[str, Artist] = {}
+    for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+        draw_training(axes, runs, panel)
+        handles, labels = axes.get_legend_handles_labels()
+        drawn.update(zip((str(label) for label in labels), handles, strict=True))
+    figure.suptitle(heading, x=0.012, ha="left", fontsize=FONT_SIZE + 3, fontweight="bold", color=INK)
+    if any(len(run.steps) >= SMOOTH_FROM for run in runs):
+        note = "thin: each step; thick: moving average over a tenth of the steps"
+        figure.text(0.988, 0.975, note, ha="right", va="top", fontsize=FONT_SIZE - 1, color=GREY)
+    if drawn:
+        figure.legend(
+            handles=list(drawn.values()),
+            labels=list(drawn),
+            loc="outside lower center",
+            ncols=min(7, len(drawn)),
+            frameon=False,
+            fontsize=FONT_SIZE,
+        )
+    return figure
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as a PNG; the same figure gives the same bytes."""
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()

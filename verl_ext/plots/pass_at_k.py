@@ -1,0 +1,110 @@
+"""pass@k against k, one curve per method."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import FixedLocator, NullLocator
+
+from verl_ext.metrics.summary import PassAtKCurve
+from verl_ext.plots.style import FONT_SIZE, GREY, INK, clean, percent_axis, spread, styles_of
+
+
+def draw_pass_at_k(axes: Axes, curves: Sequence[PassAtKCurve]) -> None:
+    """Draw curves with their 95 % bands, k on a log2 axis, each named at its right end.
+
+    A curve is drawn over the k that it has. Sizes are read from the axes, so give them their final size first.
+    """
+    if not curves:
+        raise ValueError("draw_pass_at_k needs at least 1 curve.")
+    clean(axes)
+    axes.set_xscale("log", base=2)
+    styles = styles_of([curve.name for curve in curves])
+    for curve, style in zip(curves, styles, strict=True):
+        axes.fill_between(curve.ks, curve.low, curve.high, color=style.colour, alpha=0.12, linewidth=0)
+    for curve, style in zip(curves, styles, strict=True):
+        axes.plot(
+            curve.ks,
+            curve.pass_at_k,
+            color=style.colour,
+            linestyle=style.line,
+            marker=style.marker,
+            markersize=5,
+            markeredgecolor="white",
+            markeredgewidth=0.6,
+            linewidth=1.9,
+            label=style.label,
+        )
+    ks = sorted({k for curve in curves for k in curve.ks})
+    axes.xaxis.set_major_locator(FixedLocator(_roomy(ks)))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(lambda k, _: f"{k:.0f}")
+    if len(ks) > 1:
+        axes.set_xlim(ks[0] / 1.12, ks[-1] * 1.06)
+    lowest = min(low for curve in curves for low in curve.low)
+    highest = max(high for curve in curves for high in curve.high)
+    margin = max(0.02, 0.05 * (highest - lowest))
+    axes.set_ylim(max(0.0, lowest - margin), min(1.0, highest) + margin)
+    if highest + margin > 1:
+        axes.set_ylim(top=1.0 + min(margin, 0.015))
+    percent_axis(axes)
+    axes.set_xlabel("k, answers drawn per problem (log scale)", fontsize=FONT_SIZE, color=INK)
+    axes.set_ylabel("pass@k, share of problems solved", fontsize=FONT_SIZE, color=INK)
+    _name_curves(axes, curves)
+
+
+def _roomy(ks: Sequence[int]) -> list[int]:
+    """The k to write at the axis: a power of two gives way to an n that is too close to it."""
+    last = ks[-1]
+    return [k for k in ks if k == last or last / k > 1.3]
+
+
+def _name_curves(axes: Axes, curves: Sequence[PassAtKCurve]) -> None:
+    """Write each name and last value at the right end of its curve, moved apart where they would overlap."""
+    styles = styles_of([curve.name for curve in curves])
+    low, high = axes.get_ylim()
+    height_in_points = axes.get_window_extent().height * 72 / axes.get_figure(root=True).dpi  # type: ignore[union-attr]
+    gap = 1.35 * FONT_SIZE * (high - low) / height_in_points
+    ends = [curve.pass_at_k[-1] for curve in curves]
+    for curve, style, end, place in zip(curves, styles, ends, spread(ends, gap, low, high), strict=True):
+        axes.annotate(
+            f"{style.label}  {100 * end:.1f} %",
+            xy=(curve.ks[-1], end),
+            xytext=(1.045, (place - low) / (high - low)),
+            textcoords="axes fraction",
+            color=style.ink,
+            fontsize=FONT_SIZE,
+            fontweight="bold",
+            verticalalignment="center",
+            annotation_clip=False,
+            arrowprops={
+                "arrowstyle": "-",
+                "color": style.colour,
+                "linewidth": 0.8,
+                "relpos": (0, 0.5),
+                "shrinkA": 1,
+                "shrinkB": 4,
+            },
+        )
+    if any(curve.is_every_sample[-1] for curve in curves):
+        axes.text(
+            1.045,
+            0.0,
+            f"At k = {max(curve.ks[-1] for curve in curves)} every sample is\nused: a point says only\n"
+            "in how many problems\nany answer was correct.",
+            transform=axes.transAxes,
+            fontsize=FONT_SIZE - 2,
+            color=GREY,
+            verticalalignment="bottom",
+        )
+
+
+def subtitle(curves: Sequence[PassAtKCurve]) -> str:
+    """What the plot is of: problems, samples and what the bands are."""
+    problems = sorted({max(curve.num_problems) for curve in curves})
+    samples = sorted({n for curve in curves for n in (curve.min_samples, curve.max_samples)})
+    return f"{_range(problems)} problems, {_range(samples)} samples each; bands: 95 % bootstrap over problems"
+
+
+def _range(values: Sequence[int]) -> str:
+    return f"{values[0]:,}" if len(values) == 1 else f"{int(np.min(values)):,} to {int(np.max(values)):,}"

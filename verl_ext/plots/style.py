@@ -1,0 +1,113 @@
+"""One look for every plot: a colour, a line and a marker per method, the same in every figure.
+
+The colours are Okabe and Ito's, told apart by readers with any colour vision; lines and markers differ as well.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex, to_rgb
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+INK = "#222222"
+GREY = "#6e6e6e"
+GRID = "#e3e3e3"
+FONT_SIZE = 10.5
+
+LineStyle = str | tuple[int, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class Style:
+    """How one method is drawn and what it is called."""
+
+    label: str
+    colour: str
+    line: LineStyle
+    marker: str
+
+    @property
+    def ink(self) -> str:
+        """The colour for text, a shade darker than for lines."""
+        red, green, blue = to_rgb(self.colour)
+        return to_hex((0.8 * red, 0.8 * green, 0.8 * blue))
+
+
+STYLES = {
+    "base": Style("Base", "#000000", (0, (4, 2)), "o"),
+    "psr": Style("PSR", "#D55E00", "-", "^"),
+    "nsr": Style("NSR", "#0072B2", "-", "v"),
+    "w_reinforce": Style("W-REINFORCE", "#009E73", "-", "D"),
+    "reinforce": Style("REINFORCE", "#CC79A7", "-", "P"),
+    "grpo": Style("GRPO", "#E69F00", "-", "s"),
+    "ppo": Style("PPO", "#56B4E9", "-", "X"),
+}
+_OTHERS = [("#7F3C8D", "*"), ("#8C564B", "h"), ("#999933", "p"), ("#882255", "<"), ("#44AA99", ">"), ("#666666", "d")]
+
+
+def styles_of(names: Sequence[str]) -> list[Style]:
+    """The style of each method: fixed for the methods above, in order of appearance for any other name."""
+    styles = []
+    num_others = 0
+    for name in names:
+        known = STYLES.get(name.lower().replace("-", "_"))
+        if known is None:
+            colour, marker = _OTHERS[num_others % len(_OTHERS)]
+            known = Style(name, colour, "-" if num_others < len(_OTHERS) else ":", marker)
+            num_others += 1
+        styles.append(known)
+    return styles
+
+
+def clean(axes: Axes) -> None:
+    """A light grid behind the data, no frame at the top and the right, quiet ticks."""
+    axes.set_axisbelow(True)
+    axes.grid(color=GRID, linewidth=0.8)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        axes.spines[side].set_color("#b0b0b0")
+    axes.tick_params(colors=GREY, labelcolor=INK, labelsize=FONT_SIZE - 1, length=3)
+
+
+def percent_axis(axes: Axes) -> None:
+    """Ticks of the y axis at whole per cents of a share in [0, 1]."""
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=8, steps=[1, 2, 5, 10]))
+    low, high = axes.get_ylim()
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0 if high - low > 0.05 else 1, symbol=" %"))
+
+
+def title(axes: Axes, text: str, **options: Any) -> None:
+    axes.set_title(text, loc="left", fontsize=FONT_SIZE + 1.5, color=INK, pad=10, **options)
+
+
+def spread(positions: Sequence[float], gap: float, low: float, high: float) -> list[float]:
+    """Move positions apart to at least ``gap``, as little as possible, inside [low, high] where they fit.
+
+    The order of the positions is kept. Each crowd of labels is centred on the mean of where its members belong.
+    """
+    order = sorted(range(len(positions)), key=lambda index: positions[index])
+    # A crowd is (sum of where its members belong if stacked from 0, members).
+    crowds: list[tuple[float, list[int]]] = []
+    for index in order:
+        total, members = positions[index], [index]
+        while crowds and _bottom(*crowds[-1], gap, low, high) + gap * len(crowds[-1][1]) > _bottom(
+            total, members, gap, low, high
+        ):
+            below_total, below = crowds.pop()
+            total = below_total + total - gap * len(below) * len(members)
+            members = below + members
+        crowds.append((total, members))
+    placed = [0.0] * len(positions)
+    for total, members in crowds:
+        bottom = _bottom(total, members, gap, low, high)
+        for rank, index in enumerate(members):
+            placed[index] = bottom + gap * rank
+    return placed
+
+
+def _bottom(total: float, members: Sequence[int], gap: float, low: float, high: float) -> float:
+    wanted = total / len(members)
+    return max(low, min(wanted, high - gap * (len(members) - 1)))

@@ -1,0 +1,166 @@
+"""Results as one HTML page that needs nothing else: no script, no style sheet, no image from elsewhere."""
+
+from base64 import b64encode
+from collections.abc import Sequence
+from math import isnan
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from verl_ext.metrics.summary import Difference
+from verl_ext.plots.figures import pass_at_k_figure, png, training_figure
+from verl_ext.plots.style import styles_of
+from verl_ext.plots.training import PANELS, Panel, TrainingCurve
+from verl_ext.report.findings import direction, findings, label, points
+from verl_ext.report.results import Results
+
+_TRAINING = "Training, step by step"
+
+
+def render_report(
+    results: Results,
+    *,
+    title: str,
+    facts: Sequence[tuple[str, str]],
+    commands: Sequence[str] = (),
+    training: Sequence[TrainingCurve] = (),
+    panels: Sequence[Panel] = PANELS,
+    caveats: Sequence[str] = (),
+    num_training_seeds: int = 1,
+) -> str:
+    """Render the page.
+
+    Args:
+        results: From ``build_results``.
+        title: Heading of the page.
+        facts: (name, value) rows of what was run: versions, seed, model size, budget.
+        commands: The commands that make these results again.
+        training: One curve per trained method; no training section if empty.
+        panels: The metrics of the training figure.
+        caveats: More sentences for the reader to keep in mind.
+        num_training_seeds: How many trainings stand behind each method.
+
+    Returns:
+        The text of an HTML file, UTF-8.
+    """
+    said = findings(results, num_training_seeds=num_training_seeds)
+    said.limits.extend(caveats)
+    reasons = sorted({reason for counts in results.reasons.values() for reason in counts}, key=_reason_order)
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    environment.filters["unbroken"] = _unbroken
+    row = _Rows([curve.name for curve in results.curves])
+    return environment.get_template("report.html.jinja").render(
+        title=title,
+        subtitle=f"{len(results.curves)} model{'s' * (len(results.curves) > 1)}, "
+        f"{max(curve.num_problems[0] for curve in results.curves):,} problems: "
+        f"{sum(curve.num_answers for curve in results.curves):,} graded answers",
+        base=label(results.base),
+        findings=said,
+        ks=results.ks,
+        ends=sorted({results.ks[0], results.largest_k}),
+        pass_at_k_png=_base64(png(pass_at_k_figure(results.curves, heading="pass@k of each method"))),
+        training_png=_base64(png(training_figure(training, heading=_TRAINING, panels=panels))) if training else "",
+        pass_at_k_rows=[
+            row(curve.name, cells=[_cell(*cell) for cell in zip(curve.pass_at_k, curve.low, curve.high, strict=True)])
+            for curve in results.curves
+        ],
+        noise_rows=[
+            row(curve.name, cells=[_interval(*cell) for cell in zip(curve.noise_low, curve.noise_high, strict=True)])
+            for curve in results.curves
+        ],
+        difference_rows=[row(curve.name, cells=_difference_cells(results, curve.name)) for curve in results.curves[1:]],
+        comparison_rows=[_comparison(each) for each in (*results.versus_base, *results.between_methods)],
+        num_versus_base=len(results.versus_base),
+        num_between=len(results.between_methods),
+        num_draws=results.diversity[0].num_draws if results.diversity else 0,
+        diversity_rows=[
+            row(
+                each.name,
+                distinct=_count_cell(each.distinct, each.distinct_low, each.distinct_high),
+                correct=_count_cell(each.distinct_correct, each.distinct_correct_low, each.distinct_correct_high),
+                top_share=f"{100 * each.top_share:.1f} %",
+            )
+            for each in results.diversity
+        ],
+        reasons=[reason.replace("_", " ") for reason in reasons],
+        reason_rows=[
+            row(
+                name,
+                cells=[_share_cell(counts.get(reason, 0), sum(counts.values())) for reason in reasons],
+                total=f"{sum(counts.values()):,}",
+            )
+            for name, counts in results.reasons.items()
+        ],
+        facts=facts,
+        commands=commands,
+    )
+
+
+class _Rows:
+    """Makes table rows that carry the name and colour their method has in the plots."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._styles = dict(zip(names, styles_of(names), strict=True))
+
+    def __call__(self, name: str, **values: Any) -> dict[str, Any]:
+        style = self._styles[name]
+        return {"label": style.label, "colour": style.colour, **values}
+
+
+def _unbroken(sentence: str) -> str:
+    """Keep numbers and their units on one line."""
+    for pair in (" %", "p = ", "p < ", " points", "k = "):
+        sentence = sentence.replace(pair, pair.replace(" ", "\N{NO-BREAK SPACE}"))
+    return sentence
+
+
+def _cell(value: float, low: float, high: float) -> dict[str, str]:
+    return {"value": f"{100 * value:.1f}", "interval": _interval(low, high)}
+
+
+def _interval(low: float, high: float) -> str:
+    return "none" if isnan(low) else f"[{100 * low:.1f}, {100 * high:.1f}]"
+
+
+def _count_cell(value: float, low: float, high: float) -> dict[str, str]:
+    return {"value": f"{value:.1f}", "interval": f"[{low:.1f}, {high:.1f}]"}
+
+
+def _share_cell(count: int, total: int) -> dict[str, str]:
+    return {"value": f"{count:,}", "interval": f"{100 * count / total:.1f} %"}
+
+
+def _difference_cells(results: Results, name: str) -> list[dict[str, str]]:
+    by_k = {row.k: row for row in results.differences if row.name == name}
+    return [
+        {
+            "value": points(by_k[k].difference),
+            "interval": f"[{points(by_k[k].low)}, {points(by_k[k].high)}]",
+        }
+        for k in results.ks
+    ]
+
+
+def _comparison(row: Difference) -> dict[str, str | int]:
+    return {
+        "name": label(row.name),
+        "base": label(row.base),
+        "k": row.k,
+        "difference": points(row.difference),
+        "interval": f"[{points(row.low)}, {points(row.high)}]",
+        "p_value": f"{row.p_value:.4f}",
+        "p_holm": f"{row.p_holm:.4f}",
+        "verdict": direction(row),
+    }
+
+
+def _reason_order(reason: str) -> tuple[int, str]:
+    usual = ("correct", "incorrect", "no_answer", "truncated", "unparsable", "timed_out", "grader_error")
+    return (usual.index(reason) if reason in usual else len(usual), reason)
+
+
+def _base64(data: bytes) -> str:
+    return b64encode(data).decode("ascii")
