@@ -77,4 +77,4 @@ def write_report(output: Path, names: Sequence[str], runs: Mapping[str, Path]) -
         commands=[" ".join(record["argv"]) for record in records.values()],
         training=curves,
     )
-    (output / "report.html").write_text(page)
+    (output / "report.html").write_text(page, encoding="utf-8")

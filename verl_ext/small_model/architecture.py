@@ -1,0 +1,57 @@
+"""The shape of the small model: Qwen2, a few layers of it."""
+
+from dataclasses import dataclass
+
+import torch
+from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
+
+HEAD_DIMS = (32, 64, 80, 96, 112, 128, 160, 192, 224, 256, 512)
+"""Head sizes that vLLM's CPU attention has a kernel for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Architecture:
+    """Sizes of a Qwen2 model, a field for each one that is not implied by the others."""
+
+    hidden_size: int = 128
+    num_layers: int = 3
+    num_heads: int = 4
+    num_key_value_heads: int = 2
+    intermediate_size: int = 384
+    max_length: int = 2048
+    """Context in tokens. Rotary positions have no weights, so a long context costs nothing until it is used."""
+    is_tied: bool = True
+    """One matrix embeds the tokens and scores them, as in Qwen2.5 up to 3B; the larger ones have two."""
+
+    def __post_init__(self) -> None:
+        if self.hidden_size % self.num_heads or self.hidden_size // self.num_heads not in HEAD_DIMS:
+            raise ValueError(
+                f"hidden_size / num_heads must be one of {', '.join(map(str, HEAD_DIMS))}, which vLLM's CPU attention "
+                f"supports, got {self.hidden_size} / {self.num_heads}."
+            )
+        if self.num_heads % self.num_key_value_heads:
+            raise ValueError(
+                f"num_heads must be a multiple of num_key_value_heads, got {self.num_heads} and "
+                f"{self.num_key_value_heads}."
+            )
+
+
+def random_weights(architecture: Architecture, tokenizer: PreTrainedTokenizerFast, *, seed: int) -> Qwen2ForCausalLM:
+    """Build the model with random float32 weights, the same ones for the same seed; torch's own seed is left alone."""
+    config = Qwen2Config(
+        vocab_size=len(tokenizer),
+        hidden_size=architecture.hidden_size,
+        num_hidden_layers=architecture.num_layers,
+        num_attention_heads=architecture.num_heads,
+        num_key_value_heads=architecture.num_key_value_heads,
+        intermediate_size=architecture.intermediate_size,
+        max_position_embeddings=architecture.max_length,
+        tie_word_embeddings=architecture.is_tied,
+        initializer_range=architecture.hidden_size**-0.5 / 2,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        attn_implementation="sdpa",
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return Qwen2ForCausalLM(config).float()
