@@ -65,7 +65,7 @@ def stage(number: int, total: int, text: str) -> None:
 
 
 def build_base(folders: Folders) -> None:
-    run([sys.executable, REPOSITORY / "scripts/build_small_model.py", "--out", folders.base])
+    run([sys.executable, REPOSITORY / "scripts/build_small_model.py", "--out", folders.base, "--threads", "1"])
 
 
 def prepare_data(folders: Folders) -> None:

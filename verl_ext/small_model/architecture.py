@@ -13,11 +13,11 @@ HEAD_DIMS = (32, 64, 80, 96, 112, 128, 160, 192, 224, 256, 512)
 class Architecture:
     """Sizes of a Qwen2 model, a field for each one that is not implied by the others."""
 
-    hidden_size: int = 128
+    hidden_size: int = 96
     num_layers: int = 3
-    num_heads: int = 4
-    num_key_value_heads: int = 2
-    intermediate_size: int = 384
+    num_heads: int = 3
+    num_key_value_heads: int = 1
+    intermediate_size: int = 256
     max_length: int = 2048
     """Context in tokens. Rotary positions have no weights, so a long context costs nothing until it is used."""
     is_tied: bool = True

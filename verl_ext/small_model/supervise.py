@@ -15,7 +15,7 @@ from verl_ext.small_model.demonstrations import IGNORED
 class Schedule:
     """How long and how fast the model learns."""
 
-    num_steps: int = 1400
+    num_steps: int = 2000
     batch_size: int = 64
     num_warmup_steps: int = 50
     matrix_learning_rate: float = 0.01
