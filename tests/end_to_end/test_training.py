@@ -58,8 +58,20 @@ def test_a_step_with_nothing_left_is_skipped_and_training_goes_on(train, tmp_pat
         assert "actor/grad_norm" not in step
 
 
-def test_psr_with_a_single_kept_sample_length(train, tmp_path):
-    """psr keeps about half of the samples; two mini-batches of uneven size make two updates."""
+def test_a_batch_of_one(train, tmp_path):
+    """One sample left: what verl keeps as ragged tensors is rectangular then."""
+    options = (
+        "data.train_batch_size=1",
+        "actor_rollout_ref.rollout.n=1",
+        "actor_rollout_ref.actor.ppo_mini_batch_size=1",
+    )
+    result = train(tmp_path, *options)
+    assert result.code == 0, result.shown
+    assert [step["train/kept_samples"] for step in result.steps] == [1, 1]
+
+
+def test_psr_makes_as_many_updates_as_its_samples_fill(train, tmp_path):
+    """psr keeps about half of the samples; mini-batches of 8 samples make about two updates of them."""
     result = train(
         tmp_path,
         *reward("by_length"),

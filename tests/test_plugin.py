@@ -1,0 +1,87 @@
+"""What verl finds after loading the plugin, and what it does not when there is an accelerator."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from verl_ext.objectives.estimators import ESTIMATORS, PSR_NSR_CHOICES
+from verl_ext.objectives.names import OUR_ESTIMATORS, PSR_NSR_ADVANTAGES, VERL_ESTIMATORS
+from verl_ext.training.step_metrics import REASONS
+
+PROBE = """
+import json, sys
+import verl
+before = sorted(m for m in sys.modules if m.startswith("verl_ext"))
+from verl.trainer.ppo import core_algos
+from verl.trainer.ppo.v1 import get_trainer_cls
+from verl.workers.engine.base import EngineRegistry
+import verl.workers.engine
+from verl.utils.device import get_device_name
+print("RESULT" + json.dumps({
+    "before": before,
+    "estimators": sorted(core_algos.ADV_ESTIMATOR_REGISTRY),
+    "losses": sorted(core_algos.POLICY_LOSS_REGISTRY),
+    "trainer": get_trainer_cls("sign_filter_sync").__name__,
+    "engines": sorted(str(key) for key in EngineRegistry._engines["language_model"]["fsdp2"]),
+    "cpu_modules": sorted(m for m in sys.modules if m.startswith("verl_ext.cpu")),
+}))
+"""
+
+
+def probe(platform: str | None) -> dict:
+    import os
+
+    env = {name: value for name, value in os.environ.items() if name != "VERL_PLATFORM"}
+    env |= {} if platform is None else {"VERL_PLATFORM": platform}
+    done = subprocess.run([sys.executable, "-c", PROBE], capture_output=True, text=True, env=env, check=False)
+    assert done.returncode == 0, done.stderr
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("RESULT")]
+    return json.loads(line.removeprefix("RESULT"))
+
+
+@pytest.fixture(scope="module")
+def on_cpu() -> dict:
+    return probe("cpu")
+
+
+def test_verl_knows_the_estimators(on_cpu):
+    assert set(OUR_ESTIMATORS) <= set(on_cpu["estimators"])
+
+
+def test_the_names_of_verls_own_estimators_are_current(on_cpu):
+    """The check before a launch lists them without importing verl."""
+    assert set(on_cpu["estimators"]) == {*OUR_ESTIMATORS, *VERL_ESTIMATORS}
+
+
+def test_verl_knows_the_loss_and_the_trainer(on_cpu):
+    assert "vanilla_by_sign" in on_cpu["losses"]
+    assert on_cpu["trainer"] == "SignFilterTrainer"
+
+
+def test_the_cpu_has_an_engine(on_cpu):
+    assert "cpu" in on_cpu["engines"]
+
+
+def test_importing_verl_loads_no_estimator_yet(on_cpu):
+    """Rollout servers and reward workers import verl too; they do not pay for what they do not use."""
+    assert not [name for name in on_cpu["before"] if name.startswith(("verl_ext.objectives", "verl_ext.training"))]
+
+
+def test_nothing_of_the_cpu_backend_loads_elsewhere():
+    elsewhere = probe("nvidia")
+    assert elsewhere["cpu_modules"] == []
+    assert "cpu" not in elsewhere["engines"]
+    assert set(OUR_ESTIMATORS) <= set(elsewhere["estimators"])
+
+
+def test_the_lists_of_names_agree():
+    assert set(OUR_ESTIMATORS) == set(ESTIMATORS)
+    assert set(PSR_NSR_ADVANTAGES) == set(PSR_NSR_CHOICES)
+
+
+def test_the_reasons_are_the_graders():
+    from verl_ext.grading import Reason
+
+    assert set(REASONS) == {reason.value for reason in Reason}

@@ -1,0 +1,74 @@
+"""The line a person reads per step, and where everything else goes."""
+
+import io
+import os
+import subprocess
+import sys
+
+from verl_ext.training.console import Console, output_to, step_line, tail
+
+METRICS = {
+    "train/correct_ratio": 0.3125,
+    "train/fully_solved_ratio": 0.0,
+    "train/fully_unsolved_ratio": 0.25,
+    "train/kept_samples": 22.0,
+    "train/samples": 32.0,
+    "train/num_updates": 1.0,
+    "train/entropy": 1.25,
+    "train/clip_fraction/positive": 0.0,
+    "train/clip_fraction/negative": 0.015,
+    "train/response_length": 7.5,
+    "actor/grad_norm": 0.731,
+    "train/reason/correct": 0.3125,
+    "train/reason/incorrect": 0.5,
+    "train/reason/unparsable": 0.1875,
+    "timing_s/step": 2.5,
+    "timing_s/gen": 1.5,
+    "timing_s/update_actor": 0.75,
+}
+
+
+def test_a_step_in_one_line():
+    assert step_line(3, 40, METRICS) == (
+        "step  3/40 | correct 31.2% | all right 0% wrong 25% | kept 22/32 | updates 1 | entropy 1.250 | "
+        "clip +0.0% -1.5% | length 7.5 | grad 0.731 | unparsable 19% | 2.5 s (rollout 1.5, update 0.8)"
+    )
+
+
+def test_a_skipped_update_says_so():
+    line = step_line(1, 1, METRICS | {"train/kept_samples": 0.0})
+    assert "nothing to learn from: update skipped" in line
+
+
+def test_an_absent_number_is_a_dash():
+    assert "grad -" in step_line(1, 1, {"train/kept_samples": 1.0})
+
+
+def test_events_become_lines():
+    terminal = io.StringIO()
+    console = Console(terminal)
+    console("phase", {"text": "starting Ray"})
+    console("step", {"step": 1, "total": 2, "metrics": METRICS})
+    console.close()
+    phase, step = terminal.getvalue().splitlines()
+    assert phase.endswith("starting Ray")
+    assert step.startswith("step 1/2 |")
+
+
+def test_children_write_to_the_log_and_the_terminal_stays(tmp_path, capfd):
+    log = tmp_path / "train.log"
+    with output_to(log) as terminal:
+        print("from Python")
+        subprocess.run([sys.executable, "-c", "print('from a child')"], check=True)
+        os.write(2, b"from C\n")
+        print("for the person", file=terminal)
+    print("after")
+    assert set(log.read_text().splitlines()) == {"from Python", "from a child", "from C"}
+    assert capfd.readouterr().out.splitlines() == ["for the person", "after"]
+
+
+def test_the_tail_of_a_log(tmp_path):
+    log = tmp_path / "log"
+    assert tail(log) == ""
+    log.write_text("".join(f"{n}\n" for n in range(100)))
+    assert tail(log, 2) == "98\n99\n"
