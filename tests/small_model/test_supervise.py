@@ -73,8 +73,10 @@ def test_padding_changes_nothing(tokenizer, batch):
 
 
 def test_learns_one_demonstration_by_heart(tokenizer, batch):
-    one = tuple(part[:1].repeat(40, 1) for part in batch)
-    losses = supervise(random_weights(TINY, tokenizer, seed=0), *one, Schedule(num_steps=40, batch_size=1))
+    one = tuple(part[:1].repeat(80, 1) for part in batch)
+    losses = supervise(
+        random_weights(TINY, tokenizer, seed=0), *one, Schedule(num_steps=80, batch_size=1, num_warmup_steps=1)
+    )
     assert losses[0] > 4 > 0.1 > losses[-1]
 
 
