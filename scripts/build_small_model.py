@@ -1,30 +1,32 @@
 #!/usr/bin/env python
-"""Build the small base model of the quickstart and of the tests: python scripts/build_small_model.py --out DIR"""
+"""Build the small base model of the quickstart and of the tests, unless it is there already.
+
+python scripts/build_small_model.py --out outputs/base
+python scripts/build_small_model.py --out /tmp/random --random --tiny --untied
+"""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
-from verl_ext.small_model.architecture import Architecture
-from verl_ext.small_model.build import TINY, build_small_model, random_model
-
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder for the model; left alone if it is up to date")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--untied", action="store_true", help="give the output layer a matrix of its own")
     parser.add_argument("--random", action="store_true", help="random weights, no training: for tests")
     parser.add_argument("--tiny", action="store_true", help="with --random: the size that the tests use")
-    parser.add_argument("--threads", type=int, help="threads of torch; its own choice by default")
     arguments = parser.parse_args()
     if arguments.tiny and not arguments.random:
         parser.error("--tiny needs --random: a model of that size does not learn the task.")
 
-    if arguments.threads is not None:
-        import torch
+    # Read when torch is loaded. Threads that spin while they wait made a step 20 times slower beside another job.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    from verl_ext.small_model.architecture import Architecture
+    from verl_ext.small_model.build import TINY, build_small_model, random_model
 
-        torch.set_num_threads(arguments.threads)
     try:
         if arguments.random:
             architecture = TINY if arguments.tiny else Architecture()

@@ -32,6 +32,13 @@ from verl_ext.training.options import drops_zero_advantage, loss_normalizer
 
 NAME = "sign_filter_sync"
 
+LEARNER_FIELDS = (
+    *("prompts", "responses", "input_ids", "position_ids", "response_mask", "loss_mask"),
+    *("rollout_log_probs", "old_log_probs", "ref_log_prob", "rollout_is_weights"),
+    *("advantages", "returns", "values"),
+)
+"""What forward passes and losses of a text model read of a sample; those that a sample does not have are left out."""
+
 
 class NothingKeptError(Exception):
     """Every sample of the step, ``batch``, has advantage zero: there is nothing to learn from, and nothing to run."""
@@ -217,6 +224,28 @@ class SignFilterTrainer(PPOTrainerSync):
             return int(super()._get_required_batch_multiple(dp_size))
         return dp_size * self._num_updates
 
+    def _narrowed(self, batch: KVBatchMeta) -> KVBatchMeta:
+        """``batch`` with only the fields that the learner reads; verl's methods give back one with other fields.
+
+        A worker otherwise fetches every field of every row, prompt text and grader's notes included, and moves these
+        Python objects one by one from device to device: a quarter of a small update. Images need them, text does not.
+        """
+        if self.processor is None and not self.config.actor_rollout_ref.rollout.enable_rollout_routing_replay:
+            batch.fields = list(LEARNER_FIELDS)
+        return batch
+
+    def _compute_old_log_prob(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
+        return super()._compute_old_log_prob(self._narrowed(batch), metrics=metrics)
+
+    def _compute_ref_log_prob(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
+        return super()._compute_ref_log_prob(self._narrowed(batch), metrics=metrics)
+
+    def _compute_values(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
+        return super()._compute_values(self._narrowed(batch), metrics=metrics)
+
+    def _update_critic(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
+        return super()._update_critic(self._narrowed(batch), metrics=metrics)
+
     def _compute_advantage(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
         batch = super()._compute_advantage(batch, metrics=metrics)
         if self._normalizer == "all" and self._kept_token_share < 1.0:
@@ -235,7 +264,7 @@ class SignFilterTrainer(PPOTrainerSync):
         With a critic the batch is whole and verl's own split applies.
         """
         if self.use_critic:
-            return super()._update_actor(batch, metrics=metrics)
+            return super()._update_actor(self._narrowed(batch), metrics=metrics)
         actor, rollout = self.config.actor_rollout_ref.actor, self.config.actor_rollout_ref.rollout
         mini_batch_size = len(batch) // self._num_updates
         batch.extra_info.update(
@@ -251,7 +280,7 @@ class SignFilterTrainer(PPOTrainerSync):
                 "temperature": rollout.temperature,
             }
         )
-        output = rename_dict(self.actor_rollout_wg.update_actor(batch)["metrics"], "actor/")
+        output = rename_dict(self.actor_rollout_wg.update_actor(self._narrowed(batch))["metrics"], "actor/")
         output["perf/mfu/actor"] = output.pop("actor/mfu")
         metrics.update(reduce_metrics(output))
         return batch
