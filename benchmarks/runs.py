@@ -6,8 +6,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from math import isnan
 from pathlib import Path
 from statistics import median
+
+import psutil
 
 from verl_ext.data.parquet import write_rows
 from verl_ext.data.rows import make_row
@@ -53,14 +58,26 @@ def shared_options(folder: Path, *, prompts: int, samples: int, tokens: int, ste
     ]
 
 
-def ours(folder: Path, name: str, options: Sequence[str]) -> tuple[float, list[dict[str, float]]]:
-    """Run our launcher; returns seconds from launch to the end of the first step, and every step's metrics."""
+@dataclass(frozen=True)
+class Run:
+    """What a run took."""
+
+    first_step_seconds: float
+    """From launch to the end of the first optimiser step."""
+    steps: list[dict[str, float]]
+    """Metrics of every step."""
+    peak_bytes: int
+    """Of all its processes together, shared memory counted once (PSS), looked at every two seconds."""
+
+
+def ours(folder: Path, name: str, options: Sequence[str]) -> Run:
+    """Run our launcher."""
     output = folder / name
     command = [sys.executable, "-m", "verl_ext.training.main", "device=cpu", f"trainer.output_dir={output}", *options]
     return _run(command, output / "metrics.jsonl", {})
 
 
-def stock(folder: Path, name: str, options: Sequence[str]) -> tuple[float, list[dict[str, float]]]:
+def stock(folder: Path, name: str, options: Sequence[str]) -> Run:
     """Run verl's own entry point and trainer with our plugin: what a CPU needs, and verl's defaults for the rest."""
     metrics = folder / f"{name}.jsonl"
     command = [
@@ -86,20 +103,34 @@ def stock(folder: Path, name: str, options: Sequence[str]) -> tuple[float, list[
     return _run(command, metrics, env)
 
 
-def _run(command: list[str], metrics: Path, env: dict[str, str]) -> tuple[float, list[dict[str, float]]]:
+def _memory_of(pid: int) -> int:
+    """PSS in bytes of a process and its descendants; those that end meanwhile do not count."""
+    total = 0
+    with suppress(psutil.NoSuchProcess):
+        root = psutil.Process(pid)
+        for process in [root, *root.children(recursive=True)]:
+            with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+                total += process.memory_full_info().pss
+    return total
+
+
+def _run(command: list[str], metrics: Path, env: dict[str, str]) -> Run:
     started = time.monotonic()
     log = metrics.with_suffix(".log")
     log.parent.mkdir(parents=True, exist_ok=True)
+    first, peak, looked = float("nan"), 0, 0.0
     with log.open("w") as output:
         process = subprocess.Popen(command, env=os.environ | env, stdout=output, stderr=subprocess.STDOUT)
-        first = float("nan")
         while process.poll() is None:
-            if first != first and metrics.exists() and metrics.stat().st_size:
-                first = time.monotonic() - started
+            now = time.monotonic() - started
+            if isnan(first) and metrics.exists() and metrics.stat().st_size:
+                first = now
+            if now - looked > 2:
+                looked, peak = now, max(peak, _memory_of(process.pid))
             time.sleep(0.05)
     if process.returncode:
         sys.exit(f"error: {' '.join(command[:4])} failed; the end of {log}:\n{log.read_text()[-2000:]}")
-    return first, [json.loads(line)["data"] for line in metrics.read_text().splitlines()]
+    return Run(first, [json.loads(line)["data"] for line in metrics.read_text().splitlines()], peak)
 
 
 def median_of(steps: Sequence[dict[str, float]], *names: str, skip: int = 2) -> float:

@@ -1,9 +1,11 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
 from verl_ext.small_model.architecture import random_weights
 from verl_ext.small_model.build import TINY
-from verl_ext.small_model.sampling import sample_responses
+from verl_ext.small_model.sampling import Response, sample_responses
 from verl_ext.small_model.tokenizer import build_tokenizer
 
 PROMPTS = ["abcd", "xyz", "1234"]
@@ -41,20 +43,30 @@ def test_nearly_greedy_sampling_is_greedy_decoding(tokenizer):
         assert [response.text for response in group] == [text] * 3
 
 
-def test_ends(model, tokenizer):
-    """A model that can only say the end of the message says it at once; one that never does is cut."""
-    hidden = TINY.hidden_size
-    ending, endless = (random_weights(TINY, tokenizer, seed=0).eval() for _ in range(2))
-    for changed, sign in (ending, 1.0), (endless, -1.0):
-        changed.lm_head.weight = torch.nn.Parameter(changed.lm_head.weight.detach().clone())
-        changed.model.norm = torch.nn.Module()
-        changed.model.norm.forward = lambda states: torch.ones_like(states)
-        with torch.no_grad():
-            changed.lm_head.weight[tokenizer.eos_token_id] = sign * 100.0 / hidden
-    [group] = sample_responses(ending, tokenizer, ["ab"], num_samples=4, max_new_tokens=5, seed=0)
-    assert group == [("", False)] * 4
-    [group] = sample_responses(endless, tokenizer, ["ab"], num_samples=4, max_new_tokens=5, seed=0)
-    assert all(response.is_truncated for response in group)
+def model_that_says(tokenizer, text):
+    """A model whose next token is any of those of ``text``, all equally likely, whatever came before."""
+    model = random_weights(replace(TINY, is_tied=False), tokenizer, seed=0).eval()
+    with torch.no_grad():
+        model.model.norm.weight.zero_()
+        model.lm_head.weight.zero_()
+        model.lm_head.bias = torch.nn.Parameter(torch.full((len(tokenizer),), -100.0))
+        model.lm_head.bias[tokenizer.encode(text)] = 0.0
+    return model
+
+
+def test_nothing_follows_the_end(tokenizer):
+    """Half the tokens are an end, so half the responses are empty, a quarter is "a", an eighth "aa"."""
+    model = model_that_says(tokenizer, "a<|im_end|>")
+    [group] = sample_responses(model, tokenizer, ["?"], num_samples=4000, max_new_tokens=20, seed=0)
+    for text, share in ("", 1 / 2), ("a", 1 / 4), ("aa", 1 / 8):
+        assert group.count(Response(text, False)) / 4000 == pytest.approx(share, abs=0.04)
+
+
+def test_a_response_without_an_end_is_truncated(tokenizer):
+    [group] = sample_responses(
+        model_that_says(tokenizer, "a"), tokenizer, ["?"], num_samples=2, max_new_tokens=5, seed=0
+    )
+    assert group == [Response("aaaaa", True)] * 2
 
 
 def test_seeds(model, tokenizer):

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.nn.functional import pad
@@ -34,7 +36,7 @@ def trained(tokenizer, batch, *, num_threads=1):
     return losses, model.state_dict()
 
 
-@pytest.mark.parametrize("num_threads", [1, 2])
+@pytest.mark.parametrize("num_threads", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_repeats_to_the_bit(tokenizer, batch, num_threads):
     losses, weights = trained(tokenizer, batch, num_threads=num_threads)
     losses_again, weights_again = trained(tokenizer, batch, num_threads=num_threads)
@@ -64,6 +66,16 @@ def test_loss_is_that_of_the_answers(tokenizer, batch):
     ).mean()
     losses, _ = trained(tokenizer, batch)
     assert losses[0] == pytest.approx(expected.item(), abs=1e-5)
+
+
+def test_a_step_sees_its_own_batch_only(tokenizer, batch):
+    """With learning rates of 0 the gradients that remain are those of the last batch, of the weights of the start."""
+    model, fresh = (random_weights(TINY, tokenizer, seed=0) for _ in range(2))
+    still = replace(THREE_STEPS, learning_rate=0.0, matrix_learning_rate=0.0, max_grad_norm=1e9)
+    supervise(model, *batch, still)
+    supervise(fresh, *(part[16:] for part in batch), replace(still, num_steps=1, num_warmup_steps=0))
+    for parameter, expected in zip(model.parameters(), fresh.parameters(), strict=True):
+        torch.testing.assert_close(parameter.grad, expected.grad)
 
 
 def test_padding_changes_nothing(tokenizer, batch):
