@@ -80,12 +80,11 @@ def main(arguments: list[str]) -> int:
             engine_options["enable_chunked_prefill"] = False
         with tqdm(total=len(problems) * sampling.num_samples, unit="answer", smoothing=0.05, dynamic_ncols=True) as bar:
 
-            def show(done: int, total: int, num_correct: int) -> None:
-                bar.update(done - bar.n)
-                if bar.n > bar.initial:
-                    bar.set_postfix_str(f"correct {num_correct / max(done - first_done[0], 1):.1%}", refresh=False)
+            def show(num_done: int, num_drawn: int, num_correct: int) -> None:
+                bar.update(num_done - bar.n)
+                if num_drawn:
+                    bar.set_postfix_str(f"correct {num_correct / num_drawn:.1%}", refresh=False)
 
-            first_done = [0]
             num_drawn = sample(
                 loadable_model(options.model_path),
                 problems,

@@ -31,9 +31,8 @@ def loadable_model(path: str) -> str:
         if re.fullmatch(r"[\w.-]+/[\w.-]+", path):
             return path
         raise ValueError(f"There is no model at {path}. Give a model folder, a checkpoint of a run, or a hub id.")
-    for inner in ("checkpoints",):
-        if (folder / inner).is_dir():
-            folder = folder / inner
+    if (folder / "checkpoints").is_dir():
+        folder = folder / "checkpoints"
     folder = _latest_step(folder) or folder
     if (folder / "actor").is_dir():
         folder = folder / "actor"

@@ -92,7 +92,7 @@ def sample(
     *,
     engine_options: Mapping[str, Any] | None = None,
     model_name: str | None = None,
-    on_progress: Callable[[int, int, int], None] = lambda done, total, num_correct: None,
+    on_progress: Callable[[int, int, int], None] = lambda num_done, num_drawn, num_correct: None,
 ) -> int:
     """Bring ``output_path`` to ``sampling.num_samples`` graded answers per problem and return how many were drawn now.
 
@@ -103,7 +103,7 @@ def sample(
         output_path: JSONL file, created or continued.
         engine_options: Passed to vLLM's ``EngineArgs``.
         model_name: What the header calls the model; ``model_path`` when absent.
-        on_progress: Called with (answers in the file, answers wanted, correct ones drawn now).
+        on_progress: Called with (answers in the file, those of them drawn now, correct ones among those drawn now).
 
     Raises:
         ValueError: The file holds answers drawn another way, or a prompt does not fit the context.
@@ -121,12 +121,12 @@ def sample(
     total = len(problems) * sampling.num_samples
     num_drawn = sum(count for _, _, count in chunks)
     if not chunks:
-        on_progress(total, total, 0)
+        on_progress(total, 0, 0)
         return 0
     engine, tokenizer = _start_engine(model_path, engine_options or {})
     writer = GenerationWriter(output_path, header)
     try:
-        _run(engine, tokenizer, chunks, sampling, writer, total - num_drawn, total, on_progress)
+        _run(engine, tokenizer, chunks, sampling, writer, total - num_drawn, on_progress)
     finally:
         writer.close()
     return num_drawn
@@ -147,8 +147,7 @@ def _run(
     chunks: Sequence[tuple[Problem, int, int]],
     sampling: Sampling,
     writer: GenerationWriter,
-    num_done: int,
-    total: int,
+    num_before: int,
     on_progress: Callable[[int, int, int], None],
 ) -> None:
     from vllm import SamplingParams
@@ -179,7 +178,7 @@ def _run(
         )
         engine.add_request(str(number), {"prompt_token_ids": prompt_ids[problem.question_id]}, params)
 
-    num_correct = 0
+    num_drawn = num_correct = 0
     while engine.has_unfinished_requests():
         for finished in engine.step():
             problem, first, _ = chunks[int(finished.request_id)]
@@ -194,5 +193,5 @@ def _run(
                 records.append(to_record(problem, generation_id, seed, output, response, verdict))
                 num_correct += verdict.is_correct
             writer.write(records)
-            num_done += len(records)
-            on_progress(num_done, total, num_correct)
+            num_drawn += len(records)
+            on_progress(num_before + num_drawn, num_drawn, num_correct)
