@@ -7,8 +7,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from verl_ext.training import presets
+from verl_ext.training.checks.algorithm import check_loss
 from verl_ext.training.configuration import CONFIG_DIR, compose_config
-from verl_ext.training.preflight import check_loss
 
 ROOT = Path(__file__).resolve().parents[2]
 MODELS = {"qwen2.5-math-7b": (3072, "qwen"), "qwen3-4b": (31744, "qwen3_no_thinking"), "llama3.1-8b": (3072, "llama")}

@@ -11,6 +11,7 @@ import pytest
 from verl_ext.data.parquet import write_rows
 from verl_ext.data.rows import make_row
 from verl_ext.training import preflight
+from verl_ext.training.checks.machine import check_disk
 from verl_ext.training.configuration import compose_config
 
 
@@ -100,9 +101,9 @@ def test_an_unknown_option_names_the_nearest(folder, override, message):
 def test_checkpoints_that_do_not_fit_are_refused(folder):
     config = config_of(folder, "trainer.save_freq=1", "trainer.max_actor_ckpt_to_keep=2")
     one = 4096 // 4 * 12
-    preflight.check_disk(config, free_bytes=lambda _path: 3 * one)
+    check_disk(config, free_bytes=lambda _path: 3 * one)
     with pytest.raises(ValueError, match="Point trainer.output_dir at a larger disk"):
-        preflight.check_disk(config, free_bytes=lambda _path: 3 * one - 1)
+        check_disk(config, free_bytes=lambda _path: 3 * one - 1)
 
 
 def test_a_resume_with_nothing_left_is_refused(folder, tmp_path):

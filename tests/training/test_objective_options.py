@@ -2,13 +2,13 @@
 
 import pytest
 
-from verl_ext.training import preflight
+from verl_ext.training.checks import algorithm
 from verl_ext.training.configuration import compose_config
 
 
 def check(*overrides: str) -> None:
     config = compose_config(["actor_rollout_ref.rollout.n=4", *overrides], device="cpu")
-    preflight.check_estimator(config)
+    algorithm.check_estimator(config)
 
 
 SCHEDULE = ("algorithm.positive_advantage_weight_schedule=linear", "algorithm.positive_advantage_weight_end=1")

@@ -1,0 +1,79 @@
+"""Devices, disk and how the launcher was started."""
+
+import os
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from verl_ext.training.device import num_accelerators
+
+BYTES_PER_PARAMETER_SAVED = 12
+"""float32 weights and AdamW's two float32 moments."""
+
+
+def check_ranks(config: Any) -> None:
+    """As many ranks as there are devices, real ones on a GPU machine and logical ones on a CPU."""
+    per_node = config.trainer.n_gpus_per_node
+    if per_node < 1 or config.trainer.nnodes < 1:
+        raise ValueError(
+            f"trainer.n_gpus_per_node and trainer.nnodes must be >= 1, got {per_node} and {config.trainer.nnodes}."
+        )
+    address = config.ray_kwargs.ray_init.get("address") or os.environ.get("RAY_ADDRESS")
+    if config.trainer.device == "cpu":
+        available, what = config.ray_kwargs.ray_init.num_gpus, "logical devices (ray_kwargs.ray_init.num_gpus)"
+    else:
+        available, what = num_accelerators(), "accelerators visible here"
+    if not address and per_node > available:
+        raise ValueError(f"trainer.n_gpus_per_node={per_node}, but there are {available} {what}.")
+    world_size = per_node * config.trainer.nnodes
+    tensor_parallel = config.actor_rollout_ref.rollout.tensor_model_parallel_size
+    if world_size % tensor_parallel:
+        raise ValueError(
+            f"{world_size} ranks cannot be split into rollout replicas of "
+            f"actor_rollout_ref.rollout.tensor_model_parallel_size={tensor_parallel}."
+        )
+
+
+def check_disk(config: Any, free_bytes: Callable[[Path], int] | None = None) -> None:
+    """The checkpoints of the run fit on the disk they go to."""
+    folder = Path(config.actor_rollout_ref.model.path).expanduser()
+    weights = list(folder.glob("*.safetensors")) + list(folder.glob("pytorch_model*.bin"))
+    if config.trainer.save_freq <= 0 or not weights:
+        return
+    bytes_per_weight = 2 if '"bfloat16"' in (folder / "config.json").read_text() else 4
+    one = sum(file.stat().st_size for file in weights) // bytes_per_weight * BYTES_PER_PARAMETER_SAVED
+    # While a checkpoint is written the ones it replaces are still there.
+    kept = config.trainer.max_actor_ckpt_to_keep
+    needed = one * (1 if kept is None else kept + 1)
+    target = Path(config.trainer.default_local_dir).expanduser().absolute()
+    while not target.exists():
+        target = target.parent
+    free = (free_bytes or (lambda path: shutil.disk_usage(path).free))(target)
+    if needed > free:
+        raise ValueError(
+            f"A checkpoint of this model takes about {one / 2**30:.1f} GiB, and {target} has {free / 2**30:.1f} GiB free "
+            f"of the {needed / 2**30:.1f} GiB needed. Point trainer.output_dir at a larger disk, save less often "
+            "(trainer.save_freq) or keep fewer (trainer.max_actor_ckpt_to_keep)."
+        )
+
+
+def check_grader() -> None:
+    """The grader's settings can be used; in a run, each answer would be a fault of the grader."""
+    cache = os.environ.get("VERL_EXT_GRADER_CACHE")
+    if cache and not Path(cache).expanduser().absolute().parent.is_dir():
+        raise ValueError(f"VERL_EXT_GRADER_CACHE={cache}: there is no folder {Path(cache).absolute().parent}.")
+    for name in ("VERL_EXT_GRADER_WORKERS", "VERL_EXT_GRADER_SECONDS"):
+        value = os.environ.get(name)
+        if value and not re.fullmatch(r"\d+(\.\d+)?", value):
+            raise ValueError(f"{name}={value} is not a number.")
+
+
+def check_launcher() -> None:
+    """Started once, not once per device: Ray starts the workers."""
+    if "TORCHELASTIC_RUN_ID" in os.environ or ("RANK" in os.environ and "WORLD_SIZE" in os.environ):
+        raise ValueError(
+            "This looks like a start through torchrun (RANK and WORLD_SIZE are set). Ray starts the workers itself: run "
+            "python -m verl_ext.training.main once."
+        )
