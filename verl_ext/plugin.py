@@ -34,6 +34,16 @@ def _register_trainers(_trainer_sync: ModuleType) -> None:
     import verl_ext.training.trainer  # noqa: F401
 
 
+@when_imported("verl.workers.engine.fsdp.transformer_impl")
+def _equip_learner(transformer_impl: ModuleType) -> None:
+    """``attn_implementation=packed_sdpa``, log-probs and entropy in float32, a critic without flash-attn."""
+    from verl_ext.learner import packed_attention, verl_patches
+
+    packed_attention.register()
+    verl_patches.compute_token_statistics_in_float32(transformer_impl)
+    verl_patches.load_value_model_as_configured()
+
+
 def _add_cpu_platform() -> None:
     """``VERL_PLATFORM=cpu``: nothing below exists for a process on a machine with an accelerator."""
     import verl_ext.cpu.platform  # noqa: F401

@@ -51,11 +51,6 @@ def test_verl_still_pins_the_memory_of_a_forward_only_model():
     assert "CPUOffloadPolicy(pin_memory=True)" in source("workers/engine/fsdp/transformer_impl")
 
 
-def test_verl_still_loads_a_value_model_with_flash_attention():
-    """value_model_with_sdpa"""
-    assert 'attn_implementation="flash_attention_2"' in source("utils/model")
-
-
 def test_the_trainer_still_makes_its_own_server_manager():
     """early_llm_servers"""
     assert "LLMServerManager.create(" in source("trainer/ppo/v1/trainer_base")

@@ -23,7 +23,12 @@ def free_port() -> int:
 
 
 def updated_weights(
-    model: Path, cases: list[list[dict]], *, num_ranks: int, options: dict | None = None
+    model: Path,
+    cases: list[list[dict]],
+    *,
+    num_ranks: int,
+    options: dict | None = None,
+    model_options: dict | None = None,
 ) -> list[dict[str, torch.Tensor]]:
     """Weights after one update from the same start, for each case.
 
@@ -33,10 +38,12 @@ def updated_weights(
             to the policy's own log-probs to make the old ones, so that the ratio is not 1).
         num_ranks: 1 or 2; the rows are dealt out in turn and padded with zero-mask rows to equal shares.
         options: Fields of verl's FSDPActorConfig.
+        model_options: Fields of verl's HFModelConfig; by default rows are padded, and nothing is checkpointed.
     """
     with tempfile.TemporaryDirectory() as folder:
         job = Path(folder) / "job.json"
-        job.write_text(json.dumps({"model": str(model), "cases": cases, "options": options or {}, "out": folder}))
+        description = {"model": str(model), "cases": cases, "out": folder}
+        job.write_text(json.dumps(description | {"options": options or {}, "model_options": model_options or {}}))
         port = free_port()
         ranks = [
             subprocess.Popen(
@@ -83,9 +90,12 @@ def _main(job_path: str) -> None:
     rank, num_ranks = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     model_config = HFModelConfig(
         path=job["model"],
-        override_config={"attn_implementation": "sdpa"},
-        use_remove_padding=False,
-        enable_gradient_checkpointing=False,
+        **{
+            "override_config": {"attn_implementation": "sdpa"},
+            "use_remove_padding": False,
+            "enable_gradient_checkpointing": False,
+        }
+        | job["model_options"],
     )
     fp32 = {"param_dtype": "fp32", "reduce_dtype": "fp32", "buffer_dtype": "fp32"}
     engine = FSDPEngineConfig(strategy="fsdp2", mixed_precision=fp32, use_torch_compile=False, use_dynamic_bsz=True)

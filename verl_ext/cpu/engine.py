@@ -1,16 +1,14 @@
 """verl's FSDP2 engines, registered for the CPU.
 
-The engines themselves are verl's; what a CPU needs different is loading a value model without flash-attn and not
-pinning the memory of an offloaded (forward-only) model.
+The engines themselves are verl's; all that a CPU needs is not to pin the memory of an offloaded (forward-only) model.
 """
 
 from typing import Any
 
-import verl.utils.model
 from verl.workers.engine.base import EngineRegistry
 from verl.workers.engine.fsdp import transformer_impl
 
-from verl_ext.cpu.patches import unpinned_offload, value_model_with_sdpa
+from verl_ext.cpu.patches import unpinned_offload
 
 
 class _OnCPU:
@@ -27,7 +25,3 @@ class CPULanguageModelEngine(_OnCPU, transformer_impl.FSDPEngineWithLMHead):
 @EngineRegistry.register(model_type="value_model", backend="fsdp2", device="cpu")
 class CPUValueModelEngine(_OnCPU, transformer_impl.FSDPEngineWithValueHead):
     """Critic on a CPU."""
-
-    def _build_module(self) -> Any:
-        with value_model_with_sdpa(verl.utils.model):
-            return super()._build_module()

@@ -67,27 +67,6 @@ def unpinned_offload(transformer_impl: ModuleType) -> Any:
     return replaced(transformer_impl, "CPUOffloadPolicy", lambda pin_memory: policy(pin_memory=False))
 
 
-def value_model_with_sdpa(model_utils: ModuleType) -> Any:
-    """Load the value model with PyTorch's attention, inside ``with`` (``verl.utils.model``).
-
-    verl 0.9.1 asks for ``attn_implementation="flash_attention_2"`` there whatever the configuration says, and when that
-    fails reports that trl is missing.
-    """
-
-    def load_valuehead_model(local_path: str, torch_dtype: Any, model_config: Any, trust_remote_code: bool) -> Any:
-        from transformers import AutoModelForTokenClassification
-
-        return AutoModelForTokenClassification.from_pretrained(
-            local_path,
-            dtype=torch_dtype,
-            config=model_config,
-            attn_implementation="sdpa",
-            trust_remote_code=trust_remote_code,
-        )
-
-    return replaced(model_utils, "load_valuehead_model", load_valuehead_model)
-
-
 def early_llm_servers(trainer_base: ModuleType, config: Any) -> Any:
     """Rollout servers that start now and have no load balancer, inside ``with`` (``verl.trainer.ppo.v1.trainer_base``).
 

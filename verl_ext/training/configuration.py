@@ -15,6 +15,8 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from verl_ext.training.attention import choose as choose_attention
+
 CONFIG_DIR = Path(__file__).parent / "config"
 CONFIG_NAME = "trainer"
 DEVICES = ("cpu", "gpu")
@@ -75,12 +77,14 @@ def compose_config(overrides: Sequence[str], *, device: str) -> DictConfig:
     if device not in DEVICES:
         raise ValueError(f"device must be one of {', '.join(DEVICES)}, got {device}.")
     try:
-        return _compose([f"device={device}", *(o for o in overrides if not o.startswith("device="))])
+        config = _compose([f"device={device}", *(o for o in overrides if not o.startswith("device="))])
     except (HydraException, OmegaConfBaseException) as error:
         message = _unknown_option(overrides, device)
         if message is None:
             message = re.sub(r"\n.*(full_key|reference_type|object_type|See https).*", "", str(error)).strip()
         raise ValueError(message) from error
+    choose_attention(config)
+    return config
 
 
 def resolved(config: DictConfig) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 from verl_ext.training import events, presets
+from verl_ext.training.attention import described
 from verl_ext.training.configuration import compose_config, resolved
 from verl_ext.training.console import Console, output_to, tail
 from verl_ext.training.device import chosen_device, num_accelerators
@@ -55,6 +56,7 @@ def main(argv: Sequence[str]) -> int:
         preset_differences=[difference._asdict() for difference in changed],
     )
     log_path = output_dir / LOG_NAME
+    print(described(config))
     print(f"everything else goes to {log_path}")
     started = time.monotonic()
     failure: BaseException | None = None
