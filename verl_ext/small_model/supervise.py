@@ -9,6 +9,7 @@ from tqdm import trange
 from transformers import Qwen2ForCausalLM
 
 from verl_ext.small_model.demonstrations import IGNORED
+from verl_ext.small_model.muon import Muon
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +77,7 @@ def _optimizers(model: Qwen2ForCausalLM, schedule: Schedule) -> list[torch.optim
     for name, parameter in model.named_parameters():
         (matrices if parameter.ndim == 2 and ".layers." in name else others).append(parameter)
     optimizers: list[torch.optim.Optimizer] = [
-        torch.optim.Muon(matrices, lr=schedule.matrix_learning_rate, weight_decay=schedule.weight_decay),
+        Muon(matrices, lr=schedule.matrix_learning_rate, weight_decay=schedule.weight_decay),
         torch.optim.AdamW(others, lr=schedule.learning_rate, betas=(0.9, 0.98), weight_decay=0.0, fused=True),
     ]
     for optimizer in optimizers:
