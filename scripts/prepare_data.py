@@ -2,13 +2,15 @@
 r"""Make the parquet files verl trains on: <task>_train.parquet and <task>_test.parquet.
 
 python scripts/prepare_data.py math --out data --template qwen
-python scripts/prepare_data.py aime2025 --out data --data_dir DIR
+python scripts/prepare_data.py MATH-500 --out data --data_dir DIR
 python scripts/prepare_data.py countdown --out data --short
 python scripts/prepare_data.py countdown --out data --from hub --num_train 100000
 
 The data sets come from the Hugging Face hub, or from a folder of local copies (--data_dir, or the setting VERL_EXT_DATA).
 No row is left out. What was corrected, cannot be graded or comes twice is printed, and is in report.json beside the files
 with every detail. Prompts that are too long are left to verl: data.filter_overlong_prompts=True, which knows the tokenizer.
+
+Tasks are named as for eval/eval.py: math500 and MATH-500 are the same.
 
 Templates: chat asks for \boxed{} in a user message, for the model's own chat template; qwen, qwen3_no_thinking and llama
 are the paper's raw prompts and need actor_rollout_ref.model.custom_chat_template (see verl_ext/tasks/templates.py); none is
@@ -18,7 +20,7 @@ the bare question.
 import argparse
 import random
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,10 +32,10 @@ from verl_ext.data.audit import (
     ungradable_references,
     write_report,
 )
-from verl_ext.data.parquet import check_rows, write_rows
-from verl_ext.data.rows import make_problem_row, make_row
+from verl_ext.data.parquet import write_checked
+from verl_ext.data.rows import VerlRow, make_problem_row, make_row
 from verl_ext.data.sources import Row, problems_of, read_source
-from verl_ext.tasks import TASKS, Task
+from verl_ext.tasks import TASKS, Task, task_named
 from verl_ext.tasks.countdown import (
     COUNTDOWN,
     CountdownProblem,
@@ -58,6 +60,7 @@ def prepare_task(task: Task, arguments: argparse.Namespace) -> None:
     """Write the files of a task with a fixed set of problems, and report on them."""
     problems: dict[Split, list[Row]] = {}
     findings: dict[str, Any] = {"template": arguments.template, "splits": {}}
+    files: dict[Path, list[VerlRow]] = {}
     for split in task.num_rows:
         source_rows, where = read_source(task, arguments.data_dir, split)
         problems[split] = problems_of(task, source_rows, split, where)
@@ -65,7 +68,7 @@ def prepare_task(task: Task, arguments: argparse.Namespace) -> None:
         if Path(where).is_file() and Path(where).resolve().parent == arguments.out.resolve():
             # The files have the same names, and one of them would be taken for the other.
             raise ValueError(f"--out {arguments.out} is the folder {where} is read from. Choose another one.")
-        write_rows([_verl_row(task, row, arguments.template, split) for row in problems[split]], path)
+        files[path] = [_verl_row(task, row, arguments.template, split) for row in problems[split]]
         findings["splits"][split] = {
             "file": path.name,
             "source": where,
@@ -78,6 +81,7 @@ def prepare_task(task: Task, arguments: argparse.Namespace) -> None:
         }
     if {"train", "test"} <= problems.keys():
         findings["in_train_and_test"] = same_questions(problems["train"], problems["test"])
+    write_checked(files)
     report = write_report(arguments.out, task.data_source, findings)
     _print_findings(findings, arguments.out)
     print(f"report: {report}")
@@ -130,6 +134,9 @@ def _print_list(what: str, lines: list[str]) -> None:
             print(f"    and {len(lines) - MAX_PRINTED} more in report.json")
 
 
+DEFAULT_SIZES: dict[Split, int] = {"train": 8000, "test": 400}
+
+
 def add_countdown_arguments(parser: argparse.ArgumentParser) -> None:
     source = "generated from a seed"
     parser.add_argument(
@@ -139,8 +146,10 @@ def add_countdown_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="hub|DIR",
         help=f"{COUNTDOWN.repo_id}, or a folder like it (default: generated from the seed)",
     )
-    parser.add_argument("--num_train", type=int, default=8000, help="training problems (default: %(default)s)")
-    parser.add_argument("--num_test", type=int, default=400, help="test problems (default: %(default)s)")
+    for split, size in DEFAULT_SIZES.items():
+        parser.add_argument(
+            f"--num_{split}", type=int, help=f"{split} problems (default: {size}, or all where --from has fewer)"
+        )
     parser.add_argument("--seed", type=int, default=1, help="default: %(default)s")
     parser.add_argument("--short", action="store_true", help='ask "3 5 7 = 22", for the small model')
     parser.add_argument("--num_numbers", type=int, default=3, help=f"{source}: default: %(default)s")
@@ -150,8 +159,12 @@ def add_countdown_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def prepare_countdown(arguments: argparse.Namespace) -> None:
-    sizes: dict[Split, int] = {"train": arguments.num_train, "test": arguments.num_test}
+    given: dict[Split, int | None] = {"train": arguments.num_train, "test": arguments.num_test}
+    for split, size in given.items():
+        if size is not None and size < 1:
+            raise ValueError(f"--num_{split} must be at least 1, got {size}.")
     pool = load_problems(arguments.source) if arguments.source else None
+    sizes = {split: size or _default_size(split, pool) for split, size in given.items()}
     ask = short_prompt if arguments.short else long_prompt
     findings: dict[str, Any] = {
         "template": "short" if arguments.short else "long",
@@ -159,6 +172,8 @@ def prepare_countdown(arguments: argparse.Namespace) -> None:
         "in_train_and_test": [],
     }
     keys_before: set[Any] = set()
+    files: dict[Path, list[VerlRow]] = {}
+    lines = []
     for split, num_problems in sizes.items():
         problems = (
             _generated(num_problems, split, arguments)
@@ -176,10 +191,10 @@ def prepare_countdown(arguments: argparse.Namespace) -> None:
             for index, problem in enumerate(problems)
         ]
         path = arguments.out / f"countdown_{split}.parquet"
-        write_rows(rows, path)
+        files[path] = rows
         num_different = len({problem.key for problem in problems})
         again = f", {len(rows) - num_different} of them others in another order" if num_different < len(rows) else ""
-        print(f"{path}: {check_rows(path)} problems{again}")
+        lines.append(f"{path}: {len(rows)} problems{again}")
         findings["splits"][split] = {
             "file": path.name,
             "source": arguments.source or f"generated from seed {arguments.seed}",
@@ -189,7 +204,13 @@ def prepare_countdown(arguments: argparse.Namespace) -> None:
         keys = {problem.key for problem in problems}
         findings["in_train_and_test"] += sorted(keys & keys_before)
         keys_before |= keys
+    write_checked(files)
+    print("\n".join(lines))
     write_report(arguments.out, COUNTDOWN.data_source, findings)
+
+
+def _default_size(split: Split, pool: Mapping[Split, Sequence[CountdownProblem]] | None) -> int:
+    return DEFAULT_SIZES[split] if pool is None else min(DEFAULT_SIZES[split], len(pool[split]))
 
 
 def _generated(num_problems: int, split: Split, arguments: argparse.Namespace) -> list[CountdownProblem]:
@@ -229,8 +250,11 @@ def main(argv: list[str] | None = None) -> None:
         task.add_argument("--out", type=Path, required=True, help="folder to write to")
         add_arguments(task)
         task.set_defaults(prepare=prepare)
-    arguments = parser.parse_args(argv)
+    given = list(sys.argv[1:] if argv is None else argv)
     try:
+        if given and not given[0].startswith("-"):
+            given[0] = task_named(given[0]).data_source
+        arguments = parser.parse_args(given)
         arguments.prepare(arguments)
     except (ValueError, OSError) as error:
         sys.exit(f"{parser.prog}: {error}")

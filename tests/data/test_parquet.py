@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 import time
@@ -6,12 +7,20 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from verl_ext.data.parquet import check_rows, read_rows, write_rows
+from verl_ext.data.parquet import check_rows, first_template, read_rows, write_checked, write_rows
 from verl_ext.data.rows import make_row
+from verl_ext.grading import grade
 from verl_ext.tasks.countdown import generate_problems, short_prompt
 
 REFERENCE = '{"numbers": [3, 5, 7], "target": 22}'
 GOOD = make_row(data_source="countdown", prompt="3 5 7 = 22", ground_truth=REFERENCE, split="train", index=0)
+
+
+def json_line(ground_truth):
+    """A row of JSON lines whose ground truth is spelt as given."""
+    prompt = [{"role": "user", "content": "?"}]
+    row = {"data_source": "math", "prompt": prompt, "reward_model": {"ground_truth": "HERE"}}
+    return json.dumps(row).replace('"HERE"', ground_truth) + "\n"
 
 
 @pytest.fixture
@@ -66,6 +75,9 @@ NO_TRUTH = r"has no ground truth \(reward_model.ground_truth\)"
         ({"prompt": None}, NO_PROMPT),
         ({"prompt": [{"role": "user", "content": ""}]}, NO_PROMPT),
         ({"prompt": [{"role": "user", "content": None}]}, NO_PROMPT),
+        ({"prompt": [{"content": "?"}]}, "has a message without a role"),
+        ({"prompt": [{"role": None, "content": "?"}]}, "has a message without a role"),
+        ({"prompt": [{"role": "", "content": "?"}]}, "has a message without a role"),
         ({"reward_model": None}, NO_TRUTH),
         ({"reward_model": {"style": "rule", "ground_truth": None}}, NO_TRUTH),
         ({"reward_model": {"style": "rule", "ground_truth": ""}}, NO_TRUTH),
@@ -81,6 +93,82 @@ def test_a_bad_row_is_named(path, change, message):
     write_rows([GOOD, GOOD | change, GOOD], path)
     with pytest.raises(ValueError, match=rf"{path}, row 1, {message}.*prepare_data.py, or mend the row\."):
         check_rows(path, is_graded_here=True)
+
+
+def test_rows_that_would_vanish_are_counted(path):
+    """The chat template fails for them, and verl goes on without a word: 8 of 16 samples of every step."""
+    write_rows([GOOD, GOOD | {"prompt": [{"content": "3 5 7 = 22"}]}] * 4, path)
+    with pytest.raises(ValueError, match=r"row 1, has a message without a role .*\. 4 of 8 rows cannot be used\. Make"):
+        check_rows(path)
+
+
+def test_extra_info_is_a_table(path):
+    write_rows([GOOD | {"extra_info": "level 3"}], path)
+    with pytest.raises(ValueError, match="row 0, has the extra_info 'level 3', which must be a table"):
+        check_rows(path)
+    assert first_template(path) is None
+
+
+@pytest.mark.parametrize(
+    ("ground_truth", "message"),
+    [
+        (
+            "12345678901234567890123",
+            "has the ground truth 12345678901234567890123, which is read as 1.2345678901234568e",
+        ),
+        ("9223372036854775809", "has the ground truth 9223372036854775809, which is read as"),
+        ("0.1234567890123456789", "has the ground truth 0.1234567890123456789, which is read as 0.12345678901234568"),
+        ("[1, 12345678901234567890123]", "has the ground truth 12345678901234567890123, which is read as"),
+        ('{"target": 12345678901234567890123}', "has the ground truth 12345678901234567890123, which is read as"),
+        ("9" * 5000, "has the ground truth 9{80}, which is read as inf"),
+        ("NaN", r"has no ground truth"),
+        ("null", r"has no ground truth"),
+        ("true", "has a ground truth that cannot be graded against: .* must be a text, got True"),
+    ],
+)
+def test_a_ground_truth_of_json_lines_that_reading_would_change(tmp_path, ground_truth, message):
+    """verl reads the lines with pyarrow, too: 12345678901234567890123 became 1.2345678901234568e+22, the "right" answer."""
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json_line(ground_truth))
+    with pytest.raises(ValueError, match=rf"{path}, row 0, {message}"):
+        check_rows(path)
+
+
+def test_a_prompt_is_text(path):
+    write_rows([GOOD | {"prompt": [{"role": "user", "content": 5}]}], path)
+    with pytest.raises(ValueError, match="row 0, has no prompt"):
+        check_rows(path)
+
+
+@pytest.mark.parametrize("ground_truth", ["42", "-7.25", "0.1", "9007199254740993", '"12345678901234567890123"'])
+def test_a_ground_truth_of_json_lines_that_is_read_as_it_is(tmp_path, ground_truth):
+    path = tmp_path / "rows.jsonl"
+    path.write_text("\n" + json_line(ground_truth))
+    assert check_rows(path, is_graded_here=True) == 1
+    (row,) = read_rows(path)
+    answer = ground_truth.strip('"')
+    verdict = grade(rf"\boxed{{{answer}}}", row["reward_model"]["ground_truth"], "math")
+    assert verdict.is_correct
+    for other in (f"{answer}1", "12345678901234567890124"):
+        assert not grade(rf"\boxed{{{other}}}", row["reward_model"]["ground_truth"], "math").is_correct
+
+
+@pytest.mark.parametrize("ground_truth", [1.2345678901234568e22, float("inf"), 2.0**53])
+def test_a_ground_truth_of_parquet_that_was_rounded(path, ground_truth):
+    write_rows([GOOD | {"data_source": "math", "reward_model": {"ground_truth": ground_truth}}], path)
+    with pytest.raises(ValueError, match=r"row 0, has a ground truth that cannot be graded against: The ground truth"):
+        check_rows(path)
+
+
+def test_files_that_belong_together_are_written_together(tmp_path):
+    first, second = tmp_path / "a.parquet", tmp_path / "b.parquet"
+    with pytest.raises(ValueError, match=r"b.parquet would have no rows, so nothing was written"):
+        write_checked({first: [GOOD], second: []})
+    with pytest.raises(ValueError, match=r"b.parquet, row 0, has no prompt .*Nothing was written"):
+        write_checked({first: [GOOD], second: [GOOD | {"prompt": []}]})
+    assert not list(tmp_path.iterdir())
+    write_checked({first: [GOOD], second: [GOOD]})
+    assert sorted(tmp_path.iterdir()) == [first, second]
 
 
 def test_other_data_sources_pass_where_another_reward_grades_them(path):

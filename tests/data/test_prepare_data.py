@@ -50,6 +50,53 @@ def test_generated_files_are_disjoint_and_the_same_again(prepare, tmp_path, caps
     assert [path.read_bytes() for path in paths.values()] == before
 
 
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        (("--num_train", 0), "--num_train must be at least 1, got 0"),
+        (("--num_test", -3), "--num_test must be at least 1, got -3"),
+        (("--num_test", 100000), "Found only [0-9]+ test problems"),  # after the training problems are made
+    ],
+)
+def test_a_refusal_leaves_the_files_that_are_there(prepare, tmp_path, sizes, message):
+    prepare("countdown", "--num_train", 6, "--num_test", 2)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(SystemExit, match=message):
+        prepare("countdown", "--seed", 2, "--num_train", 5, "--num_test", 1, *sizes)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_the_published_set_is_taken_with_the_defaults(prepare, data_dir, tmp_path, monkeypatch):
+    """Without the training problems that are also test problems it has a few less than 8,000."""
+    datasets = pytest.importorskip("datasets")
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    prepare("countdown", "--from", data_dir)
+    assert check_rows(tmp_path / "countdown_train.parquet", is_graded_here=True) == 7996
+    assert check_rows(tmp_path / "countdown_test.parquet", is_graded_here=True) == 400
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"nums": [1, 2, None], "target": 6}, r"\(train\), row 1, has None in nums"),
+        ({"nums": [1, 2, 3], "target": None}, r"\(train\), row 1, has (None|nan) in target"),
+        ({"nums": None, "target": 6}, r"\(train\), row 1, has the nums None"),
+    ],
+)
+def test_a_broken_row_of_a_folder_replaces_no_file(prepare, tmp_path, monkeypatch, row, message):
+    datasets = pytest.importorskip("datasets")
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    prepare("countdown", "--num_train", 6, "--num_test", 2)
+    source = tmp_path / "source"
+    source.mkdir()
+    good = {"nums": [1, 2, 3], "target": 6}
+    pyarrow.parquet.write_table(pa.Table.from_pylist([good, row, good]), source / "countdown_train.parquet")
+    before = (tmp_path / "countdown_train.parquet").read_bytes()
+    with pytest.raises(SystemExit, match=message):
+        prepare("countdown", "--from", source)
+    assert (tmp_path / "countdown_train.parquet").read_bytes() == before
+
+
 def test_says_when_problems_come_again_in_another_order(prepare, capsys):
     prepare("countdown", "--num_train", 1800, "--num_test", 1)
     assert "1800 problems, 56 of them others in another order" in capsys.readouterr().out
@@ -88,9 +135,8 @@ def test_refusals_say_why(prepare, arguments, message):
 def test_from_the_shell(tmp_path):
     command = [sys.executable, SCRIPT, "countdwn", "--out", tmp_path]
     done = subprocess.run(command, capture_output=True, text=True, env={"PYTHONPATH": str(SCRIPT.parents[1])})
-    assert done.returncode == 2
-    assert "invalid choice: 'countdwn' (choose from" in done.stderr
-    assert "'countdown'" in done.stderr
+    assert done.returncode != 0
+    assert "There is no task 'countdwn'. Did you mean countdown?" in done.stderr
 
 
 # Tasks with a fixed set of problems
@@ -101,7 +147,7 @@ def aime_dir(tmp_path):
     folder = tmp_path / "source"
     folder.mkdir()
     rows = [{"problem": f"What is {number} + 1?", "answer": str(number + 1)} for number in range(30)]
-    rows[7] |= {"problem": "What is 6 + 1 ?", "answer": r"\frac{1}{2"}
+    rows[7] |= {"problem": "What is 6 + 1 ?"}
     (folder / "aime2024_test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return folder
 
@@ -127,11 +173,27 @@ def test_a_task_becomes_verls_rows_and_a_report(prepare, aime_dir, tmp_path, cap
     }
     out = capsys.readouterr().out
     assert f"{tmp_path / 'aime2024_test.parquet'}: 30 problems from {aime_dir / 'aime2024_test.jsonl'}" in out
-    assert "references that cannot be graded against: 1\n    test 7: \\frac{1}{2: The ground truth" in out
     assert "questions that come twice: 1\n    test 6 = test 7" in out
     report = json.loads((tmp_path / "report.json").read_text())["aime2024"]
     assert report["splits"]["test"]["expected_rows"] == 30
-    assert report["splits"]["test"]["ungradable_references"][0]["index"] == 7
+    assert report["splits"]["test"]["ungradable_references"] == []
+
+
+def test_rows_that_cannot_be_graded_replace_no_file(prepare, aime_dir, tmp_path):
+    prepare("aime2024", "--data_dir", aime_dir)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    source = aime_dir / "aime2024_test.jsonl"
+    source.write_text(source.read_text().replace('"answer": "5"', r'"answer": "\\frac{1}{2"'))
+    message = r"aime2024_test.parquet, row 4, has a ground truth that cannot be graded .* Nothing was written\."
+    with pytest.raises(SystemExit, match=message):
+        prepare("aime2024", "--data_dir", aime_dir)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
+
+
+@pytest.mark.parametrize("name", ["AIME2024", "AIME 2024", "aime-2024", "HuggingFaceH4/aime_2024"])
+def test_a_task_has_the_names_it_has_in_an_evaluation(prepare, aime_dir, tmp_path, name):
+    prepare(name, "--data_dir", aime_dir)
+    assert check_rows(tmp_path / "aime2024_test.parquet") == 30
 
 
 def test_prompts_for_a_chat_template_are_the_default(prepare, aime_dir, tmp_path):

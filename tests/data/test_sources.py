@@ -210,3 +210,61 @@ def test_references_read_from_the_solution_are_those_of_math500(data_dir):
         ours = by_question[" ".join(row.question.split())]
         assert grade(rf"\boxed{{{ours.ground_truth}}}", row.ground_truth, "math500").is_correct, (ours, row)
         assert (ours.level, ours.subject) == (row.level, row.subject)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"problem": None}, "has the problem None, which is no text"),
+        ({"problem": " "}, "has an empty question"),
+        ({"answer": None}, "has the answer None, which is no text"),
+        ({"answer": True}, "has the answer True, which is no text"),
+        ({"answer": float("nan")}, "has the wrong answer: nan is no number"),
+    ],
+)
+@pytest.mark.parametrize("reader", ["json lines", "parquet", "hub"])
+def test_what_is_no_question_or_answer_is_refused_by_every_reader(tmp_path, hub_copy, reader, change, message):
+    """str() made the prompt "None" of it, and the reference "nan"."""
+    row = {"problem": "What is 1 + 1?", "answer": 2.5 if isinstance(change.get("answer"), float) else "2"}
+    rows = [row, row | change]
+    if isinstance(change.get("answer"), bool):
+        rows = [row | change, row | change]
+    task = replace(TASKS["aime2024"], num_rows={"test": 2}, hub_splits={}, file_stem="aime2024")
+    folder = tmp_path
+    if reader == "json lines":
+        write_json_lines(tmp_path / "aime2024_test.jsonl", rows)
+    elif reader == "parquet":
+        pyarrow.parquet.write_table(pa.Table.from_pylist(rows), tmp_path / "aime2024_test.parquet")
+    else:
+        folder, task = None, replace(task, repo_id=hub_copy("aime2024", rows).repo_id, revision=None)
+    with pytest.raises(ValueError, match=rf"row [01], {message}"):
+        problems_of(task, *read_back(task, folder))
+
+
+def read_back(task, folder):
+    rows, where = read_source(task, folder, "test")
+    return rows, "test", where
+
+
+@pytest.mark.parametrize(
+    ("spelt", "text"),
+    [
+        ("12345678901234567890123", "12345678901234567890123"),
+        ("0.1234567890123456789", "0.1234567890123456789"),
+        ("1e999", "1e999"),
+        ("42.0", "42"),
+        ("1e-7", "0.0000001"),
+        ("2.50", "2.5"),
+    ],
+)
+def test_a_number_in_json_lines_keeps_its_digits(tmp_path, spelt, text):
+    rows = "".join(json.dumps(row).replace('"5"', spelt) + "\n" for row in AIME)
+    (tmp_path / "aime2024_test.jsonl").write_text(rows)
+    assert load_rows("aime2024", tmp_path)[4].ground_truth == text
+
+
+def test_a_level_that_is_not_there_is_none(tmp_path):
+    row = {"problem": "?", "answer": "1", "level": None, "subject": None}
+    write_json_lines(tmp_path / "math500_test.jsonl", [row] * 500)
+    first = load_rows("math500", tmp_path)[0]
+    assert (first.level, first.subject) == (None, None)

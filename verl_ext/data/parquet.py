@@ -1,8 +1,12 @@
 """Reading, writing and checking the files verl trains on. Needs neither torch nor verl, and is done in a second."""
 
+import json
+import math
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.json
@@ -11,19 +15,42 @@ import pyarrow.parquet
 from verl_ext.data.rows import COLUMNS, VerlRow, row_fault
 from verl_ext.grading.grade import GRADERS
 
+_INT64_CHARS = len(str(-(2**63)))
+JSON_ENDINGS = (".json", ".jsonl")
+READ_COLUMNS = (*COLUMNS, "extra_info")
 REMEDY = "Make the file again with scripts/prepare_data.py, or mend the row."
 
 
 def write_rows(rows: Sequence[VerlRow], path: str | Path) -> None:
     """Write ``rows`` so that ``path`` holds either all of them or what it held before."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    write_files({Path(path): rows})
+
+
+def write_checked(files: Mapping[Path, Sequence[VerlRow]]) -> None:
+    """Write the files that belong together, once all their rows are known to be usable; else none of them.
+
+    Raises:
+        ValueError: A file would have no rows, or one that ``check_rows`` refuses.
+    """
+    for path, rows in files.items():
+        if not rows:
+            raise ValueError(f"{path} would have no rows, so nothing was written.")
+        _refuse_faults(path, (row_fault(row, GRADERS) for row in rows), len(rows), "Nothing was written.")
+    write_files(files)
+
+
+def write_files(files: Mapping[Path, Sequence[VerlRow]]) -> None:
+    """Write every file beside its place, and only then put them there."""
+    unfinished = {path: path.with_name(f".{path.name}.{os.getpid()}.tmp") for path in files}
     try:
-        pyarrow.parquet.write_table(pa.Table.from_pylist(list(rows)), unfinished)
-        unfinished.replace(path)
+        for path, rows in files.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            pyarrow.parquet.write_table(pa.Table.from_pylist(list(rows)), unfinished[path])
+        for path in files:
+            unfinished[path].replace(path)
     finally:
-        unfinished.unlink(missing_ok=True)
+        for path in unfinished.values():
+            path.unlink(missing_ok=True)
 
 
 def read_rows(path: str | Path) -> list[VerlRow]:
@@ -34,8 +61,9 @@ def read_rows(path: str | Path) -> list[VerlRow]:
 
 def first_template(path: str | Path) -> str | None:
     """The prompt template that the first row says it was prepared with; None if it does not say."""
-    extra_info = _read_table(Path(path)).slice(0, 1).to_pylist()[0].get("extra_info") or {}
-    template: str | None = extra_info.get("template")
+    rows = _read_table(Path(path)).slice(0, 1).to_pylist()
+    extra_info = rows[0].get("extra_info") if rows else None
+    template: str | None = extra_info.get("template") if isinstance(extra_info, Mapping) else None
     return template
 
 
@@ -62,20 +90,83 @@ def check_rows(path: str | Path, *, graded: Collection[str] = tuple(GRADERS), is
         )
     if table.num_rows == 0:
         raise ValueError(f"{path} has no rows. Make the file again with scripts/prepare_data.py.")
-    for index, row in enumerate(table.select(COLUMNS).to_pylist()):
-        fault = row_fault(row, graded)
-        if fault is None and is_graded_here and row["data_source"] not in graded:
-            fault = f"has the data_source {row['data_source']!r}, but there are only graders for {', '.join(graded)}"
-        if fault is not None:
-            raise ValueError(f"{path}, row {index}, {fault.rstrip('.')}. {REMEDY}")
+    columns = [name for name in READ_COLUMNS if name in table.column_names]
+
+    def faults() -> Iterator[str | None]:
+        rounded = _rounded_ground_truths(path) if path.suffix in JSON_ENDINGS else {}
+        for index, row in enumerate(table.select(columns).to_pylist()):
+            fault = rounded.get(index) or row_fault(row, graded)
+            if fault is None and is_graded_here and row["data_source"] not in graded:
+                fault = (
+                    f"has the data_source {row['data_source']!r}, but there are only graders for {', '.join(graded)}"
+                )
+            yield fault
+
+    _refuse_faults(path, faults(), table.num_rows, REMEDY)
     return int(table.num_rows)
+
+
+def _refuse_faults(path: Path, faults: Iterator[str | None], num_rows: int, remedy: str) -> None:
+    """Raise ValueError for the first fault of a row, with the number of rows that have one."""
+    found = [(index, fault) for index, fault in enumerate(faults) if fault is not None]
+    if found:
+        index, fault = found[0]
+        others = f" {len(found):,} of {num_rows:,} rows cannot be used." if len(found) > 1 else ""
+        raise ValueError(f"{path}, row {index}, {fault.rstrip('.')}.{others} {remedy}")
+
+
+def _rounded_ground_truths(path: Path) -> dict[int, str]:
+    """What is wrong with rows whose ground truth is a number of more digits than verl's reader keeps, by row."""
+    faults: dict[int, str] = {}
+    index = 0
+    for number, line in enumerate(path.read_bytes().split(b"\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line.decode("utf-8-sig"), parse_float=_float_or_digits, parse_int=_int_or_digits)
+        except ValueError as error:
+            raise ValueError(f"{path}, line {number}, is not a JSON object: {error}.") from None
+        reward_model = row.get("reward_model") if isinstance(row, dict) else None
+        digits = _first_digits(reward_model.get("ground_truth") if isinstance(reward_model, dict) else None)
+        if digits is not None:
+            faults[index] = (
+                f"has the ground truth {digits.text:.80}, which is read as {float(digits.text)!r}: "
+                "write it as a text, in quotes"
+            )
+        index += 1
+    return faults
+
+
+class _Digits:
+    """A number as the file spells it, where reading it changes it."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+
+def _float_or_digits(text: str) -> float | _Digits:
+    value = float(text)
+    return value if math.isfinite(value) and Decimal(repr(value)) == Decimal(text) else _Digits(text)
+
+
+def _int_or_digits(text: str) -> int | _Digits:
+    # Python refuses to read thousands of digits
+    is_read_exactly = len(text) <= _INT64_CHARS and -(2**63) <= int(text) < 2**63
+    return int(text) if is_read_exactly else _Digits(text)
+
+
+def _first_digits(value: Any) -> _Digits | None:
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    if isinstance(value, _Digits):
+        return value
+    return next((found for part in parts if (found := _first_digits(part)) is not None), None)
 
 
 def _read_table(path: Path) -> pa.Table:
     if not path.is_file():
         raise FileNotFoundError(f"There is no data file {path}. Make it with scripts/prepare_data.py.")
     try:
-        if path.suffix in (".json", ".jsonl"):
+        if path.suffix in JSON_ENDINGS:
             return pyarrow.json.read_json(path)
         return pyarrow.parquet.read_table(path)
     except pa.ArrowException as error:

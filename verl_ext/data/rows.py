@@ -60,10 +60,16 @@ def row_fault(row: Mapping[str, Any], graded: Collection[str]) -> str | None:
         graded: The data sources this package grades; the ground truth of another one only has to be there.
     """
     messages, reward_model = row["prompt"], row["reward_model"]
-    if not messages or not all(isinstance(message, Mapping) and message.get("content") for message in messages):
+    if not messages or not all(_has_content(message) for message in messages):
         return "has no prompt (a list of messages, each with content)"
+    # verl prints the chat template's error and leaves such a row out of every step and of the validation.
+    if not all(isinstance(message.get("role"), str) and message["role"] for message in messages):
+        return "has a message without a role (user, system or assistant)"
+    if not isinstance(row.get("extra_info"), Mapping | None):
+        return f"has the extra_info {row['extra_info']!r:.80}, which must be a table of fields, or missing"
     ground_truth = reward_model.get("ground_truth") if isinstance(reward_model, Mapping) else None
-    if ground_truth is None or ground_truth == "":
+    is_missing = ground_truth is None or ground_truth == "" or ground_truth != ground_truth  # NaN: pandas' missing
+    if is_missing:
         return "has no ground truth (reward_model.ground_truth)"
     if row["data_source"] in graded:
         try:
@@ -71,3 +77,9 @@ def row_fault(row: Mapping[str, Any], graded: Collection[str]) -> str | None:
         except ValueError as error:
             return f"has a ground truth that cannot be graded against: {error}"
     return None
+
+
+def _has_content(message: Any) -> bool:
+    """Whether it is a message with a text, or with the parts of a multimodal one."""
+    content = message.get("content") if isinstance(message, Mapping) else None
+    return isinstance(content, str | list) and bool(content)

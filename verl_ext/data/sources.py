@@ -8,9 +8,11 @@ verl are another thing, and are read with ``verl_ext.data.parquet``.
 """
 
 import json
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +100,10 @@ def _problem(task: Task, row: SourceRow, split: Split, index: int, where: str) -
             f"{where}, row {index}, has no field {missing.args[0]}, only {', '.join(row)}. These are not the rows of "
             f"{task.repo_id}. (Files made by prepare_data.py are for verl: give the folder they were made from.)"
         ) from None
+    except ValueError as error:
+        raise ValueError(f"{where}, row {index}, {error} Get the data set again, or mend the row.") from None
+    if not question.strip():
+        raise ValueError(f"{where}, row {index}, has an empty question. Get the data set again, or mend the row.")
     erratum = ERRATA.get(task.data_source, {}).get((split, index))
     if erratum is not None and erratum.question_digest != question_digest(question):
         raise ValueError(
@@ -149,16 +155,22 @@ def _read_parquet(path: Path) -> list[dict[str, Any]]:
 
 def _read_json_lines(path: Path) -> list[dict[str, Any]]:
     rows = []
-    with path.open(encoding="utf-8") as lines:
+    with path.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
             try:
-                row = json.loads(line)
-            except json.JSONDecodeError as error:
+                # A number that a float would round stays as it is spelt.
+                row = json.loads(line, parse_float=_float_or_spelling)
+            except ValueError as error:
                 raise ValueError(f"{path}, line {number}, is not JSON: {error}.") from None
             if not isinstance(row, dict):
                 raise ValueError(f"{path}, line {number}, is not a JSON object.")
             rows.append(row)
     return rows
+
+
+def _float_or_spelling(text: str) -> float | str:
+    value = float(text)
+    return value if math.isfinite(value) and Decimal(repr(value)) == Decimal(text) else text
 
 
 def _read_hub(task: Task, split: Split) -> tuple[list[dict[str, Any]], str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from verl_ext.evaluation.settings import CHAT
+from verl_ext.grading import check_reference
 from verl_ext.tasks.templates import BOX_INSTRUCTION, RAW_TEMPLATES, render_prompt
 
 
@@ -51,6 +52,10 @@ def problems_of_task(
     instruction = BOX_INSTRUCTION if task_named(name).asks_for_box else ""
     problems = []
     for row in load_rows(name, data_dir)[:limit]:
+        try:
+            check_reference(row.ground_truth, row.data_source)
+        except ValueError as error:
+            raise ValueError(f"{name}, row {row.question_id}, cannot be graded: {error}") from None
         question = row.messages[-1]["content"]
         text = render_prompt(template, question, instruction=instruction)
         problems.append(

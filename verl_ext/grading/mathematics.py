@@ -19,6 +19,7 @@ from verl_ext.grading.compare import Decision, Tier, compare
 from verl_ext.grading.extract import CutBox, extract_answer, reference_boxes
 from verl_ext.grading.limits import MAX_ANSWER_CHARS, breach
 from verl_ext.grading.normalize import key, normalize
+from verl_ext.grading.number_text import number_text
 from verl_ext.grading.pool import DEFAULT_TIMEOUT_SECONDS, GraderPool, TimedOutError, WorkerError
 from verl_ext.grading.verdict import Reason, Verdict
 
@@ -44,13 +45,20 @@ def parse_reference(reference: object) -> str:
     Raises:
         ValueError: It is no text, empty, beyond the limits of an answer, or its brackets say that it was cut.
     """
-    if isinstance(reference, int | float) and not isinstance(reference, bool):
-        reference = f"{reference}"
     if isinstance(reference, dict) and "target" in reference:
         reference = reference["target"]
+    if isinstance(reference, int | float) and not isinstance(reference, bool):
+        reference = _number_of(reference)
     if not isinstance(reference, str):
         raise ValueError(f"The ground truth of a math row must be a text, got {reference!r:.200}.")
     return _parsed_reference(reference)
+
+
+def _number_of(reference: int | float) -> str:
+    try:
+        return number_text(reference)
+    except ValueError as error:
+        raise ValueError(f"The ground truth {error}") from None
 
 
 @lru_cache(maxsize=65536)

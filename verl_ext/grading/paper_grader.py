@@ -26,6 +26,7 @@ from typing import Any
 
 from verl_ext.grading.limits import MAX_ANSWER_CHARS
 from verl_ext.grading.mathematics import default_pool
+from verl_ext.grading.number_text import number_text
 from verl_ext.grading.pool import TimedOutError, WorkerError
 from verl_ext.grading.verdict import Reason, Verdict
 
@@ -229,6 +230,7 @@ def parse_reference(reference: object) -> str:
     if isinstance(reference, Mapping) and "target" in reference:
         target = reference["target"]
     elif isinstance(reference, int | float) and not isinstance(reference, bool):
+        number_text(reference)  # refuses what is no number, or a rounded one
         target = str(reference)
     elif isinstance(reference, str):
         target = reference.rpartition("####")[2] if "####" in reference else reference

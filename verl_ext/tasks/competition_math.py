@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from verl_ext.grading.extract import all_boxes
-from verl_ext.tasks.task import SourceRow, Task
+from verl_ext.tasks.task import SourceRow, Task, optional_text, text_of
 
 BOX_WITHOUT_BRACES = re.compile(r"\\boxed\s+(\w)")
 
@@ -29,7 +29,8 @@ def last_box(solution: str) -> str:
 def _paper_ground_truth(row: SourceRow) -> Mapping[str, Any] | None:
     if "problem" in row:
         return None
-    ground_truth = row["reward_model"]["ground_truth"]
+    reward_model = row["reward_model"]
+    ground_truth = reward_model.get("ground_truth") if isinstance(reward_model, Mapping) else None
     if not isinstance(ground_truth, Mapping):
         raise KeyError("reward_model.ground_truth.question")
     return ground_truth
@@ -37,22 +38,28 @@ def _paper_ground_truth(row: SourceRow) -> Mapping[str, Any] | None:
 
 def _question(row: SourceRow) -> str:
     ground_truth = _paper_ground_truth(row)
-    return str(row["problem"] if ground_truth is None else ground_truth["question"])
+    return text_of(row, "problem") if ground_truth is None else text_of(ground_truth, "question")
 
 
 def _boxed_answer(row: SourceRow) -> str:
     ground_truth = _paper_ground_truth(row)
-    return last_box(str(row["solution"] if ground_truth is None else ground_truth["solution"]))
+    return last_box(text_of(row if ground_truth is None else ground_truth, "solution"))
 
 
 def _target(row: SourceRow) -> str | None:
     ground_truth = _paper_ground_truth(row)
-    return None if ground_truth is None else str(ground_truth["target"])
+    return None if ground_truth is None else optional_text(ground_truth, "target")
 
 
 def _target_or_answer(row: SourceRow) -> str:
     ground_truth = _paper_ground_truth(row)
-    return str(row["answer"] if ground_truth is None else ground_truth["target"])
+    return text_of(row, "answer") if ground_truth is None else text_of(ground_truth, "target")
+
+
+def _numbered_level(row: SourceRow) -> str | None:
+    """As MATH writes it, so that both can be tabulated together."""
+    level = optional_text(row, "level")
+    return None if level is None else f"Level {level}"
 
 
 # TianHongZXY's sets: no commit is on record for the paper's runs. The row counts and the questions that the errata name
@@ -66,8 +73,8 @@ MATH = Task(
     question_of=_question,
     answer_of=_boxed_answer,
     printed_answer_of=_target,
-    level_of=lambda row: str(row["level"]),
-    subject_of=lambda row: str(row["type"]),
+    level_of=lambda row: optional_text(row, "level"),
+    subject_of=lambda row: optional_text(row, "type"),
     aliases=("hendrycks math", "competition math"),
 )
 AIME2025 = Task(
@@ -97,8 +104,8 @@ AIME2024 = Task(
     num_rows={"test": 30},
     hub_splits={"test": "train"},
     file_stem="aime2024",
-    question_of=lambda row: str(row["problem"]),
-    answer_of=lambda row: str(row["answer"]),
+    question_of=lambda row: text_of(row, "problem"),
+    answer_of=lambda row: text_of(row, "answer"),
     aliases=("aime24",),
 )
 MATH500 = Task(
@@ -107,8 +114,8 @@ MATH500 = Task(
     revision="6e4ed1a2a79af7d8630a6b768ec859cb5af4d3be",
     num_rows={"test": 500},
     file_stem="math500",
-    question_of=lambda row: str(row["problem"]),
-    answer_of=lambda row: str(row["answer"]),
-    level_of=lambda row: f"Level {row['level']}",  # as MATH writes it, so that both can be tabulated together
-    subject_of=lambda row: str(row["subject"]),
+    question_of=lambda row: text_of(row, "problem"),
+    answer_of=lambda row: text_of(row, "answer"),
+    level_of=_numbered_level,
+    subject_of=lambda row: optional_text(row, "subject"),
 )

@@ -14,7 +14,7 @@ from hashlib import sha256
 from itertools import combinations_with_replacement, permutations
 from math import comb
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 from verl_ext.grading.countdown import PRECEDENCE, Canonical, apply, combine
 from verl_ext.tasks.task import SourceRow, Split, Task
@@ -70,7 +70,17 @@ def short_prompt(problem: CountdownProblem) -> str:
 
 
 def _problem(row: SourceRow) -> CountdownProblem:
-    return CountdownProblem(tuple(row["nums"]), int(row["target"]))
+    """The problem of a row with ``nums`` and ``target``; raises KeyError or ValueError for another."""
+    nums, target = row["nums"], row["target"]
+    if not isinstance(nums, Sequence) or isinstance(nums, str) or not nums:
+        raise ValueError(f"has the nums {nums!r:.80}, which are no list of numbers.")
+    return CountdownProblem(tuple(_whole(number, "nums") for number in nums), _whole(target, "target"))
+
+
+def _whole(value: Any, name: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value or value % 1 or value < 0:
+        raise ValueError(f"has {value!r:.80} in {name}, which is no whole number from 0.")
+    return int(value)
 
 
 COUNTDOWN = Task(
@@ -248,6 +258,13 @@ def _random_value(nums: Sequence[int], rng: random.Random) -> Fraction | None:
     return values[0]
 
 
+def _problem_at(where: str, nums: Any, target: Any) -> CountdownProblem:
+    try:
+        return _problem({"nums": nums, "target": target})
+    except ValueError as error:
+        raise ValueError(f"{where} {error} Mend the row.") from None
+
+
 def load_problems(source: str) -> dict[Split, list[CountdownProblem]]:
     """Read problems in the hub's format (columns ``nums`` and ``target``) and make the two sides disjoint.
 
@@ -275,9 +292,8 @@ def load_problems(source: str) -> dict[Split, list[CountdownProblem]]:
         missing = {"nums", "target"} - set(rows.column_names)
         if missing:
             raise ValueError(f"{source} ({split}) has no column {', '.join(sorted(missing))}.")
-        by_split[split] = [
-            CountdownProblem(tuple(nums), target) for nums, target in zip(rows["nums"], rows["target"], strict=True)
-        ]
+        pairs = enumerate(zip(rows["nums"], rows["target"], strict=True))
+        by_split[split] = [_problem_at(f"{source} ({split}), row {index},", *pair) for index, pair in pairs]
     if "train" not in by_split:
         raise ValueError(f"{source} has no split train, only {', '.join(by_split)}.")
     if "test" not in by_split:

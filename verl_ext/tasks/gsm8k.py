@@ -1,10 +1,10 @@
 """GSM8K: grade-school word problems; the answer is the number behind ``####`` at the end of the solution."""
 
-from verl_ext.tasks.task import SourceRow, Task
+from verl_ext.tasks.task import SourceRow, Task, text_of
 
 
 def _answer(row: SourceRow) -> str:
-    _, mark, answer = str(row["answer"]).rpartition("####")
+    _, mark, answer = text_of(row, "answer").rpartition("####")
     # A thousands separator could be read as a list of two numbers.
     return answer.strip().replace(",", "") if mark else ""
 
@@ -16,7 +16,7 @@ GSM8K = Task(
     config="main",
     num_rows={"train": 7473, "test": 1319},
     file_stem="gsm8k",
-    question_of=lambda row: str(row["question"]),
+    question_of=lambda row: text_of(row, "question"),
     answer_of=_answer,
     aliases=("grade school math",),
 )

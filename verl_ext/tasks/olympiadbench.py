@@ -4,12 +4,11 @@ Several answers to one question stand in one reference, separated by commas. One
 which is not applied: all answers are compared exactly.
 """
 
-from verl_ext.tasks.task import SourceRow, Task
+from verl_ext.tasks.task import SourceRow, Task, text_of, texts_of
 
 
 def _answer(row: SourceRow) -> str:
-    answer = row["final_answer"]
-    return answer if isinstance(answer, str) else ", ".join(map(str, answer))
+    return ", ".join(texts_of(row, "final_answer"))
 
 
 OLYMPIADBENCH = Task(
@@ -18,7 +17,7 @@ OLYMPIADBENCH = Task(
     revision="main",  # no commit of this copy is on record; the row count is checked
     num_rows={"test": 675},
     file_stem="olympiadbench",
-    question_of=lambda row: str(row["question"]),
+    question_of=lambda row: text_of(row, "question"),
     answer_of=_answer,
     subject_of=lambda row: row.get("subfield"),
     aliases=("olympiad bench", "olympiad"),

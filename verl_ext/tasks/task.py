@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from verl_ext.grading.number_text import number_text
+
 Split = Literal["train", "test"]
 SourceRow = Mapping[str, Any]
 """A row as the data set has it, on the hub or in a local file."""
@@ -42,3 +44,35 @@ class Task:
     r"""Whether a prompt has to ask for \boxed{}; False where the question says itself how to answer."""
     aliases: tuple[str, ...] = ()
     """Other names people call it; case, spaces, - and _ never matter."""
+
+
+def text_of(row: SourceRow, name: str) -> str:
+    """The text or number under ``name``, as text.
+
+    Raises:
+        KeyError: The row has no such field.
+        ValueError: The field holds something else, such as nothing or NaN, or a number that was rounded.
+    """
+    return _as_text(row[name], name)
+
+
+def optional_text(row: SourceRow, name: str) -> str | None:
+    """As ``text_of``; None where the row has the field and nothing is in it."""
+    return None if row[name] is None else text_of(row, name)
+
+
+def texts_of(row: SourceRow, name: str) -> list[str]:
+    """As ``text_of``, of a field that may also hold a list."""
+    value = row[name]
+    return [_as_text(part, name) for part in (value if isinstance(value, list) else [value])]
+
+
+def _as_text(value: Any, name: str) -> str:
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise ValueError(f"has the {name} {value!r:.80}, which is no text.")
+    try:
+        return number_text(value)
+    except ValueError as error:
+        raise ValueError(f"has the wrong {name}: {error}") from None
