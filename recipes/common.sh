@@ -1,9 +1,9 @@
 # shellcheck shell=bash
 # What every recipe shares: its knobs, the data, and train(). Sourced, not run.
 #
-#   MODEL_PATH   a folder or a hub id              N_GPUS    per node (default: what is visible; 1 on a CPU)
+#   MODEL_PATH   a folder or a hub id              N_GPUS    per node (default: those visible here; 1 on a CPU)
 #   DATA_DIR     files of scripts/prepare_data.py  NNODES    default 1; more: see recipes/README.md
-#   OUTPUT_DIR   checkpoints, metrics, logs        DEVICE    gpu | cpu (default: gpu where one is visible)
+#   OUTPUT_DIR   checkpoints, metrics, logs        DEVICE    gpu | cpu (default: gpu where one is visible, or RAY_ADDRESS set)
 #   ENTROPY_COEFF  1e-4, as in the paper; its released code has 1e-3
 #   MASK_TRUNCATED True: answers cut by the length limit are left out of the update (default: graded, as in the paper)
 #   PAPER_GRADER   True: the paper's verdicts instead of ours; see recipes/README.md for what they accept wrongly
@@ -12,19 +12,22 @@
 source "$(dirname "${BASH_SOURCE[0]}")/../scripts/env.sh"
 enter_venv
 
-visible_gpus() { python -c 'from verl_ext.training.device import num_accelerators; print(num_accelerators())'; }
-
 # use_model PRESET HUB_ID TEMPLATE: what a model's recipes have in common.
 use_model() {
     PRESET=$1 HUB_ID=$2 TEMPLATE=$3
-    NUM_VISIBLE=$(visible_gpus)
-    DEVICE=${DEVICE:-$([[ $NUM_VISIBLE == 0 ]] && echo cpu || echo gpu)}
+    local found num_visible default
+    found=$(python -m verl_ext.training.device) # how many accelerators are visible, and the device that follows
+    read -r num_visible default <<<"$found"
+    DEVICE=${DEVICE:-$default}
     [[ $DEVICE == cpu || $DEVICE == gpu ]] || die "DEVICE must be cpu or gpu, got $DEVICE."
     NNODES=${NNODES:-1}
     if [[ $DEVICE == cpu ]]; then
         N_GPUS=${N_GPUS:-1}
     else
-        N_GPUS=${N_GPUS:-$NUM_VISIBLE}
+        [[ -n ${N_GPUS:-} || $num_visible != 0 ]] ||
+            die "No accelerator is visible here: N_GPUS says how many each node of the Ray cluster has." \
+                "DEVICE=cpu runs two steps without one."
+        N_GPUS=${N_GPUS:-$num_visible}
     fi
 }
 

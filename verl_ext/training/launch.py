@@ -13,6 +13,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from verl_ext.training.events import emit
+from verl_ext.training.resources import check_cluster, cluster_of, ray_init_options
 
 RAY_SHUTDOWN_SECONDS = 1.0
 
@@ -33,6 +34,7 @@ def prepare_environment(config: DictConfig) -> None:
 
 def _start_ray(config: DictConfig) -> None:
     import ray
+    from verl.plugin.platform import get_platform
     from verl.trainer.constants_ppo import get_ppo_ray_runtime_env
 
     runtime_env = OmegaConf.to_container(
@@ -43,8 +45,9 @@ def _start_ray(config: DictConfig) -> None:
         "TRANSFER_QUEUE_ENABLE": "1",
         "VERL_USE_EXTERNAL_MODULES": os.environ["VERL_USE_EXTERNAL_MODULES"],
     }
-    kwargs: Any = OmegaConf.to_container(config.ray_kwargs.ray_init, resolve=True)
-    ray.init(**{**kwargs, "runtime_env": runtime_env})
+    ray.init(**ray_init_options(config), runtime_env=runtime_env)
+    if cluster_of(config) is not None:
+        check_cluster(config, ray.cluster_resources(), get_platform().ray_resource_name())
 
 
 def _start_services(config: DictConfig, is_ray_started: threading.Event) -> None:

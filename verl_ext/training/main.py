@@ -19,7 +19,7 @@ from verl_ext.training import events, presets
 from verl_ext.training.attention import described
 from verl_ext.training.configuration import compose_config, resolved
 from verl_ext.training.console import Console, output_to, tail
-from verl_ext.training.device import chosen_device, num_accelerators
+from verl_ext.training.device import chosen_device, default_device, device_defaults
 from verl_ext.training.launch import prepare_environment, train
 from verl_ext.training.preflight import check
 from verl_ext.training.run_record import write_run_record
@@ -33,9 +33,9 @@ def main(argv: Sequence[str]) -> int:
     try:
         device = chosen_device(overrides)
         if device is None:
-            device = "gpu" if num_accelerators() else "cpu"
-            print(f"device={device}: {num_accelerators() or 'no'} accelerator{'s' * (num_accelerators() != 1)} visible")
-        config = compose_config(overrides, device=device)
+            device, reason = default_device(overrides)
+            print(f"device={device}: {reason}")
+        config = compose_config([*device_defaults(overrides, device), *overrides], device=device)
         if "--cfg" in argv:
             print(OmegaConf.to_yaml(config, resolve=True))
             return 0

@@ -9,7 +9,7 @@ from typing import Any
 from verl_ext.training.attention import check_attention
 from verl_ext.training.checks.algorithm import check_estimator, check_loss
 from verl_ext.training.checks.data import check_batches, check_data, check_template
-from verl_ext.training.checks.machine import check_disk, check_grader, check_launcher, check_ranks
+from verl_ext.training.checks.machine import check_disk, check_grader, check_launcher, check_ranks, check_vllm
 from verl_ext.training.checks.model import check_model
 from verl_ext.training.checks.resume import check_resume
 
@@ -25,6 +25,7 @@ def check(config: Any) -> None:
     check_estimator(config)
     check_loss(config)
     check_model(config)
+    check_vllm(config)
     check_attention(config)
     check_ranks(config)
     num_rows = check_data(config)

