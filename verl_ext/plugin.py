@@ -37,17 +37,18 @@ def _register_trainers(_trainer_sync: ModuleType) -> None:
 @when_imported("verl.workers.engine.fsdp.transformer_impl")
 def _equip_learner(transformer_impl: ModuleType) -> None:
     """``attn_implementation=packed_sdpa``, log-probs and entropy in float32, a critic without flash-attn."""
-    from verl_ext.learner import packed_attention, verl_patches
+    from verl_ext import patches
+    from verl_ext.learner import packed_attention
 
     packed_attention.register()
-    verl_patches.compute_token_statistics_in_float32(transformer_impl)
-    verl_patches.load_value_model_as_configured()
+    patches.compute_token_statistics_in_float32(transformer_impl)
+    patches.load_value_model_as_configured()
 
 
 def _add_cpu_platform() -> None:
     """``VERL_PLATFORM=cpu``: nothing below exists for a process on a machine with an accelerator."""
     import verl_ext.cpu.platform  # noqa: F401
-    from verl_ext.cpu import patches
+    from verl_ext import patches
 
     patches.answer_for_the_vllm_distribution()
     when_imported("verl.utils.distributed")(patches.use_one_gloo_backend)

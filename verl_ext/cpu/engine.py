@@ -8,7 +8,7 @@ from typing import Any
 from verl.workers.engine.base import EngineRegistry
 from verl.workers.engine.fsdp import transformer_impl
 
-from verl_ext.cpu.patches import unpinned_offload
+from verl_ext.patches import unpinned_offload
 
 
 class _OnCPU:

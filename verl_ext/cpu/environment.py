@@ -24,7 +24,7 @@ def use_cpu_where_there_is_no_accelerator() -> bool:
     for name, value in VLLM_ON_CPU.items():
         os.environ.setdefault(name, value)
     os.environ.setdefault("OMP_NUM_THREADS", str(os.cpu_count() or 1))
-    from verl_ext.cpu.patches import answer_for_the_vllm_distribution
+    from verl_ext.patches import answer_for_the_vllm_distribution
 
     answer_for_the_vllm_distribution()
     return True

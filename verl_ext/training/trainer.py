@@ -31,6 +31,7 @@ from verl_ext.objectives.outcome import CORRECT_ABOVE, outcome_scores
 from verl_ext.objectives.sign_filter import kept_samples, num_updates, paper_mini_batches
 from verl_ext.objectives.weight_schedule import held_at, schedule_under
 from verl_ext.objectives.weights import WEIGHTS
+from verl_ext.patches import short_padding_rows
 from verl_ext.training import step_metrics
 from verl_ext.training.events import emit
 from verl_ext.training.options import drops_zero_advantage, loss_normalizer, mini_batches
@@ -112,7 +113,7 @@ class SignFilterTrainer(PPOTrainerSync):
         if self.config.trainer.device != "cpu":
             super()._setup()
             return
-        from verl_ext.cpu.patches import early_llm_servers
+        from verl_ext.patches import early_llm_servers
 
         with early_llm_servers(trainer_base, self.config):
             super()._setup()
@@ -150,14 +151,8 @@ class SignFilterTrainer(PPOTrainerSync):
         if not len(batch):
             everything, self._dropped = self._dropped, None
             raise NothingKeptError(everything)
-        # A padding row of verl's has 128 tokens; unpacked, it would stretch every row of its micro-batch to that.
-        longest = max(tag["seq_len"] for tag in batch.tags)
-        default = padding_utils.SYNTHETIC_PADDING_SEQ_LEN
-        padding_utils.SYNTHETIC_PADDING_SEQ_LEN = min(default, longest)
-        try:
+        with short_padding_rows(padding_utils, longest=max(tag["seq_len"] for tag in batch.tags)):
             return super()._balance_batch(batch, metrics, *args, **kwargs)
-        finally:
-            padding_utils.SYNTHETIC_PADDING_SEQ_LEN = default
 
     def _filter(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
         """Report on all samples of the step and return those that the update needs."""

