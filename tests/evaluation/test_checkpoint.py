@@ -7,7 +7,9 @@ import sys
 
 import pytest
 
+from verl_ext.evaluation import checkpoint
 from verl_ext.evaluation.checkpoint import Model, find_model, fingerprint
+from verl_ext.small_model.tokenizer import build_tokenizer
 
 CONFIG = json.dumps({"model_type": "qwen2", "tie_word_embeddings": True})
 
@@ -70,6 +72,54 @@ def test_an_adapter_is_merged_with_its_base(tmp_path):
     (adapter / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "/not/there"}))
     with pytest.raises(ValueError, match=r"The base model of the adapter .*, /not/there, does not exist"):
         find_model(str(adapter))
+
+
+def adapter_at(folder, base):
+    folder.mkdir(parents=True)
+    (folder / "adapter_model.safetensors").write_bytes(b"a" * 100)
+    (folder / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": str(base)}))
+    return folder
+
+
+def test_a_configuration_beside_an_adapter_makes_it_no_model(tmp_path):
+    base, adapter = model_at(tmp_path / "base"), adapter_at(tmp_path / "adapter", tmp_path / "base")
+    (adapter / "config.json").write_text(CONFIG)
+    assert find_model(str(adapter)) == Model(adapter / "merged", base, to_merge=adapter)
+
+
+def test_an_adapter_beside_a_whole_model_is_refused(tmp_path):
+    adapter = adapter_at(tmp_path / "adapter", model_at(tmp_path / "base"))
+    (adapter / "config.json").write_text(CONFIG)
+    (adapter / "model.safetensors").write_bytes(b"w")
+    with pytest.raises(ValueError, match=r"holds a whole model \(model.safetensors\) and an adapter .*not clear which"):
+        find_model(str(adapter))
+
+
+def test_an_adapter_without_its_weights_is_refused(tmp_path):
+    adapter = adapter_at(tmp_path / "adapter", model_at(tmp_path / "base"))
+    (adapter / "adapter_model.safetensors").unlink()
+    with pytest.raises(ValueError, match=r"has adapter_config.json but no adapter_model.safetensors"):
+        find_model(str(adapter))
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "\N{LATIN SMALL LETTER E WITH ACUTE}"])
+def test_a_damaged_file_is_named(tmp_path, content):
+    folder = model_at(tmp_path / "m")
+    (folder / "config.json").write_text(content, encoding="latin-1")
+    with pytest.raises(ValueError, match=rf"{folder}/config.json (is empty or damaged|holds no JSON object)"):
+        find_model(str(folder)).config  # noqa: B018
+    adapter = adapter_at(tmp_path / "adapter", folder)
+    (adapter / "adapter_config.json").write_text(content, encoding="latin-1")
+    with pytest.raises(ValueError, match=rf"{adapter}/adapter_config.json (is empty or damaged|holds no JSON object)"):
+        find_model(str(adapter))
+
+
+@pytest.mark.parametrize("content", ["", " \n", "four", "-1", "4.0"])
+def test_a_damaged_tracker_is_named(tmp_path, content):
+    tracker = tmp_path / "latest_checkpointed_iteration.txt"
+    tracker.write_text(content)
+    with pytest.raises(ValueError, match=rf"{tracker} should hold the number of the latest step, and holds"):
+        find_model(str(tmp_path))
 
 
 def test_what_is_no_model_is_said(tmp_path, monkeypatch):
@@ -155,3 +205,118 @@ def test_shards_of_two_ranks_with_lora_become_one_model(tmp_path):
     torch.testing.assert_close(state["model.layers.0.q_proj.weight"], base + 3.0 * B @ A)
     torch.testing.assert_close(state["model.layers.0.q_proj.bias"], torch.arange(5.0))
     assert find_model(str(actor)).to_merge is None
+
+
+TARGETS = {
+    "the layers": ["q_proj", "down_proj"],
+    "the head": ["lm_head"],
+    "the embedding": ["embed_tokens"],
+    "both": ["lm_head", "embed_tokens"],
+    "the head and the layers": ["q_proj", "lm_head"],
+}
+
+
+def tiny_model(folder, *, is_tied):
+    import torch
+    from transformers import Qwen2Config, Qwen2ForCausalLM
+
+    sizes = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2}
+    torch.manual_seed(0)
+    config = Qwen2Config(vocab_size=40, num_key_value_heads=1, tie_word_embeddings=is_tied, **sizes)
+    Qwen2ForCausalLM(config).save_pretrained(folder)
+    build_tokenizer(max_length=64).save_pretrained(folder)
+    return folder
+
+
+def learnt_adapter(base, **options):
+    """A model of peft whose adapter changes every answer."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(base)
+    model = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", r=4, lora_alpha=12, **options))
+    torch.manual_seed(1)
+    for name, parameter in model.named_parameters():
+        if "lora_" in name:
+            torch.nn.init.normal_(parameter, std=0.3)
+    return model
+
+
+def logits_of(model):
+    import torch
+
+    with torch.no_grad():
+        return model.eval()(torch.arange(40).view(2, 20)).logits
+
+
+def assert_says_the_same(folder, model):
+    """The merged folder gives the logits of the model with its adapter, and not those without."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    merged = logits_of(AutoModelForCausalLM.from_pretrained(folder))
+    torch.testing.assert_close(merged, logits_of(model), rtol=1e-4, atol=1e-5)
+    with model.disable_adapter():
+        assert (merged - logits_of(model)).abs().max() > 0.05
+
+
+@pytest.mark.filterwarnings("ignore:Model has `tie_word_embeddings=True`")
+@pytest.mark.parametrize("is_tied", [True, False])
+@pytest.mark.parametrize("targets", TARGETS.values(), ids=TARGETS)
+def test_an_adapter_merges_to_the_same_logits(tmp_path, is_tied, targets):
+    """On one of two tied embeddings, peft's own merging changes both: logits were off by up to 14."""
+    base = tiny_model(tmp_path / "base", is_tied=is_tied)
+    model = learnt_adapter(base, target_modules=targets)
+    model.save_pretrained(tmp_path / "adapter")
+    checkpoint._merge_here(find_model(str(tmp_path / "adapter")).to_merge)
+    assert_says_the_same(tmp_path / "adapter" / "merged", model)
+
+
+@pytest.mark.filterwarnings("ignore:Model has `tie_word_embeddings=True`")
+def test_an_adapter_that_is_tied_itself_merges_to_the_same_logits(tmp_path):
+    base = tiny_model(tmp_path / "base", is_tied=True)
+    model = learnt_adapter(base, target_modules=["embed_tokens"], ensure_weight_tying=True)
+    model.save_pretrained(tmp_path / "adapter")
+    checkpoint._merge_here(tmp_path / "adapter")
+    assert_says_the_same(tmp_path / "adapter" / "merged", model)
+
+
+def lora_shards(folder, base, model):
+    """What verl saves of a run with LoRA on one rank."""
+    import torch
+
+    (folder / "huggingface").mkdir(parents=True)
+    for file in base.iterdir():
+        if file.suffix != ".safetensors":
+            (folder / "huggingface" / file.name).write_bytes(file.read_bytes())
+    (folder / "lora_train_meta.json").write_text('{"r": 4, "lora_alpha": 12}')
+    torch.save(model.state_dict(), folder / "model_world_size_1_rank_0.pt")
+    return folder
+
+
+@pytest.mark.filterwarnings("ignore:Model has `tie_word_embeddings=True`")
+@pytest.mark.parametrize("is_tied", [True, False])
+@pytest.mark.parametrize("targets", TARGETS.values(), ids=TARGETS)
+def test_shards_with_lora_merge_to_the_same_logits(tmp_path, is_tied, targets):
+    base = tiny_model(tmp_path / "base", is_tied=is_tied)
+    model = learnt_adapter(base, target_modules=targets)
+    actor = lora_shards(tmp_path / "actor", base, model)
+    checkpoint._merge_here(find_model(str(actor)).to_merge)
+    assert_says_the_same(actor / "merged", model)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"use_dora": True}, r"cannot be merged: .*lora_magnitude_vector"),
+        ({"lora_bias": True}, r"cannot be merged: .*lora_B.default.bias"),
+        ({"rank_pattern": {"q_proj": 2}}, r"q_proj.lora_A.default.weight has rank 2, and lora_train_meta.json says 4"),
+    ],
+)
+def test_an_adapter_of_another_kind_is_refused(tmp_path, options, message):
+    base = tiny_model(tmp_path / "base", is_tied=True)
+    actor = lora_shards(tmp_path / "actor", base, learnt_adapter(base, target_modules=["q_proj"], **options))
+    with pytest.raises(ValueError, match=message):
+        checkpoint._merge_here(actor)
+    assert not (actor / "merged").exists()

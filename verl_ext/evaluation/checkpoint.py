@@ -7,7 +7,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -19,8 +19,11 @@ HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 MERGED = "merged"
 ADAPTER = "adapter_config.json"
 LORA_FACTS = "lora_train_meta.json"
-HUB_FILES = ("*.json", "*.safetensors", "*.txt", "*.jinja", "*.model")
+ADAPTER_WEIGHTS = "adapter_model"
+TRACKER = "latest_checkpointed_iteration.txt"
+HUB_FILES = ("*.json", "*.safetensors", "*.txt", "*.jinja", "*.model", f"{ADAPTER_WEIGHTS}.bin")
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "vocab.json", "tokenizer.model")
+PEFT_PREFIX, BASE_WEIGHT, LM_HEAD = "base_model.model.", ".base_layer.weight", "lm_head.weight"
 _NUM_PIECES, _PIECE_BYTES = 16, 1 << 16
 
 
@@ -37,13 +40,12 @@ class Model:
 
     @property
     def config(self) -> dict[str, Any]:
-        config: dict[str, Any] = json.loads((self.config_folder / "config.json").read_text())
-        return config
+        return read_object(self.config_folder / "config.json")
 
     @property
     def tokenizer_text(self) -> str:
         files = (self.config_folder / name for name in TOKENIZER_FILES)
-        return "\n".join(file.read_text(errors="replace") for file in files if file.is_file())
+        return "\n".join(file.read_text(encoding="utf-8", errors="replace") for file in files if file.is_file())
 
     def count_tokens(self, texts: Sequence[str]) -> int:
         """How many tokens the texts have; 0 where only transformers can tell."""
@@ -60,14 +62,40 @@ class Model:
         return Tokenizer.from_file(str(file)) if file.is_file() else None
 
 
+def read_object(path: Path) -> dict[str, Any]:
+    """The JSON object in a file of a model or a checkpoint; raises ValueError with the file's name."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ValueError(f"There is no {path}. Copy the whole folder.") from None
+    except ValueError as error:
+        raise ValueError(f"{path} is empty or damaged ({error}). Copy it again from where the folder came.") from None
+    if not isinstance(value, dict):
+        raise ValueError(f"{path} holds no JSON object. Copy it again from where the folder came.")
+    return value
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    """Of a whole model: an adapter's weights are none."""
+    files = (file for kind in ("*.safetensors", "pytorch_model*.bin") for file in folder.glob(kind))
+    return sorted(file for file in files if not file.name.startswith(ADAPTER_WEIGHTS))
+
+
 def _has_weights(folder: Path) -> bool:
-    is_model = (folder / "config.json").is_file()
-    return is_model and any(file for kind in ("*.safetensors", "pytorch_model*.bin") for file in folder.glob(kind))
+    return (folder / "config.json").is_file() and bool(_weight_files(folder))
 
 
 def _latest_step(folder: Path) -> Path | None:
-    tracker = folder / "latest_checkpointed_iteration.txt"
-    return folder / f"global_step_{int(tracker.read_text())}" if tracker.is_file() else None
+    tracker = folder / TRACKER
+    if not tracker.is_file():
+        return None
+    text = tracker.read_text(encoding="utf-8", errors="replace").strip()
+    if not re.fullmatch(r"[0-9]+", text):
+        raise ValueError(
+            f"{tracker} should hold the number of the latest step, and holds {text[:80]!r}: the checkpoint was cut. "
+            "Name the step's folder (global_step_<N>), or write its number into the file."
+        )
+    return folder / f"global_step_{int(text)}"
 
 
 def find_model(path: str) -> Model:
@@ -84,7 +112,7 @@ def find_model(path: str) -> Model:
     if not folder.exists():
         if HUB_ID.fullmatch(path):
             folder = _download(path)
-            return Model(folder, folder)
+            return _adapter_in(folder) or Model(folder, folder)
         raise ValueError(f"There is no model at {path}. Give a model folder, a checkpoint of a run, or a hub id.")
     if not folder.is_dir():
         raise ValueError(f"{path} is a file. Give the folder of a model, a checkpoint of a run, or a hub id.")
@@ -95,8 +123,8 @@ def find_model(path: str) -> Model:
         folder = folder / "actor"
     if not folder.is_dir():
         raise ValueError(f"There is no checkpoint {folder}, which {path} names as its latest. Name another step.")
-    if (folder / ADAPTER).is_file() and not _has_weights(folder):
-        return _merged(folder, _base_of_adapter(folder), [*folder.glob("adapter_model.*"), folder / ADAPTER])
+    if (adapter := _adapter_in(folder)) is not None:
+        return adapter
     shards = [file for file in folder.iterdir() if SHARD.fullmatch(file.name)]
     # With LoRA, whatever verl wrote beside the shards is the base without what was learnt, or names no base at all.
     is_lora = (folder / LORA_FACTS).is_file()
@@ -112,6 +140,21 @@ def find_model(path: str) -> Model:
     if not (folder / "huggingface" / "config.json").is_file():
         raise ValueError(f"{folder} has FSDP shards but no huggingface/config.json, so their model is unknown.")
     return _merged(folder, folder / "huggingface", shards)
+
+
+def _adapter_in(folder: Path) -> Model | None:
+    """The model of an adapter's folder, in which a config.json may lie as well; None where there is no adapter."""
+    if not (folder / ADAPTER).is_file():
+        return None
+    if _has_weights(folder):
+        raise ValueError(
+            f"{folder} holds a whole model ({_weight_files(folder)[0].name}) and an adapter ({ADAPTER}), so it is not "
+            "clear which is meant. Move one of them into a folder of its own."
+        )
+    weights = list(folder.glob(f"{ADAPTER_WEIGHTS}.*"))
+    if not weights:
+        raise ValueError(f"{folder} has {ADAPTER} but no {ADAPTER_WEIGHTS}.safetensors. Copy the whole folder.")
+    return _merged(folder, _base_of_adapter(folder), [*weights, folder / ADAPTER])
 
 
 def _merged(folder: Path, config_folder: Path, sources: list[Path]) -> Model:
@@ -137,12 +180,13 @@ def _check_ranks(folder: Path, shards: list[Path]) -> None:
 
 
 def _base_of_adapter(folder: Path) -> Path:
-    base = json.loads((folder / ADAPTER).read_text()).get("base_model_name_or_path")
+    base = read_object(folder / ADAPTER).get("base_model_name_or_path")
     if not base:
         raise ValueError(f"{folder / ADAPTER} names no base model (base_model_name_or_path). Add it.")
-    if not Path(base).is_dir() and not HUB_ID.fullmatch(base):
+    if not Path(base).expanduser().is_dir() and not HUB_ID.fullmatch(base):
         raise ValueError(f"The base model of the adapter {folder}, {base}, does not exist. Correct {folder / ADAPTER}.")
-    return Path(base) if Path(base).is_dir() else _download(base)
+    local = Path(base).expanduser()
+    return local if local.is_dir() else _download(base)
 
 
 def _download(hub_id: str) -> Path:
@@ -174,8 +218,7 @@ def merge(model: Model, log: TextIO) -> None:
 def fingerprint(folder: Path) -> str:
     """A digest of the model's weights and tokenizer, from pieces of the files: a moment, also for large models."""
     digest = sha256()
-    names = [file.name for kind in ("*.safetensors", "pytorch_model*.bin") for file in folder.glob(kind)]
-    for name in sorted(names):
+    for name in (file.name for file in _weight_files(folder)):
         size = (folder / name).stat().st_size
         digest.update(f"{name} {size}\n".encode())
         with (folder / name).open("rb") as file:
@@ -207,9 +250,28 @@ def _merge_adapter(folder: Path, target: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     base = _base_of_adapter(folder)
-    model = AutoModelForCausalLM.from_pretrained(base, dtype="auto")
-    PeftModel.from_pretrained(model, folder).merge_and_unload().save_pretrained(target)
+    model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base, dtype="auto"), folder)
+    untie_for_merge(model)
+    model.merge_and_unload().save_pretrained(target)
     AutoTokenizer.from_pretrained(base).save_pretrained(target)
+
+
+def untie_for_merge(model: Any) -> None:
+    """Give a model with tied embeddings two of them, where an adapter is on one.
+
+    peft adds what was learnt to the weight that both share, so merging would change the other one as well.
+    """
+    import torch
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    base = model.get_base_model()
+    embeddings = base.get_input_embeddings(), base.get_output_embeddings()
+    if not any(isinstance(module, BaseTunerLayer) for module in embeddings):
+        return
+    into, out = (module.get_base_layer() if isinstance(module, BaseTunerLayer) else module for module in embeddings)
+    if out is not None and out.weight.data_ptr() == into.weight.data_ptr():
+        out.weight = torch.nn.Parameter(out.weight.detach().clone(), requires_grad=False)
+        base.config.tie_word_embeddings = False
 
 
 def _merge_shards(folder: Path, target: Path) -> None:
@@ -219,16 +281,25 @@ def _merge_shards(folder: Path, target: Path) -> None:
     from safetensors.torch import save_file
 
     state = _joined_state(folder)
-    if any(".lora_A." in name for name in state):
-        facts = json.loads((folder / LORA_FACTS).read_text())
-        state = add_lora(state, scaling=facts["lora_alpha"] / facts["r"])
-    config = json.loads((folder / "huggingface" / "config.json").read_text())
-    if config.get("tie_word_embeddings"):
-        state.pop("lm_head.weight", None)
+    config = read_object(folder / "huggingface" / "config.json")
+    is_tied = bool(config.get("tie_word_embeddings"))
+    if any(".lora_" in name for name in state):
+        facts = read_object(folder / LORA_FACTS)
+        if not all(type(facts.get(name)) is int and facts[name] > 0 for name in ("r", "lora_alpha")):
+            raise ValueError(f"{folder / LORA_FACTS} names no r and lora_alpha, so the adapter's size is unknown.")
+        base = state
+        state = add_lora(state, rank=facts["r"], alpha=facts["lora_alpha"])
+        if is_tied and _adapts_embedding(base):
+            # Two matrices now: what was learnt was added to one of them.
+            is_tied = config["tie_word_embeddings"] = False
+            state.setdefault(LM_HEAD, _base_embedding(base))
+    if is_tied:
+        state.pop(LM_HEAD, None)
     target.mkdir(parents=True)
     for file in (folder / "huggingface").iterdir():
         if file.is_file() and file.suffix not in (".safetensors", ".bin"):
             shutil.copy(file, target)
+    (target / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     (target / "model.safetensors.index.json").unlink(missing_ok=True)
     save_file(
         {name: tensor.contiguous() for name, tensor in state.items()}, target / "model.safetensors", {"format": "pt"}
@@ -260,24 +331,55 @@ def _joined_state(folder: Path) -> dict[str, Any]:
     return state
 
 
-def add_lora(state: dict[str, Any], *, scaling: float) -> dict[str, Any]:
-    """The plain model's tensors from those of peft's: W + scaling * B @ A, under the plain names."""
+def add_lora(state: Mapping[str, Any], *, rank: int, alpha: int) -> dict[str, Any]:
+    """The plain model's tensors from those of peft's, under the plain names: W + alpha / rank * B @ A.
+
+    Raises:
+        ValueError: A part of the adapter has another rank, or is of a kind that does not merge like this.
+    """
+    left = {name for name in state if ".lora_" in name}
     plain = {}
     for name, tensor in state.items():
-        if ".lora_A." in name or ".lora_B." in name:
+        if ".lora_" in name:
             continue
-        stem = name.removesuffix(".base_layer.weight")
-        down = next(
-            (state[key] for key in (f"{stem}.lora_A.default.weight", f"{stem}.lora_A.weight") if key in state), None
+        stem = name.removesuffix(BASE_WEIGHT)
+        delta = None
+        for down_name, up_name, is_embedding in _adapter_names(stem) if stem != name else ():
+            if down_name in state and up_name in state:
+                down, up = state[down_name].float(), state[up_name].float()
+                if down.shape[0] != rank:
+                    raise ValueError(f"{down_name} has rank {down.shape[0]}, and {LORA_FACTS} says {rank}.")
+                delta = (up @ down).T if is_embedding else up @ down
+                left -= {down_name, up_name}
+        if delta is not None:
+            tensor = (tensor.float() + alpha / rank * delta).to(tensor.dtype)
+        plain[name.removeprefix(PEFT_PREFIX).replace(".base_layer.", ".")] = tensor
+    if left:
+        raise ValueError(
+            f"The adapter has tensors that cannot be merged: {', '.join(sorted(left)[:3])}. Only plain LoRA of linear and "
+            "embedding layers can be."
         )
-        up = next(
-            (state[key] for key in (f"{stem}.lora_B.default.weight", f"{stem}.lora_B.weight") if key in state), None
-        )
-        if stem != name and down is not None and up is not None:
-            tensor = (tensor.float() + scaling * (up.float() @ down.float())).to(tensor.dtype)
-        plain[name.removeprefix("base_model.model.").replace(".base_layer.", ".")] = tensor
     return plain
 
 
+def _adapter_names(stem: str) -> Iterator[tuple[str, str, bool]]:
+    """Under which names the two factors of a layer may be, and whether they are those of an embedding."""
+    for middle in (".default", ""):
+        yield f"{stem}.lora_A{middle}.weight", f"{stem}.lora_B{middle}.weight", False
+        yield f"{stem}.lora_embedding_A{middle}", f"{stem}.lora_embedding_B{middle}", True
+
+
+def _adapts_embedding(state: Mapping[str, Any]) -> bool:
+    return any(".lora_embedding_A" in name or name.startswith(f"{PEFT_PREFIX}lm_head.lora_A") for name in state)
+
+
+def _base_embedding(state: Mapping[str, Any]) -> Any:
+    names = [name for name in state if name.endswith((f"embed_tokens{BASE_WEIGHT}", "embed_tokens.weight"))]
+    return state[names[0]]
+
+
 if __name__ == "__main__":
-    _merge_here(Path(sys.argv[1]))
+    try:
+        _merge_here(Path(sys.argv[1]))
+    except ValueError as error:
+        sys.exit(f"error: {error}")
