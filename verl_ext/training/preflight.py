@@ -7,6 +7,7 @@ are in ``verl_ext/training/checks``, by what they are about.
 from typing import Any
 
 from verl_ext.training.attention import check_attention
+from verl_ext.training.checks.adapter import check_adapter
 from verl_ext.training.checks.algorithm import check_estimator, check_loss
 from verl_ext.training.checks.data import check_batches, check_data, check_template
 from verl_ext.training.checks.machine import check_disk, check_grader, check_launcher, check_ranks, check_vllm
@@ -25,6 +26,7 @@ def check(config: Any) -> None:
     check_estimator(config)
     check_loss(config)
     check_model(config)
+    check_adapter(config)
     check_vllm(config)
     check_attention(config)
     check_ranks(config)
