@@ -10,7 +10,9 @@ from verl_ext.training.attention import check_attention
 from verl_ext.training.checks.adapter import check_adapter
 from verl_ext.training.checks.algorithm import check_estimator, check_loss
 from verl_ext.training.checks.data import check_batches, check_data, check_template
+from verl_ext.training.checks.dead_options import check_dead_options
 from verl_ext.training.checks.machine import check_disk, check_grader, check_launcher, check_ranks, check_vllm
+from verl_ext.training.checks.micro_batches import check_micro_batches
 from verl_ext.training.checks.model import check_model
 from verl_ext.training.checks.resume import check_resume
 
@@ -23,6 +25,7 @@ def check(config: Any) -> None:
     """
     check_launcher()
     check_grader()
+    check_dead_options(config)
     check_estimator(config)
     check_loss(config)
     check_model(config)
@@ -33,5 +36,6 @@ def check(config: Any) -> None:
     num_rows = check_data(config)
     check_template(config)
     check_batches(config, num_rows)
+    check_micro_batches(config)
     check_resume(config, num_rows)
     check_disk(config)
