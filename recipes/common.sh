@@ -76,6 +76,10 @@ use_cpu_sizes() {
 train() {
     local name=$1 knobs=()
     shift
+    # What makes a run another run is in its folder's name: one that is interrupted goes on from what is there.
+    [[ -z ${ENTROPY_COEFF:-} ]] || name+=-entropy$ENTROPY_COEFF
+    [[ ${MASK_TRUNCATED:-False} != True ]] || name+=-mask_truncated
+    [[ ${PAPER_GRADER:-False} != True ]] || name+=-paper_grader
     use_data
     SIZES=()
     [[ $DEVICE == gpu ]] || use_cpu_sizes

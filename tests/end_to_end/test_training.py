@@ -37,7 +37,12 @@ def test_nsr_saves_resumes_and_can_be_evaluated(train, tmp_path, data):
     assert second.code == 0, second.shown
     assert "step 3/4" in second.shown
     assert "step 1/4" not in second.shown
-    assert [step["training/global_step"] for step in second.steps][-2:] == [3, 4]
+    assert f"resuming from step 2 of {tmp_path}/checkpoints\n" in second.shown
+    assert [step["training/global_step"] for step in second.steps] == [1, 2, 3, 4]
+
+    other = train(tmp_path, "trainer.save_freq=2", "trainer.total_training_steps=6", "data.seed=7")
+    assert other.code == 2
+    assert "data.seed  not set -> 7" in other.shown
 
     generations = tmp_path / "generations.jsonl"
     command = [

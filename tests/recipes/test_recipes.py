@@ -108,6 +108,27 @@ def test_dr_grpo_takes_the_loss_that_knows_its_mean(prepared, model):
         assert line in done.stdout
 
 
+FOLDERS = [
+    ("run_qwen2.5-math-7b_psr_nsr.sh", {}, "psr_nsr-negative"),
+    ("run_qwen2.5-math-7b_psr_nsr.sh", {"ADVANTAGE": "weighted"}, "psr_nsr-weighted0.1"),
+    (
+        "run_qwen2.5-math-7b_psr_nsr.sh",
+        {"ADVANTAGE": "weighted", "POSITIVE_ADVANTAGE_WEIGHT": "0.2", "ENTROPY_COEFF": "1e-3"},
+        "psr_nsr-weighted0.2-entropy1e-3",
+    ),
+    ("run_qwen2.5-math-7b_psr_nsr.sh", {"MASK_TRUNCATED": "True"}, "psr_nsr-negative-mask_truncated"),
+    ("run_qwen2.5-math-7b_grpo.sh", {"PAPER_GRADER": "True"}, "grpo-paper_grader"),
+    ("run_qwen2.5-math-7b_grpo.sh", {"DR_GRPO": "True"}, "dr_grpo"),
+]
+
+
+@pytest.mark.parametrize(("recipe", "knobs", "name"), FOLDERS)
+def test_what_makes_another_run_is_in_the_folders_name(recipe, knobs, name, prepared, model):
+    done = start(recipe, "--cfg", MODEL_PATH=model, DATA_DIR=prepared("qwen"), **knobs)
+    assert done.returncode == 0, done.stderr
+    assert f"output_dir: outputs/recipes/qwen2.5-math-7b-{name}\n" in done.stdout
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("recipe", RECIPES)

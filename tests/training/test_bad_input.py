@@ -1,55 +1,14 @@
 """What a user can get wrong is said in one line, before anything starts."""
 
-import json
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
-from verl_ext.data.parquet import write_rows
-from verl_ext.data.rows import make_row
+from tests.training.conftest import config_of, overrides_of
 from verl_ext.training import preflight
 from verl_ext.training.checks.machine import check_disk
-from verl_ext.training.configuration import compose_config
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    """A model folder that is enough for the checks, and data files of 32 rows."""
-    folder = tmp_path_factory.mktemp("input")
-    (folder / "model").mkdir()
-    (folder / "model" / "config.json").write_text(json.dumps({"max_position_embeddings": 64, "dtype": "float32"}))
-    (folder / "model" / "model.safetensors").write_bytes(b"\0" * 4096)
-    reference = json.dumps({"numbers": [1, 2, 3], "target": 6})
-    rows = [
-        make_row(data_source="countdown", prompt=f"1 2 3 = 6 ({i})", ground_truth=reference, split="train", index=i)
-        for i in range(32)
-    ]
-    write_rows(rows, folder / "train.parquet")
-    broken = [dict(row) for row in rows]
-    broken[5] = broken[5] | {"reward_model": {"style": "rule", "ground_truth": ""}}
-    write_rows(broken, folder / "no_truth.parquet")
-    return folder
-
-
-def overrides_of(folder: Path) -> list[str]:
-    return [
-        f"actor_rollout_ref.model.path={folder}/model",
-        f"data.train_files={folder}/train.parquet",
-        f"data.val_files={folder}/train.parquet",
-        "data.train_batch_size=8",
-        "data.max_prompt_length=32",
-        "data.max_response_length=16",
-        "actor_rollout_ref.rollout.n=4",
-        "actor_rollout_ref.actor.ppo_mini_batch_size=8",
-        f"trainer.output_dir={folder}/out",
-    ]
-
-
-def config_of(folder: Path, *more: str):
-    return compose_config([*overrides_of(folder), *more], device="cpu")
 
 
 def test_a_good_configuration_passes(folder):
@@ -104,17 +63,6 @@ def test_checkpoints_that_do_not_fit_are_refused(folder):
     check_disk(config, free_bytes=lambda _path: 3 * one)
     with pytest.raises(ValueError, match="Point trainer.output_dir at a larger disk"):
         check_disk(config, free_bytes=lambda _path: 3 * one - 1)
-
-
-def test_a_resume_with_nothing_left_is_refused(folder, tmp_path):
-    config = config_of(folder, f"trainer.output_dir={tmp_path}", "trainer.total_training_steps=5")
-    (tmp_path / "checkpoints").mkdir()
-    tracker = tmp_path / "checkpoints" / "latest_checkpointed_iteration.txt"
-    tracker.write_text("4")
-    preflight.check(config)
-    tracker.write_text("5")
-    with pytest.raises(ValueError, match="there is nothing left to train"):
-        preflight.check(config)
 
 
 def test_torchrun_is_refused(folder, monkeypatch):

@@ -13,6 +13,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from verl_ext.training.events import emit
+from verl_ext.training.metrics_file import VARIABLE, append_to_the_file
 from verl_ext.training.resources import check_cluster, cluster_of, ray_init_options
 
 RAY_SHUTDOWN_SECONDS = 1.0
@@ -29,7 +30,7 @@ def prepare_environment(config: DictConfig) -> None:
         os.environ["VERL_USE_EXTERNAL_MODULES"] = ",".join([*modules, "verl_ext.plugin"])
     # TensorBoard and the file logger of verl take their folders from the environment.
     os.environ.setdefault("TENSORBOARD_DIR", os.path.join(config.trainer.output_dir, "tensorboard"))
-    os.environ.setdefault("VERL_FILE_LOGGER_PATH", os.path.join(config.trainer.output_dir, "metrics.jsonl"))
+    os.environ.setdefault(VARIABLE, os.path.join(config.trainer.output_dir, "metrics.jsonl"))
 
 
 def _start_ray(config: DictConfig) -> None:
@@ -125,6 +126,7 @@ def train(config: DictConfig) -> None:
         from verl.utils.config import validate_config
         from verl.utils.import_utils import load_class_from_fqn
 
+        append_to_the_file()
         _check_registered(config)
         validate_config(
             config=config, use_reference_policy=need_reference_policy(config), use_critic=need_critic(config)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from verl_ext.training import events, presets
+from verl_ext.training import events, presets, resume
 from verl_ext.training.attention import described
 from verl_ext.training.configuration import compose_config, resolved
 from verl_ext.training.console import Console, output_to, tail
@@ -40,7 +40,7 @@ def main(argv: Sequence[str]) -> int:
             print(OmegaConf.to_yaml(config, resolve=True))
             return 0
         changed = presets.differences(config, overrides)
-        check(config)
+        checkpoint = check(config)
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -55,6 +55,8 @@ def main(argv: Sequence[str]) -> int:
         presets=presets.chosen(overrides),
         preset_differences=[difference._asdict() for difference in changed],
     )
+    for line in resume.begin(config, checkpoint):
+        print(line)
     log_path = output_dir / LOG_NAME
     print(described(config))
     print(f"everything else goes to {log_path}")

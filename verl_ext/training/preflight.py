@@ -7,6 +7,7 @@ are in ``verl_ext/training/checks``, by what they are about.
 from typing import Any
 
 from verl_ext.training.attention import check_attention
+from verl_ext.training.checkpoints import Checkpoint
 from verl_ext.training.checks.adapter import check_adapter
 from verl_ext.training.checks.algorithm import check_estimator, check_loss
 from verl_ext.training.checks.data import check_batches, check_data, check_template
@@ -17,8 +18,8 @@ from verl_ext.training.checks.model import check_model
 from verl_ext.training.checks.resume import check_resume
 
 
-def check(config: Any) -> None:
-    """Run every check.
+def check(config: Any) -> Checkpoint | None:
+    """Run every check; returns the checkpoint that the run goes on from.
 
     Raises:
         ValueError: The first thing found wrong, with the option as typed, its value and the way out.
@@ -35,7 +36,8 @@ def check(config: Any) -> None:
     check_ranks(config)
     num_rows = check_data(config)
     check_template(config)
-    check_batches(config, num_rows)
+    num_steps = check_batches(config, num_rows)
     check_micro_batches(config)
-    check_resume(config, num_rows)
+    checkpoint = check_resume(config, num_steps)
     check_disk(config)
+    return checkpoint

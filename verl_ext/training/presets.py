@@ -4,12 +4,12 @@ A preset (``preset=MODEL``) and a recipe (``recipe=ALGORITHM``) are configuratio
 or the command line, wins over them. This says where it did, so that nobody compares a run with the paper by its name.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 
-from verl_ext.training.configuration import CONFIG_DIR
+from verl_ext.training.configuration import CONFIG_DIR, leaves
 
 GROUPS = ("preset", "recipe")
 NONE = "none"
@@ -40,15 +40,7 @@ def pinned(group: str, name: str) -> dict[str, Any]:
     for base in content.pop("defaults", []):
         if base != "_self_":
             options |= pinned(group, base)
-    return options | dict(_leaves(OmegaConf.to_container(content, resolve=False), ""))
-
-
-def _leaves(value: Any, name: str) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            yield from _leaves(inner, f"{name}.{key}" if name else str(key))
-    else:
-        yield name, value
+    return options | dict(leaves(OmegaConf.to_container(content, resolve=False)))
 
 
 def differences(config: DictConfig, overrides: Sequence[str]) -> list[Difference]:

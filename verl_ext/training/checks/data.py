@@ -51,8 +51,8 @@ def check_template(config: Any) -> None:
                 )
 
 
-def check_batches(config: Any, num_rows: int) -> None:
-    """Batch sizes fit the data, each other and the number of ranks."""
+def check_batches(config: Any, num_rows: int) -> int:
+    """Batch sizes fit the data, each other and the number of ranks. Returns the number of steps."""
     batch, n = config.data.train_batch_size, config.actor_rollout_ref.rollout.n
     mini = config.actor_rollout_ref.actor.ppo_mini_batch_size
     world_size = config.trainer.n_gpus_per_node * config.trainer.nnodes
@@ -72,3 +72,5 @@ def check_batches(config: Any, num_rows: int) -> None:
             f"A mini-batch of {mini} prompts x {n} responses (actor_rollout_ref.actor.ppo_mini_batch_size x "
             f"actor_rollout_ref.rollout.n) cannot be split over {world_size} ranks."
         )
+    steps = config.trainer.total_training_steps
+    return int(num_rows // batch * config.trainer.total_epochs if steps is None else steps)

@@ -1,22 +1,44 @@
-"""A run that goes on from a checkpoint."""
+"""A run goes on from its own checkpoints only, and has steps left to do."""
 
 from pathlib import Path
 from typing import Any
 
+from verl_ext.training import fingerprint
+from verl_ext.training.checkpoints import Checkpoint, checkpoints_folder, resumed_checkpoint, saved_steps
 
-def check_resume(config: Any, num_rows: int) -> None:
-    """A run that resumes has steps left to do."""
-    if config.trainer.resume_mode != "auto":
-        return
-    tracker = Path(config.trainer.default_local_dir).expanduser() / "latest_checkpointed_iteration.txt"
-    if not tracker.is_file():
-        return
-    done = int(tracker.read_text())
-    total = config.trainer.total_training_steps
-    if total is None:
-        total = num_rows // config.data.train_batch_size * config.trainer.total_epochs
-    if done >= total:
+
+def check_resume(config: Any, num_steps: int) -> Checkpoint | None:
+    """Return the checkpoint that the run goes on from, None when it starts afresh.
+
+    Args:
+        config: The resolved configuration.
+        num_steps: The step at which the run ends.
+    """
+    checkpoint = resumed_checkpoint(config)
+    own = checkpoints_folder(config)
+    folders = {own} if saved_steps(own) else set()
+    if checkpoint is not None:
+        folders.add(checkpoint.folder.parent)
+    for folder in folders:
+        _check_same_run(config, folder)
+    if checkpoint is not None and checkpoint.step >= num_steps and not config.trainer.val_only:
         raise ValueError(
-            f"{tracker.parent} has a checkpoint of step {done} and this run ends at step {total}: there is nothing left to "
-            "train. Raise trainer.total_training_steps, or start afresh in another trainer.output_dir."
+            f"{checkpoint.folder.parent} has a checkpoint of step {checkpoint.step} and this run ends at step {num_steps}: "
+            "there is nothing left to train. Raise trainer.total_training_steps (or trainer.total_epochs), or start afresh "
+            "in another trainer.output_dir."
+        )
+    return checkpoint
+
+
+def _check_same_run(config: Any, folder: Path) -> None:
+    recorded = fingerprint.read(folder)
+    if recorded is None:
+        return  # saved by stock verl, or before there were fingerprints: the launcher says so
+    found = fingerprint.differences(recorded, fingerprint.fingerprint(config))
+    if found:
+        raise ValueError(
+            f"{folder} has the checkpoints of another run. What they were made with -> what this run asks for:\n"
+            f"{fingerprint.table(found)}\n"
+            "Set these back to go on with that run, or choose another trainer.output_dir for this one. If the change is "
+            f"meant, delete {folder / fingerprint.NAME}: training then goes on from those weights with what is asked now."
         )

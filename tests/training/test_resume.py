@@ -1,0 +1,234 @@
+"""A run goes on from its own checkpoints only, says so, and keeps what its earlier launches wrote."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.training.conftest import config_of, countdown_rows
+from verl_ext.data.parquet import write_rows
+from verl_ext.training import fingerprint, metrics_file, preflight, resume
+from verl_ext.training.checkpoints import Checkpoint
+
+
+def save(checkpoints: Path, step: int) -> None:
+    """What verl leaves of a checkpoint, as far as finding it goes."""
+    (checkpoints / f"global_step_{step}").mkdir(parents=True)
+    (checkpoints / "latest_checkpointed_iteration.txt").write_text(str(step))
+
+
+def config_in(folder, out, *more):
+    return config_of(
+        folder, f"trainer.output_dir={out}", "trainer.save_freq=1", "trainer.total_training_steps=5", *more
+    )
+
+
+@pytest.fixture
+def interrupted(folder, tmp_path):
+    """A run that was interrupted after its checkpoint of step 2."""
+    assert list(resume.begin(config_in(folder, tmp_path), None)) == []
+    save(tmp_path / "checkpoints", 2)
+    return tmp_path
+
+
+def test_the_same_run_goes_on_and_says_so(folder, interrupted):
+    config = config_in(folder, interrupted)
+    checkpoint = preflight.check(config)
+    assert checkpoint == Checkpoint(2, interrupted / "checkpoints" / "global_step_2")
+    assert list(resume.begin(config, checkpoint)) == [f"resuming from step 2 of {interrupted}/checkpoints"]
+
+
+OTHER_RUNS = {
+    "algorithm.adv_estimator=psr": "algorithm.adv_estimator",
+    "algorithm.positive_advantage_weight=0.2": "algorithm.positive_advantage_weight",
+    "algorithm.mask_truncated=True": "algorithm.mask_truncated",
+    "actor_rollout_ref.actor.entropy_coeff=0.01": "actor_rollout_ref.actor.entropy_coeff",
+    "actor_rollout_ref.actor.optim.lr=1e-5": "actor_rollout_ref.actor.optim.lr",
+    "actor_rollout_ref.actor.policy_loss.loss_mode=vanilla": "actor_rollout_ref.actor.policy_loss.loss_mode",
+    "actor_rollout_ref.actor.ppo_mini_batch_size=4": "actor_rollout_ref.actor.ppo_mini_batch_size",
+    "actor_rollout_ref.rollout.temperature=0.6": "actor_rollout_ref.rollout.temperature",
+    "actor_rollout_ref.rollout.n=8": "actor_rollout_ref.rollout.n",
+    "actor_rollout_ref.model.lora_rank=8": "actor_rollout_ref.model.lora_rank",
+    "data.seed=2": "data.seed",
+    "data.shuffle=False": "data.shuffle",
+    "data.train_batch_size=16": "data.train_batch_size",
+    "data.max_response_length=8": "data.max_response_length",
+    "trainer.n_gpus_per_node=2": "trainer.n_gpus_per_node x trainer.nnodes",
+}
+
+
+@pytest.mark.parametrize("override", OTHER_RUNS)
+def test_another_run_is_refused_with_what_differs(folder, interrupted, override):
+    with pytest.raises(ValueError) as error:
+        preflight.check(config_in(folder, interrupted, override))
+    lines = str(error.value).splitlines()
+    assert f"{interrupted}/checkpoints has the checkpoints of another run" in lines[0]
+    setting = lines[1].split("  ")[1]
+    assert (len(lines), setting) == (3, OTHER_RUNS[override])
+    assert "another trainer.output_dir" in lines[2]
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        *("trainer.total_training_steps=9", "trainer.save_freq=2", "trainer.test_freq=3", "trainer.logger=[file]"),
+        *("actor_rollout_ref.rollout.gpu_memory_utilization=0.3", "data.dataloader_num_workers=2"),
+        *("actor_rollout_ref.actor.ppo_max_token_len_per_gpu=9999", "trainer.max_actor_ckpt_to_keep=2"),
+        *("actor_rollout_ref.actor.fsdp_config.param_offload=True", "data.val_max_samples=3", "critic.optim.lr=1"),
+    ],
+)
+def test_what_may_change_goes_on(folder, interrupted, override):
+    assert preflight.check(config_in(folder, interrupted, override)).step == 2
+
+
+def test_a_grader_of_another_kind_is_another_run(folder, interrupted, monkeypatch):
+    monkeypatch.setenv("VERL_EXT_GRADER", "paper")
+    with pytest.raises(ValueError, match="grader .*default -> paper"):
+        preflight.check(config_in(folder, interrupted))
+
+
+@pytest.mark.parametrize("rows", [countdown_rows(32, first=100), countdown_rows(16), countdown_rows(33)])
+def test_other_data_under_the_same_name_is_refused(folder, tmp_path, rows):
+    data = tmp_path / "rows.parquet"
+    write_rows(countdown_rows(32), data)
+    config = config_in(folder, tmp_path, f"data.train_files={data}")
+    list(resume.begin(config, None))
+    save(tmp_path / "checkpoints", 2)
+    preflight.check(config)
+    write_rows(rows, data)
+    with pytest.raises(ValueError, match=r"data.train_files\[0\] .*content .* -> .*content"):
+        preflight.check(config)
+
+
+def test_another_model_is_refused_and_a_moved_one_is_not(folder, tmp_path):
+    model = tmp_path / "model"
+    model.mkdir()
+    for file in (folder / "model").iterdir():
+        (model / file.name).write_bytes(file.read_bytes())
+    here = f"actor_rollout_ref.model.path={model}"
+    list(resume.begin(config_in(folder, tmp_path), None))
+    save(tmp_path / "checkpoints", 2)
+    assert preflight.check(config_in(folder, tmp_path, here)).step == 2
+    weights = bytearray((model / "model.safetensors").read_bytes())
+    weights[-1] = 1
+    (model / "model.safetensors").write_bytes(weights)
+    with pytest.raises(ValueError, match="actor_rollout_ref.model.path"):
+        preflight.check(config_in(folder, tmp_path, here))
+
+
+def test_other_rewards_are_refused(folder, tmp_path):
+    rewards = tmp_path / "rewards.py"
+    rewards.write_text("def compute_score(**_):\n    return 1.0\n")
+    config = config_in(folder, tmp_path, f"reward.custom_reward_function.path={rewards}")
+    list(resume.begin(config, None))
+    save(tmp_path / "checkpoints", 2)
+    preflight.check(config)
+    rewards.write_text("def compute_score(**_):\n    return 0.0\n")
+    with pytest.raises(ValueError, match="reward.custom_reward_function.path"):
+        preflight.check(config)
+
+
+def test_killed_before_the_first_checkpoint_it_binds_nobody(folder, tmp_path):
+    list(resume.begin(config_in(folder, tmp_path), None))
+    assert preflight.check(config_in(folder, tmp_path, "data.seed=2")) is None
+
+
+def test_starting_afresh_among_the_checkpoints_of_another_run_is_refused(folder, interrupted):
+    with pytest.raises(ValueError, match=r"data.seed .*not set -> 2"):
+        preflight.check(config_in(folder, interrupted, "trainer.resume_mode=disable", "data.seed=2"))
+    assert preflight.check(config_in(folder, interrupted, "trainer.resume_mode=disable")) is None
+
+
+def test_checkpoints_without_a_record_go_on_with_a_word(folder, interrupted):
+    (interrupted / "checkpoints" / fingerprint.NAME).unlink()
+    config = config_in(folder, interrupted)
+    line, *_ = resume.begin(config, preflight.check(config))
+    assert line.endswith(", made with settings that are not on record")
+
+
+def test_a_resume_with_nothing_left_is_refused(folder, interrupted):
+    save(interrupted / "checkpoints", 5)
+    with pytest.raises(ValueError, match="there is nothing left to train"):
+        preflight.check(config_in(folder, interrupted))
+    validation = ("trainer.val_only=True", "trainer.val_before_train=True")
+    assert preflight.check(config_in(folder, interrupted, *validation)).step == 5
+
+
+@pytest.mark.parametrize("content", ["", "two", "3"])
+def test_a_tracker_that_names_no_checkpoint_is_named_itself(folder, interrupted, content):
+    tracker = interrupted / "checkpoints" / "latest_checkpointed_iteration.txt"
+    tracker.write_text(content)
+    with pytest.raises(ValueError) as error:
+        preflight.check(config_in(folder, interrupted))
+    assert str(tracker) in str(error.value)
+    assert "There are the steps 2" in str(error.value)
+
+
+@pytest.mark.parametrize("path", ["null", "/nowhere/global_step_3", "/tmp"])
+def test_a_path_to_resume_from_is_looked_at(folder, tmp_path, path):
+    options = ("trainer.resume_mode=resume_path", f"trainer.resume_from_path={path}")
+    with pytest.raises(ValueError, match=r"trainer\.resume_from_path"):
+        preflight.check(config_in(folder, tmp_path, *options))
+
+
+def test_a_broken_fingerprint_is_named(folder, interrupted):
+    (interrupted / "checkpoints" / fingerprint.NAME).write_text("{")
+    with pytest.raises(ValueError, match="fingerprint.json cannot be read"):
+        preflight.check(config_in(folder, interrupted))
+
+
+# ---------------------------------------------------------------------- metrics.jsonl
+
+
+def rows_of(path):
+    return [json.loads(line)["step"] for line in path.read_text().splitlines()]
+
+
+def test_a_resumed_run_keeps_the_rows_before_it(folder, interrupted):
+    path = interrupted / "metrics.jsonl"
+    # 0 is the validation before training; step 3 was made after the checkpoint, and the kill came within step 4's row
+    whole = "".join(json.dumps({"step": step, "data": {}}) + "\n" for step in (0, 1, 2, 3)) + '{"step": 4, "da'
+    path.write_text(whole)
+    lines = list(resume.begin(config_in(folder, interrupted), Checkpoint(2, interrupted / "checkpoints/global_step_2")))
+    assert rows_of(path) == [0, 1, 2]
+    assert lines[1] == "metrics.jsonl: 2 rows of steps that this run makes again are in a copy beside it"
+    assert (interrupted / "metrics.jsonl.1").read_text() == whole
+
+
+def test_a_run_that_starts_afresh_starts_its_rows_afresh(folder, tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"step": 1, "data": {}}\n')
+    list(resume.begin(config_in(folder, tmp_path), None))
+    assert rows_of(path) == []
+    assert rows_of(tmp_path / "metrics.jsonl.1") == [1]
+
+
+def test_nothing_is_touched_where_nothing_is_made_again(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"step": 1, "data": {}}\n')
+    assert metrics_file.keep_until(path, 1) == 0
+    assert [file.name for file in tmp_path.iterdir()] == ["metrics.jsonl"]
+
+
+LOG_A_ROW = """
+import sys
+from verl.utils import tracking
+from verl_ext.training.metrics_file import append_to_the_file
+if sys.argv[1] == "ours":
+    append_to_the_file()
+logger = tracking.Tracking("project", "run", default_backend=["file"])
+logger.log({"a": 1.0}, step=7)
+logger.finish()
+"""
+
+
+@pytest.mark.parametrize(("whose", "steps"), [("ours", [6, 7]), ("verl's", [7])])
+def test_verls_file_logger_appends_only_with_the_patch(tmp_path, monkeypatch, whose, steps):
+    """When verl's own keeps what was there, the patch can go."""
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"step": 6, "data": {}}\n')
+    monkeypatch.setenv("VERL_FILE_LOGGER_PATH", str(path))
+    subprocess.run([sys.executable, "-c", LOG_A_ROW, whose], check=True, capture_output=True)
+    assert rows_of(path) == steps

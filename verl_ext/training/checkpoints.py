@@ -1,0 +1,70 @@
+"""Which checkpoint a run goes on from, found as verl finds it, and before anything has started."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+TRACKER = "latest_checkpointed_iteration.txt"
+STEP_FOLDER = "global_step_"
+
+
+class Checkpoint(NamedTuple):
+    step: int
+    folder: Path
+    """The folder of the step; its parent holds the run's other checkpoints, the tracker and the fingerprint."""
+
+
+def checkpoints_folder(config: Any) -> Path:
+    """Where the run saves."""
+    return Path(config.trainer.default_local_dir).expanduser().absolute()
+
+
+def saved_steps(folder: Path) -> list[int]:
+    """The steps that have a folder, in order."""
+    names = [path.name.removeprefix(STEP_FOLDER) for path in folder.glob(f"{STEP_FOLDER}*") if path.is_dir()]
+    return sorted(int(name) for name in names if name.isdecimal())
+
+
+def resumed_checkpoint(config: Any) -> Checkpoint | None:
+    """The checkpoint that the run goes on from; None when it starts afresh.
+
+    Raises:
+        ValueError: The folder or the file that names the last step is not what verl can resume from.
+    """
+    if config.trainer.resume_mode == "disable":
+        return None
+    if config.trainer.resume_mode == "resume_path":
+        return _given(config.trainer.resume_from_path)
+    folder = checkpoints_folder(config)
+    tracker = folder / TRACKER
+    if not tracker.is_file():
+        return None
+    text = tracker.read_text(encoding="utf-8", errors="replace").strip()
+    steps = saved_steps(folder)
+    have = f"There are the steps {', '.join(map(str, steps))}" if steps else "There is no step"
+    if not text.isdecimal():
+        raise ValueError(
+            f"{tracker} should hold the number of the last checkpoint and holds {text!r}, as when a run is killed while it "
+            f"writes. {have} in {folder}. Write the last complete one into the file, or delete the file to start afresh."
+        )
+    step = int(text)
+    if step not in steps:
+        raise ValueError(
+            f"{tracker} says step {step}, but there is no {folder / f'{STEP_FOLDER}{step}'}. {have}. Write one that is there "
+            "into the file, or delete the file to start afresh."
+        )
+    return Checkpoint(step, folder / f"{STEP_FOLDER}{step}")
+
+
+def _given(path: Any) -> Checkpoint:
+    if not path:
+        raise ValueError(
+            "trainer.resume_mode=resume_path needs trainer.resume_from_path: the folder of a step, "
+            "like outputs/RUN/checkpoints/global_step_7."
+        )
+    folder = Path(path).expanduser().absolute()
+    step = folder.name.removeprefix(STEP_FOLDER)
+    if not folder.name.startswith(STEP_FOLDER) or not step.isdecimal():
+        raise ValueError(f"trainer.resume_from_path={path} is not the folder of a step, like .../global_step_7.")
+    if not folder.is_dir():
+        raise ValueError(f"trainer.resume_from_path={path} does not exist.")
+    return Checkpoint(int(step), folder)

@@ -1,0 +1,64 @@
+"""``metrics.jsonl``: one row for each step, over all the launches of a run."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+VARIABLE = "VERL_FILE_LOGGER_PATH"
+"""Where verl's FileLogger writes."""
+
+
+def _step(line: str) -> int | None:
+    """The step of a row; None for what a killed run left half written."""
+    try:
+        row = json.loads(line)
+    except ValueError:
+        return None
+    step = row.get("step") if isinstance(row, dict) else None
+    return step if isinstance(step, int) else None
+
+
+def keep_until(path: Path, step: int) -> int:
+    """Leave the rows of the steps 0 to ``step``, those that a resumed run does not make again; returns how many it took out.
+
+    Whatever is taken out stays in a copy of the file as it was, ``metrics.jsonl.1``, ``.2``... ``step`` is -1 when a run
+    starts afresh. A step has one row: of a checkpoint's step, which a resumed run validates again, the first.
+    """
+    if not path.is_file():
+        return 0
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+    kept: dict[int, str] = {}
+    for line in lines:
+        found = _step(line)
+        if found is not None and found <= step and line.endswith("\n"):
+            kept.setdefault(found, line)
+    if len(kept) == len(lines):
+        return 0
+    number = 1
+    while (copy := path.with_name(f"{path.name}.{number}")).exists():
+        number += 1
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    unfinished.write_text("".join(kept.values()), encoding="utf-8")
+    shutil.copy2(path, copy)
+    unfinished.replace(path)
+    return len(lines) - len(kept)
+
+
+def append_to_the_file() -> None:
+    """Patch verl 0.9.1: its FileLogger opens the file with "wb", and a resumed run loses every row before it.
+
+    There is no option for it, and the logger is made and first written to within ``fit``.
+    """
+    from verl.utils import tracking
+
+    class AppendingFileLogger(tracking.FileLogger):
+        """verl's, at the end of what is there."""
+
+        def __init__(self, project_name: str, experiment_name: str) -> None:
+            self.project_name, self.experiment_name = project_name, experiment_name
+            self.filepath = os.environ[VARIABLE]
+            self.fp: Any = open(self.filepath, "ab", buffering=0)  # noqa: SIM115  closed by finish()
+
+    tracking.FileLogger = AppendingFileLogger

@@ -1,0 +1,33 @@
+"""What a run's folder has to hold before it goes on from a checkpoint, or starts afresh."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from verl_ext.training import fingerprint, metrics_file
+from verl_ext.training.checkpoints import Checkpoint, checkpoints_folder
+
+
+def metrics_path(config: Any) -> Path:
+    """Where verl's file logger writes a row for each step."""
+    return Path(os.environ.get(metrics_file.VARIABLE) or Path(config.trainer.output_dir) / "metrics.jsonl")
+
+
+def begin(config: Any, checkpoint: Checkpoint | None) -> Iterator[str]:
+    """Bring the fingerprint and the metrics in line with where the run starts; yields what a reader should know.
+
+    A run that is killed after this and before its first checkpoint leaves a fingerprint without checkpoints, which binds
+    nobody.
+    """
+    if checkpoint is not None:
+        unknown = "" if fingerprint.read(checkpoint.folder.parent) else ", made with settings that are not on record"
+        yield f"resuming from step {checkpoint.step} of {checkpoint.folder.parent}{unknown}"
+    if config.trainer.val_only:
+        return
+    if config.trainer.save_freq > 0:
+        fingerprint.write(checkpoints_folder(config), fingerprint.fingerprint(config))
+    path = metrics_path(config)
+    removed = metrics_file.keep_until(path, -1 if checkpoint is None else checkpoint.step)
+    if removed:
+        yield f"{path.name}: {removed} rows of steps that this run makes again are in a copy beside it"
