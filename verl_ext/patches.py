@@ -6,6 +6,7 @@ second runs only with ``VERL_PLATFORM=cpu``.
 """
 
 import importlib.metadata
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
@@ -74,6 +75,22 @@ def short_padding_rows(padding_utils: ModuleType, longest: int) -> Any:
     """
     default = padding_utils.SYNTHETIC_PADDING_SEQ_LEN
     return replaced(padding_utils, "SYNTHETIC_PADDING_SEQ_LEN", max(2, min(default, longest)))
+
+
+def append_to_metrics_file(tracking: Any) -> None:
+    """A file logger that adds to the file that is there (``verl.utils.tracking``).
+
+    verl's opens it with "wb", so that a resumed run loses every row before the checkpoint. No option reaches that, and
+    the logger is made and first written to within ``fit``.
+    """
+
+    class AppendingFileLogger(tracking.FileLogger):
+        def __init__(self, project_name: str, experiment_name: str) -> None:
+            self.project_name, self.experiment_name = project_name, experiment_name
+            self.filepath = os.environ["VERL_FILE_LOGGER_PATH"]
+            self.fp: Any = open(self.filepath, "ab", buffering=0)  # noqa: SIM115  closed by finish()
+
+    tracking.FileLogger = AppendingFileLogger
 
 
 # ---------------------------------------------------------------------- a machine without an accelerator

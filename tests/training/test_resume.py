@@ -215,9 +215,9 @@ def test_nothing_is_touched_where_nothing_is_made_again(tmp_path):
 LOG_A_ROW = """
 import sys
 from verl.utils import tracking
-from verl_ext.training.metrics_file import append_to_the_file
+from verl_ext.patches import append_to_metrics_file
 if sys.argv[1] == "ours":
-    append_to_the_file()
+    append_to_metrics_file(tracking)
 logger = tracking.Tracking("project", "run", default_backend=["file"])
 logger.log({"a": 1.0}, step=7)
 logger.finish()

@@ -12,8 +12,9 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from verl_ext.patches import append_to_metrics_file
 from verl_ext.training.events import emit
-from verl_ext.training.metrics_file import VARIABLE, append_to_the_file
+from verl_ext.training.metrics_file import VARIABLE
 from verl_ext.training.resources import check_cluster, cluster_of, ray_init_options
 
 RAY_SHUTDOWN_SECONDS = 1.0
@@ -123,10 +124,11 @@ def train(config: DictConfig) -> None:
     try:
         from verl.trainer.ppo.utils import need_critic, need_reference_policy
         from verl.trainer.ppo.v1 import AgentLoopManagerTQ, get_trainer_cls
+        from verl.utils import tracking
         from verl.utils.config import validate_config
         from verl.utils.import_utils import load_class_from_fqn
 
-        append_to_the_file()
+        append_to_metrics_file(tracking)
         _check_registered(config)
         validate_config(
             config=config, use_reference_policy=need_reference_policy(config), use_critic=need_critic(config)

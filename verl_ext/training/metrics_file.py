@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 from pathlib import Path
-from typing import Any
 
 VARIABLE = "VERL_FILE_LOGGER_PATH"
 """Where verl's FileLogger writes."""
@@ -44,21 +43,3 @@ def keep_until(path: Path, step: int) -> int:
     shutil.copy2(path, copy)
     unfinished.replace(path)
     return len(lines) - len(kept)
-
-
-def append_to_the_file() -> None:
-    """Patch verl 0.9.1: its FileLogger opens the file with "wb", and a resumed run loses every row before it.
-
-    There is no option for it, and the logger is made and first written to within ``fit``.
-    """
-    from verl.utils import tracking
-
-    class AppendingFileLogger(tracking.FileLogger):
-        """verl's, at the end of what is there."""
-
-        def __init__(self, project_name: str, experiment_name: str) -> None:
-            self.project_name, self.experiment_name = project_name, experiment_name
-            self.filepath = os.environ[VARIABLE]
-            self.fp: Any = open(self.filepath, "ab", buffering=0)  # noqa: SIM115  closed by finish()
-
-    tracking.FileLogger = AppendingFileLogger
