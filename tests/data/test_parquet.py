@@ -1,12 +1,12 @@
 import json
 import subprocess
 import sys
-import time
 
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
+from tests.effort import costs_less_than
 from verl_ext.data.parquet import check_rows, first_template, read_rows, write_checked, write_rows
 from verl_ext.data.rows import make_row
 from verl_ext.grading import grade
@@ -195,17 +195,11 @@ def test_bad_files(path, tmp_path):
         check_rows(path)
 
 
-def test_eight_thousand_rows_are_checked_in_a_second(path):
+def test_eight_thousand_rows_are_checked_in_a_moment(path):
     write_rows(
         [GOOD | {"reward_model": {"style": "rule", "ground_truth": f"{REFERENCE}{' ' * i}"}} for i in range(8000)], path
     )
-
-    def seconds_of_a_check():
-        start = time.perf_counter()
-        check_rows(path)
-        return time.perf_counter() - start
-
-    assert any(seconds_of_a_check() < 1.0 for _ in range(3))  # the processor may be busy
+    assert costs_less_than(500, lambda: check_rows(path))
 
 
 @pytest.mark.parametrize("split", ["train", "test"])

@@ -11,7 +11,7 @@ import pytest
 
 from tests.end_to_end.rewards_path import REWARDS
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.slow
 
 LORA = ("actor_rollout_ref.model.lora_rank=8", "actor_rollout_ref.model.lora_alpha=16")
 VARIANTS = {

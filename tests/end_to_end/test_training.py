@@ -9,7 +9,7 @@ import pytest
 from tests.end_to_end.conftest import environment
 from tests.end_to_end.rewards_path import REWARDS
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.slow
 
 
 def reward(name: str) -> tuple[str, str]:
@@ -187,7 +187,6 @@ def test_stock_verl_trains_nsr(tmp_path, data, models):
     assert len(metrics.read_text().splitlines()) == 2
 
 
-@pytest.mark.timeout(120)
 def test_a_broken_plugin_fails_loudly(train, tmp_path, models):
     """verl's plugin loader would go on without the estimators; the launcher does not."""
     broken = tmp_path / "broken"

@@ -4,7 +4,6 @@ import json
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import ClassVar
 
@@ -221,12 +220,11 @@ def test_bad_input_is_said_before_anything_starts(evaluate, what):
     assert lines == []
 
 
-def test_bad_input_is_said_in_seconds_and_without_vllm(model_folder, rows_file, tmp_path):
+def test_bad_input_is_said_without_vllm(model_folder, rows_file, tmp_path):
     code = (
         "import sys; from verl_ext.evaluation.command import main; code = main(sys.argv[1:], '');"
         "heavy = [m for m in ('vllm', 'torch', 'transformers', 'verl') if m in sys.modules]; sys.exit(heavy or code)"
     )
-    began = time.monotonic()
     done = subprocess.run(
         [
             *(sys.executable, "-c", code, "--model_path", model_folder, "--data", rows_file),
@@ -238,4 +236,3 @@ def test_bad_input_is_said_in_seconds_and_without_vllm(model_folder, rows_file, 
     )
     assert done.returncode == 2, done.stderr
     assert "there is no room for an answer" in done.stderr
-    assert time.monotonic() - began < 5

@@ -56,7 +56,7 @@ def test_a_prompt_too_long_is_said_before_vllm_is_imported(model_folder):
 def test_it_ends_with_its_parent(model_folder):
     """Killed, with all of its group, as soon as nobody holds the other end of its input."""
     done = subprocess.run(
-        [sys.executable, "-m", "verl_ext.evaluation.engine"], input="", check=False, timeout=30, start_new_session=True
+        [sys.executable, "-m", "verl_ext.evaluation.engine"], input="", check=False, start_new_session=True
     )
     assert done.returncode == -signal.SIGKILL
 

@@ -4,7 +4,6 @@ import ast
 import json
 import operator
 import random
-import time
 from collections import Counter
 from fractions import Fraction
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.effort import costs_less_than
 from verl_ext.grading import Reason, Verdict, grade
 from verl_ext.grading.countdown import (
     MAX_EXPRESSION_CHARS,
@@ -157,17 +157,14 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_hostile_text_is_graded_in_ten_milliseconds(name):
-    def seconds_of_a_grade() -> float:
-        start = time.perf_counter()
+def test_hostile_text_is_graded_in_a_moment(name):
+    def check() -> None:
         verdict = grade(HOSTILE[name], {"numbers": [3, 5, 7], "target": 22}, "countdown")
-        elapsed = time.perf_counter() - start
         assert verdict.reason in (Reason.NO_ANSWER, Reason.UNPARSABLE, Reason.INCORRECT)
         assert verdict.detail
         assert len(verdict.answer or "") <= MAX_EXPRESSION_CHARS
-        return elapsed
 
-    assert any(seconds_of_a_grade() < 0.010 for _ in range(5))  # the processor may be busy
+    assert costs_less_than(10, check)
 
 
 @given(expressions, expressions, st.sampled_from("+*"))

@@ -77,12 +77,7 @@ def ids(rows):
 
 
 def paper(answer, reference):
-    """The verdict; asked again if a busy machine took longer than the paper's second."""
-    for _ in range(5):
-        verdict = paper_grade(rf"so \boxed{{{answer}}}.", {"target": reference})
-        if verdict.reason is not Reason.TIMED_OUT:
-            break
-    return verdict
+    return paper_grade(rf"so \boxed{{{answer}}}.", {"target": reference})
 
 
 @pytest.mark.parametrize(("answer", "reference", "_why"), WRONG_BUT_ACCEPTED, ids=ids(WRONG_BUT_ACCEPTED))

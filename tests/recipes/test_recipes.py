@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 RECIPES = sorted(path.name for path in (ROOT / "recipes").glob("run_*.sh"))
 
 
-def start(recipe, *options, timeout=60, **knobs):
+def start(recipe, *options, **knobs):
     environment = os.environ | {"DEVICE": "cpu"} | {name: str(value) for name, value in knobs.items()}
     return subprocess.run(
         ["bash", f"recipes/{recipe}", *options],
@@ -19,7 +20,6 @@ def start(recipe, *options, timeout=60, **knobs):
         env=environment,
         capture_output=True,
         text=True,
-        timeout=timeout,
         check=False,
     )
 
@@ -58,7 +58,7 @@ def prepared(tmp_path_factory, data_dir):
             for task in ("math", "aime2025", "amc23"):
                 subprocess.run(
                     [
-                        "python",
+                        sys.executable,
                         "scripts/prepare_data.py",
                         task,
                         "--template",
@@ -85,13 +85,13 @@ def template_of(recipe):
 def model(tmp_path_factory):
     folder = tmp_path_factory.mktemp("model") / "tiny"
     subprocess.run(
-        ["python", "scripts/build_small_model.py", "--random", "--tiny", "--out", folder], cwd=ROOT, check=True
+        [sys.executable, "scripts/build_small_model.py", "--random", "--tiny", "--out", folder], cwd=ROOT, check=True
     )
     return folder
 
 
 def test_rows_of_another_template_are_refused(prepared, model):
-    done = start("run_qwen3-4b_grpo.sh", MODEL_PATH=model, DATA_DIR=prepared("qwen"), timeout=120)
+    done = start("run_qwen3-4b_grpo.sh", MODEL_PATH=model, DATA_DIR=prepared("qwen"))
     assert done.returncode == 2
     assert "was prepared with the prompt template qwen, and this preset needs qwen3_no_thinking" in done.stderr
 
@@ -130,12 +130,11 @@ def test_what_makes_another_run_is_in_the_folders_name(recipe, knobs, name, prep
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(400)
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_two_steps_on_real_rows(recipe, prepared, model, tmp_path):
     options = ["actor_rollout_ref.actor.optim.lr=1e-3"]  # so that a step is more than rounding
     knobs = {"MODEL_PATH": model, "DATA_DIR": prepared(template_of(recipe)), "OUTPUT_DIR": tmp_path, "ADVANTAGE": ""}
-    done = start(recipe, *options, timeout=380, **knobs)
+    done = start(recipe, *options, **knobs)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert "settings: preset=" in done.stdout
     steps = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]

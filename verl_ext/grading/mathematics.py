@@ -201,7 +201,8 @@ def default_pool() -> tuple[GraderPool, DecisionCache]:
     """The process's own pool and cache, made at the first use. A forked child makes its own.
 
     Settings of the environment, because verl's reward workers take no arguments of ours: VERL_EXT_GRADER_WORKERS and
-    VERL_EXT_GRADER_SECONDS (of one comparison) for the pool, VERL_EXT_GRADER_CACHE for a file of decisions that lasts.
+    VERL_EXT_GRADER_SECONDS (processor time of one comparison) for the pool, VERL_EXT_GRADER_CACHE for a file of decisions
+    that lasts.
     """
     global _pool, _cache, _owner_pid
     with _lock:

@@ -1,7 +1,8 @@
 """How the paper compares two formulas: sympy's ``parse_expr``, which runs them as Python, then latex2sympy2.
 
 Runs in grading's worker processes only, and there in a child of its own that has no rights (``sandbox``), for as long as
-the paper waits. The worker is thus never changed by what an answer does, and reads one byte from the child.
+the paper waits, counted in processor time. The worker is thus never changed by what an answer does, and reads one byte
+from the child.
 
 Not guaranteed: the child can read files, and an answer that runs code there can decide its own verdict. The smaller
 namespace that ``parse_expr`` gets is no barrier, because sympy reads strings inside a formula with the full one.
@@ -20,32 +21,50 @@ from latex2sympy2_extended import latex2sympy
 from sympy.parsing.sympy_parser import parse_expr
 
 from verl_ext.grading import sandbox
+from verl_ext.grading.budget import OVERRUN, end_for_good_after, slowness
 from verl_ext.grading.compare import Decision, Tier
 from verl_ext.grading.paper_grader import RELATIVE_TOLERANCE, same_answer
 
-TIMEOUT_SECONDS = 1.0
+PROCESSOR_SECONDS = 1.0
+WALL_SECONDS = 100.0
+"""For a child that sleeps: far enough that a busy machine never counts as sleep."""
 HARMLESS_BUILTINS = (abs, all, any, bin, chr, divmod, hash, hex, isinstance, len, oct, ord, pow, round, sorted, sum)
 """Of those that sympy passes on, which change verdicts: ``len("abc")`` is 3."""
 MATRIX_DECIMALS = 3
 
 
+def warm_up() -> None:
+    """Do what every child would have to do again: build the namespace, load both parsers."""
+    for parse in PARSERS:
+        parse("x + 1")
+
+
 def compare_in_child(reference: str, answer: str) -> Decision:
-    """Decide by the paper's rules; ``is_same`` is None when the time was up."""
+    """Decide by the paper's rules.
+
+    Raises:
+        TimeoutError: The time was up.
+        OSError: The machine cannot confine the child.
+    """
     reading, writing = os.pipe()
     child = os.fork()
     if not child:
         _decide_and_exit(reference, answer, writing)
     os.close(writing)
     try:
-        if not select.select([reading], [], [], TIMEOUT_SECONDS)[0]:
+        if select.select([reading], [], [], WALL_SECONDS * slowness())[0]:
+            told = os.read(reading, 1)
+        else:
             os.kill(child, signal.SIGKILL)
-            return Decision(None, Tier.SYMBOLIC, f"no decision within {TIMEOUT_SECONDS:g} s, as in the paper")
-        told = os.read(reading, 1)
+            told = b""
     finally:
         os.close(reading)
         _, status = os.waitpid(child, 0)
     if told == b"E":
         raise OSError(sandbox.NEEDS)
+    # SIGKILL is the kernel's, when the child ignored its first signal, or ours.
+    if os.WIFSIGNALED(status) and os.WTERMSIG(status) in (*OVERRUN, signal.SIGKILL):
+        raise TimeoutError(f"no decision within {PROCESSOR_SECONDS:g} s, as in the paper")
     detail = "" if told in {b"0", b"1"} else f"the comparison ended by itself (status {status})"
     return Decision(told == b"1", Tier.SYMBOLIC, detail)
 
@@ -59,7 +78,7 @@ def _decide_and_exit(reference: str, answer: str, writing: int) -> None:
             os.dup2(nothing, number)
         os.dup2(writing, 3)
         os.closerange(4, os.sysconf("SC_OPEN_MAX"))
-        namespace()
+        end_for_good_after(PROCESSOR_SECONDS * slowness())
         sandbox.give_up_rights()
         told = b"0"
         told = b"1" if same_answer(answer, reference, equal_formulas) else b"0"

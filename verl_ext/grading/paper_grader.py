@@ -11,8 +11,8 @@ published targets from their solutions. Known to differ:
 
 - its LaTeX parser is latex2sympy2 1.5.4 or 1.9.1, of which the first reads ``2\pi r`` as ``2\pi``; here it is
   latex2sympy2_extended, which reads more, so that a few more right answers are accepted;
-- its time limit of 1 s misses tuples, matrices and equations, where it hangs; here it covers the whole comparison, and
-  the verdict is ``timed_out``;
+- its time limit of 1 s misses tuples, matrices and equations, where it hangs; here it covers the whole comparison,
+  counts processor time, and the verdict is ``timed_out``;
 - an answer longer than MAX_ANSWER_CHARS is ``unparsable``: its regular expressions are quadratic in it;
 - its training run compares AIME and AMC as strings, its evaluation does not; this is the evaluation.
 """
@@ -288,5 +288,5 @@ def _ask_worker(reference: str, answer: str) -> bool:
     pool, _cache = default_pool()
     decision = pool.submit(reference, answer, "paper").result()
     if decision.is_same is None:
-        raise TimedOutError(decision.detail)
+        raise WorkerError(decision.detail)
     return decision.is_same

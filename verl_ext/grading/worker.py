@@ -1,15 +1,17 @@
 """The worker process of the symbolic tier: pairs in, decisions out, one line of JSON each, on stdin and stdout.
 
-It imports neither torch nor verl. Its memory is bounded for good and its processor time afresh for each task, so that a
-worker whose parent is gone ends by itself; the wall clock is the parent's, who kills.
+It imports neither torch nor verl. Its memory is bounded for good and its processor time afresh for each task
+(``budget``), so that a worker whose parent is gone ends by itself; the wall clock is the parent's, who kills.
 """
 
 import json
 import os
 import resource
 import sys
-import time
+from collections.abc import Callable
 from typing import Any
+
+from verl_ext.grading.budget import end_after, slowness
 
 MEMORY_BYTES = 2 * 1024**3
 RECURSION_LIMIT = 20_000
@@ -28,29 +30,37 @@ def main() -> None:
     # Libraries print; only answers may reach the parent.
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
-    began = time.perf_counter()
-    from verl_ext.grading.symbolic import compare_symbolically, compare_with_math_verify
+    from verl_ext.grading.symbolic import compare_symbolically
 
-    decide = {"symbolic": compare_symbolically, "math_verify": compare_with_math_verify, "paper": _as_the_paper}
     failed = [pair for *pair, expected in SELF_TEST if compare_symbolically(*pair).is_same is not expected]
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-    _say(answers, {"ready": round(time.perf_counter() - began, 3), "self_test_failures": failed})
+    slowness()
+    _say(answers, {"self_test_failures": failed})
     for line in sys.stdin:
         task = json.loads(line)
-        _bound_cpu_seconds(task["seconds"])
-        _say(answers, _answer(decide[task["kind"]], task))
+        _say(answers, _answer(task))
 
 
-def _as_the_paper(reference: str, answer: str) -> Any:
-    # Loaded by the first who asks: most runs never do.
-    from verl_ext.grading.paper_formulas import compare_in_child
+def _comparison(kind: str) -> Callable[[str, str], Any]:
+    """The function for a kind of task, with all that it imports."""
+    from verl_ext.grading.symbolic import compare_symbolically, compare_with_math_verify
 
-    return compare_in_child(reference, answer)
+    if kind == "paper":  # most runs never ask
+        from verl_ext.grading.paper_formulas import compare_in_child, warm_up
+
+        warm_up()
+        return compare_in_child
+    return {"symbolic": compare_symbolically, "math_verify": compare_with_math_verify}[kind]
 
 
-def _answer(decide: Any, task: dict[str, Any]) -> dict[str, Any]:
+def _answer(task: dict[str, Any]) -> dict[str, Any]:
     try:
-        decision = decide(task["reference"], task["answer"])
+        compare = _comparison(task["kind"])  # before the clock runs: the first task is no more costly than the next
+        end_after(task["seconds"] * slowness())
+        try:
+            decision = compare(task["reference"], task["answer"])
+        finally:
+            end_after(0)
     except (MemoryError, RecursionError) as error:
         return {
             "id": task["id"],
@@ -58,6 +68,8 @@ def _answer(decide: Any, task: dict[str, Any]) -> dict[str, Any]:
             "tier": "symbolic",
             "detail": f"too complex ({type(error).__name__})",
         }
+    except TimeoutError as error:
+        return {"id": task["id"], "overran": str(error)}
     except Exception as error:  # noqa: BLE001  the parent counts it as a fault of the grader, never as a wrong answer
         return {"id": task["id"], "error": f"{type(error).__name__}: {error}"[:300]}
     return {"id": task["id"], "is_same": decision.is_same, "tier": decision.tier, "detail": decision.detail}
@@ -65,12 +77,6 @@ def _answer(decide: Any, task: dict[str, Any]) -> dict[str, Any]:
 
 def _say(stream: Any, message: dict[str, Any]) -> None:
     stream.write(json.dumps(message) + "\n")
-
-
-def _bound_cpu_seconds(seconds: float) -> None:
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    limit = int(used.ru_utime + used.ru_stime + seconds) + 2
-    resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.RLIM_INFINITY))
 
 
 if __name__ == "__main__":
