@@ -4,8 +4,11 @@ import difflib
 import inspect
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from verl_ext.command_line import print_any_text, typed_path
 
 _OPTIONS = ("file_path", "k", "by", "maj", "json", "csv", "plot", "skip_bad_lines", "seed")
 
@@ -15,12 +18,12 @@ def main(
     file_path: Any = None,
     k: Any = None,
     by: Any = None,
-    maj: bool = False,
+    maj: Any = False,
     json: Any = None,
     csv: Any = None,
     plot: Any = None,
-    skip_bad_lines: bool = False,
-    seed: int = 0,
+    skip_bad_lines: Any = False,
+    seed: Any = 0,
     **unknown: Any,
 ) -> None:
     """Print unbiased pass@k with 95 % intervals, and paired differences from the first file if there are several.
@@ -72,58 +75,87 @@ def _paths(file_path: Any, files: tuple[str, ...]) -> list[str]:
     given = list(file_path) if isinstance(file_path, (list, tuple)) else [] if file_path is None else [file_path]
     paths = []
     for item in [*given, *files]:
-        if isinstance(item, bool):
-            raise ValueError("--file_path needs a value: FILE, DIR or GLOB.")
-        text = str(item)
+        text = _text("file_path", item, "FILE, DIR or GLOB")
         # A comma is a separator, unless there is a file of that name.
-        paths += [text] if Path(text).exists() else [part.strip() for part in text.split(",") if part.strip()]
+        is_one = "," not in text or typed_path(text).exists()
+        paths += [text] if is_one else [part.strip() for part in text.split(",") if part.strip()]
     if not paths:
         raise ValueError("--file_path is missing: name a generations file, a folder of them, or a pattern.")
     return paths
 
 
+def _text(name: str, value: Any, what: str) -> str:
+    """What was typed: the shell has taken the quotes away, and nothing else may change a name."""
+    text = str(value)
+    # Fire says True for an option without a value.
+    if not text.strip() or (text == "True" and not Path(text).exists()):
+        raise ValueError(f"--{name} needs a value: {what}.")
+    return text
+
+
+def _items(name: str, value: Any, what: str) -> list[str]:
+    values = value if isinstance(value, (list, tuple)) else _text(name, value, what).strip("[]()").split(",")
+    return [text for item in values if (text := str(item).strip().strip("'\""))]
+
+
 def _numbers(k: Any) -> list[int] | None:
     if k is None:
         return None
-    values = list(k) if isinstance(k, (list, tuple)) else [k]
+    values = _items("k", k, "whole numbers from 1, such as 1,8,64")
     for value in values:
-        if type(value) is not int or value < 1:
+        if not _is_whole(value) or int(value) < 1:
             raise ValueError(f"--k must be whole numbers from 1, such as 1,8,64, got {value!r}.")
-    return sorted(set(values))
+    return sorted({int(value) for value in values})
+
+
+def _is_whole(text: str) -> bool:
+    return text.isascii() and text.isdecimal()
 
 
 def _names(by: Any) -> list[str]:
-    if by is None:
-        return []
-    if isinstance(by, bool):
-        raise ValueError("--by needs the names of fields, such as level,subject.")
-    values = by if isinstance(by, (list, tuple)) else str(by).split(",")
-    return [name for value in values if (name := str(value).strip())]
+    return [] if by is None else _items("by", by, "the names of fields, such as level,subject")
 
 
 def _target(name: str, value: Any) -> Path | None:
     if value is None:
         return None
-    if isinstance(value, bool):
-        raise ValueError(f"--{name} needs the name of the file to write.")
-    return Path(str(value)).expanduser()
+    target = typed_path(_text(name, value, "the name of the file to write"))
+    if target.is_dir():
+        raise ValueError(f"--{name} {value} is a folder. Give the name of the file to write.")
+    return target
 
 
 def _switch(name: str, value: Any) -> bool:
-    if not isinstance(value, bool):
+    if str(value) not in ("True", "False"):
         raise ValueError(f"--{name} is a switch and takes no value, got {value!r}.")
-    return value
+    return str(value) == "True"
 
 
 def _seed(value: Any) -> int:
-    if type(value) is not int or value < 0:
+    if not _is_whole(str(value)):
         raise ValueError(f"--seed must be a whole number from 0, got {value!r}.")
-    return value
+    return int(value)
+
+
+def _twice(arguments: Sequence[str]) -> str | None:
+    """An option that is given more than once; Fire would take the last without a word."""
+    names = [argument.split("=")[0].lstrip("-").replace("-", "_") for argument in arguments if argument.startswith("-")]
+    return next((name for name in names if names.count(name) > 1), None)
 
 
 if __name__ == "__main__":
     # The matrices are small: more threads would wait for each other. Read by numpy when it is first loaded.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     import fire
+    from fire.decorators import SetParseFn
 
-    fire.Fire(main)
+    print_any_text()
+    repeated = _twice(sys.argv[1:])
+    if repeated is not None:
+        print(
+            f"calculate_metrics.py: --{repeated} is given twice. Give several values with commas between.",
+            file=sys.stderr,
+        )
+        sys.exit(2)
+    # Every value stays the text it is: as Python, 2025_11_26 is a number and # begins a comment.
+    fire.Fire(SetParseFn(str)(main))

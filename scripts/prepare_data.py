@@ -25,6 +25,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from verl_ext.command_line import path_option, print_any_text
 from verl_ext.data.audit import (
     corrected_references,
     respelled_references,
@@ -52,7 +53,9 @@ MAX_PRINTED = 40
 
 
 def add_task_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data_dir", type=Path, help="folder of local copies (default: VERL_EXT_DATA, else the hub)")
+    parser.add_argument(
+        "--data_dir", type=path_option, help="folder of local copies (default: VERL_EXT_DATA, else the hub)"
+    )
     parser.add_argument("--template", choices=TEMPLATES, default="chat", help="default: %(default)s")
 
 
@@ -243,11 +246,12 @@ COMMANDS: dict[str, tuple[Callable[[argparse.ArgumentParser], None], Callable[[a
 
 
 def main(argv: list[str] | None = None) -> None:
+    print_any_text()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     tasks = parser.add_subparsers(dest="task", required=True, metavar=" | ".join(COMMANDS))
     for name, (add_arguments, prepare) in COMMANDS.items():
         task = tasks.add_parser(name)
-        task.add_argument("--out", type=Path, required=True, help="folder to write to")
+        task.add_argument("--out", type=path_option, required=True, help="folder to write to")
         add_arguments(task)
         task.set_defaults(prepare=prepare)
     given = list(sys.argv[1:] if argv is None else argv)

@@ -9,6 +9,7 @@ Everything that is already there is reused: run it again after an interruption, 
 import argparse
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -16,6 +17,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from verl_ext.command_line import path_option, print_any_text
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 METHODS = ("psr", "nsr", "w_reinforce", "grpo")
@@ -74,6 +77,14 @@ def prepare_data(folders: Folders) -> None:
         run([sys.executable, REPOSITORY / "scripts/prepare_data.py", "countdown", "--out", folders.data, *options])
 
 
+def override(name: str, path: Path) -> str:
+    """An option for the launcher, quoted as hydra reads it: a folder may have blanks, commas or = in its name."""
+    # Backslashes only count before a quote; ${ would begin the name of another option.
+    text = re.sub(r"(\\*)('|\Z)", lambda found: 2 * found[1] + found[2].replace("'", "\\'"), str(path))
+    text = text.replace("${", r"\${")
+    return f"{name}='{text}'"
+
+
 def training_command(folders: Folders, method: str) -> list[str]:
     """The command that trains ``method``; every method gets the same prompts, samples, steps and learning rate."""
     return [
@@ -81,9 +92,9 @@ def training_command(folders: Folders, method: str) -> list[str]:
         "-m",
         "verl_ext.training.main",
         f"algorithm.adv_estimator={method}",
-        f"actor_rollout_ref.model.path={folders.base}",
-        f"data.train_files={folders.data / 'countdown_train.parquet'}",
-        f"data.val_files={folders.data / 'countdown_test.parquet'}",
+        override("actor_rollout_ref.model.path", folders.base),
+        override("data.train_files", folders.data / "countdown_train.parquet"),
+        override("data.val_files", folders.data / "countdown_test.parquet"),
         f"data.train_batch_size={PROMPTS_PER_STEP}",
         f"data.max_prompt_length={MAX_PROMPT_TOKENS}",
         f"data.max_response_length={MAX_RESPONSE_TOKENS}",
@@ -98,13 +109,20 @@ def training_command(folders: Folders, method: str) -> list[str]:
         f"trainer.save_freq={NUM_STEPS // 2}",
         "trainer.max_actor_ckpt_to_keep=1",
         "trainer.val_before_train=False",
-        f"trainer.output_dir={folders.run(method)}",
+        override("trainer.output_dir", folders.run(method)),
     ]
 
 
 def is_trained(folders: Folders, method: str) -> bool:
     tracker = folders.run(method) / "checkpoints" / "latest_checkpointed_iteration.txt"
-    return tracker.exists() and int(tracker.read_text()) >= NUM_STEPS
+    if not tracker.exists():
+        return False
+    text = tracker.read_text(encoding="utf-8", errors="replace").strip()
+    if not re.fullmatch("[0-9]+", text):
+        sys.exit(
+            f"error: {tracker} should hold the number of a step, and holds {text!r}. Remove {folders.run(method)}."
+        )
+    return int(text) >= NUM_STEPS
 
 
 def evaluate(folders: Folders, names: Sequence[str]) -> None:
@@ -136,26 +154,25 @@ def evaluate(folders: Folders, names: Sequence[str]) -> None:
             log = folders.generations(name).with_suffix(".log")
             log.parent.mkdir(parents=True, exist_ok=True)
             # The first shows its progress; the other writes to its log.
-            errors = None if row == 0 else log.open("w")
+            errors = None if row == 0 else log.open("wb")
             env = os.environ | {"OMP_NUM_THREADS": "1"}
             processes.append((name, log, subprocess.Popen(command, env=env, stdout=errors, stderr=errors)))
         for name, log, process in processes:
             if process.wait():
-                print(
-                    f"error: sampling {name} failed.\n{log.read_text()[-2000:] if log.exists() else ''}",
-                    file=sys.stderr,
-                )
+                written = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
+                print(f"error: sampling {name} failed.\n{written[-2000:]}", file=sys.stderr)
                 sys.exit(process.returncode)
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", choices=METHODS, action="append", help="train only this objective; may be repeated")
-    parser.add_argument("--output", type=Path, default=Path("outputs/quickstart"))
+    parser.add_argument("--output", type=path_option, default=Path("outputs/quickstart"))
     return parser.parse_args(arguments)
 
 
 def main(arguments: Sequence[str]) -> int:
+    print_any_text()
     options = parse(arguments)
     methods = [method for method in METHODS if not options.only or method in options.only]
     folders = Folders(options.output.absolute())
@@ -185,7 +202,9 @@ def main(arguments: Sequence[str]) -> int:
     print(
         f"\ndone in {seconds / 60:.1f} min: {folders.output / 'report.html'}, pass_at_k.png, training.png, metrics.json"
     )
-    (folders.output / "timing.json").write_text(json.dumps({"seconds": round(seconds), "methods": methods}) + "\n")
+    (folders.output / "timing.json").write_text(
+        json.dumps({"seconds": round(seconds), "methods": methods}) + "\n", encoding="utf-8"
+    )
     return 0
 
 

@@ -63,9 +63,9 @@ def write_report(output: Path, names: Sequence[str], runs: Mapping[str, Path]) -
     curves: list[TrainingCurve] = [
         read_training_curve(folder / "metrics.jsonl", name=name, keys=TRAINING_KEYS) for name, folder in runs.items()
     ]
-    records = {name: json.loads((folder / "run.json").read_text()) for name, folder in runs.items()}
-    build = json.loads((output / "base" / "build.json").read_text())
-    (output / "metrics.json").write_text(json.dumps(results_as_json(results), indent=2) + "\n")
+    records = {name: json.loads((folder / "run.json").read_text(encoding="utf-8")) for name, folder in runs.items()}
+    build = json.loads((output / "base" / "build.json").read_text(encoding="utf-8"))
+    (output / "metrics.json").write_text(json.dumps(results_as_json(results), indent=2) + "\n", encoding="utf-8")
     (output / "pass_at_k.png").write_bytes(png(pass_at_k_figure(results.curves, heading="pass@k on held-out problems")))
     if curves:
         (output / "training.png").write_bytes(png(training_figure(curves)))

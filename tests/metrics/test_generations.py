@@ -33,7 +33,7 @@ def test_counts(write):
     )
     run = read_generations(path)
     assert (run.name, run.path) == ("run", str(path))
-    assert run.question_ids == ["b", 7]
+    assert run.question_ids == ["b", "7"]
     assert run.num_samples_P.tolist() == [2, 3]
     assert run.num_correct_P.tolist() == [1, 2]
     assert (run.num_problems, run.num_answers, run.num_correct) == (2, 5, 3)
@@ -95,7 +95,7 @@ def test_without_generation_ids(write):
 
 def test_huge_ids(write):
     path = write(answer(10**30, 10**40, 1), answer(10**30, 10**40 + 1, 0), answer(10**30 + 1, -1, 1))
-    assert read_generations(path).question_ids == [10**30, 10**30 + 1]
+    assert read_generations(path).question_ids == [str(10**30), str(10**30 + 1)]
 
 
 @pytest.mark.parametrize(
@@ -130,6 +130,33 @@ def test_a_line_that_is_no_answer(write, line, message):
     assert (run.num_bad_lines, run.num_answers, run.num_correct) == (1, 2, 2)
 
 
+def test_a_number_and_its_text_are_one_id(write):
+    """Four answers to one problem, and no two problems with two answers each."""
+    run = read_generations(write(answer(1, 0, 1), answer("1", 1, 0), answer(1, "2", 1), answer("01", 0, 1)))
+    assert run.question_ids == ["1", "01"]
+    assert (run.num_samples_P.tolist(), run.num_correct_P.tolist()) == ([3, 1], [2, 1])
+    for twice in (answer("1", 0, 1), answer(1, "0", 1), answer("1", "0", 1)):
+        with pytest.raises(ValueError, match=r"line 2, repeats question_id '?1'?, generation_id 0"):
+            read_generations(write(answer(1, 0, 1), twice))
+
+
+def test_lines_without_the_field_to_group_by(write):
+    """The advice is about the option where no line has the field, and about the line where others have."""
+    path = write(answer(1, 0, 1), answer(1, 1, 1))
+    with pytest.raises(
+        ValueError, match=r"line 1, has no level .*\. Leave it out of --by level, or name a field"
+    ) as refusal:
+        read_generations(path, by=["level"])
+    assert "skip_bad_lines" not in str(refusal.value)
+    with pytest.raises(ValueError, match=r"holds no answers \(only 2 bad lines: line 1 has no level"):
+        read_generations(path, by=["level"], skip_bad_lines=True)
+    path = write(answer(1, 0, 1, level=3), answer(1, 1, 1))
+    with pytest.raises(ValueError, match=r"line 2, has no level .*--skip_bad_lines leaves such lines out"):
+        read_generations(path, by=["level"])
+    path = write(answer(1, 0, 1), answer(1, 1, 1, level=3))
+    assert read_generations(path, by=["level"], skip_bad_lines=True).num_bad_lines == 1
+
+
 @pytest.mark.parametrize("generation_id", [0, 5, 70_000, -3, "a"])
 def test_an_answer_twice(write, generation_id):
     path = write(
@@ -151,7 +178,7 @@ def test_groups_that_cannot_be(write):
 
 @pytest.mark.parametrize(
     ("lines", "found"),
-    [((), "it is empty"), (({"kind": "header"},), "only a header"), (("x", "y"), "only 2 bad lines")],
+    [((), "it is empty"), (({"kind": "header"},), "only a header"), (("x", "y"), "only 2 bad lines: line 1 is not .*")],
 )
 def test_no_answers(write, lines, found):
     with pytest.raises(ValueError, match=rf"run\.jsonl holds no answers \({found}\)\. Expected a JSON object per line"):

@@ -1,4 +1,5 @@
 from itertools import product
+from math import nan
 
 import numpy as np
 import pytest
@@ -185,3 +186,16 @@ def test_holm_lies_between_the_raw_and_the_bonferroni_values(p_values):
 def test_refuses_no_problems():
     with pytest.raises(ValueError, match=r"at least 1 problem, got shape \(0, 2\)"):
         bootstrap_interval(np.zeros((0, 2)))
+
+
+def test_one_problem_does_not_tell_how_problems_differ():
+    """Its resamples are all the same: the interval was [50, 50]."""
+    values = np.array([[0.5, nan, 1.0, 0.2], [nan, nan, nan, 0.4]])
+    low, high = bootstrap_interval(values, num_resamples=50)
+    assert np.isnan(low[:3]).all()
+    assert np.isnan(high[:3]).all()
+    assert low[3] == 0.2
+    low, high = share_interval(values, num_resamples=50)
+    assert np.isnan([low[0], high[0]]).all()
+    assert (low[2], high[2]) == (0.025, 1.0)  # known to be above 0.025, as with more problems
+    assert share_interval(np.zeros((1, 1)), num_resamples=50) == (0.0, 0.975)

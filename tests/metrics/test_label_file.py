@@ -54,7 +54,7 @@ def test_worked_example(file):
     }
     run = read_labels(file, name="psr", by=["level"])
     assert (run.name, run.path, run.counted_from) == ("psr", str(file), str(labels_path(file)))
-    assert run.question_ids == ["b", 7]
+    assert run.question_ids == ["b", "7"]
     assert run.references == ["4", "1"]
     assert run.groups == {"level": ["5", "2"]}
     assert run.reasons == {"correct": 2, "incorrect": 2, "no_answer": 1}

@@ -1,9 +1,12 @@
+from dataclasses import replace
 from math import nan
 
+import numpy as np
 import pytest
 
-from verl_ext.metrics.summary import Difference, pass_at_k_curve
-from verl_ext.metrics.tables import align, difference_table, group_table, interval
+from verl_ext.metrics.generations import Generations
+from verl_ext.metrics.summary import Difference, curve_of, paired_differences, pass_at_k_curve
+from verl_ext.metrics.tables import align, curve_table, difference_table, group_table, interval
 
 
 def test_align():
@@ -52,3 +55,16 @@ def test_groups_that_reach_fewer_k():
     lines = group_table("level", curves).splitlines()
     assert lines[0].split() == ["by", "level", "problems", "k", "=", "1", "k", "=", "4"]
     assert lines[3].split() == ["hard", "1", "0.0", "-"]
+
+
+def test_one_problem_has_no_interval_over_problems():
+    """But one over its samples: 16 of them, half correct."""
+    counts = {"num_samples_P": np.array([16]), "num_correct_P": np.array([8])}
+    run = Generations(name="one", path="one", question_ids=["0"], references=[None], **counts)
+    line = next(line for line in curve_table(run, curve_of(run, [1])).splitlines() if line.startswith("1  "))
+    assert line.split()[:3] == ["1", "50.0", "none"]
+    low, high = (float(text.strip("[],")) for text in line.split()[3:5])
+    assert 20 < low < 50 < high < 80
+    assert line.endswith("1 problem: no interval over others")
+    other = replace(run, name="other", num_correct_P=np.array([4]))
+    assert " none " in difference_table(paired_differences([(other, run)], [1]))

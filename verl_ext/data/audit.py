@@ -104,6 +104,8 @@ def write_report(folder: Path, task_name: str, findings: Mapping[str, Any]) -> P
             raise ValueError(f"{path} is not a report of prepare_data.py ({error}). Move it away.") from None
     report[task_name] = findings
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    unfinished.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    unfinished.write_text(
+        json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8", errors="backslashreplace"
+    )
     unfinished.replace(path)
     return path

@@ -19,6 +19,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet
 
+from verl_ext.command_line import typed_path
 from verl_ext.data.errata import ERRATA, question_digest
 from verl_ext.tasks import Task, task_named
 from verl_ext.tasks.task import SourceRow, Split
@@ -127,7 +128,7 @@ def _source_folder(data_dir: str | Path | None) -> Path | None:
     named = data_dir if data_dir is not None else os.environ.get(SETTING)
     if not named:
         return None
-    folder = Path(named).expanduser()
+    folder = typed_path(named)
     if not folder.is_dir():
         origin = "The data folder" if data_dir is not None else f"{SETTING}, the data folder,"
         raise ValueError(f"{origin} {named} is not a folder. Name one with the data sets' files, or none for the hub.")

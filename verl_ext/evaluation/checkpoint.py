@@ -14,6 +14,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, TextIO
 
+from verl_ext.command_line import typed_path
+
 SHARD = re.compile(r"model_world_size_(\d+)_rank_(\d+)\.pt")
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 MERGED = "merged"
@@ -108,7 +110,9 @@ def find_model(path: str) -> Model:
     Raises:
         ValueError: The folder is none of these; says what was looked for.
     """
-    folder = Path(path).expanduser()
+    if not path.strip():
+        raise ValueError("--model_path is empty. Give a model folder, a checkpoint of a run, or a hub id.")
+    folder = typed_path(path)
     if not folder.exists():
         if HUB_ID.fullmatch(path):
             folder = _download(path)
@@ -183,9 +187,9 @@ def _base_of_adapter(folder: Path) -> Path:
     base = read_object(folder / ADAPTER).get("base_model_name_or_path")
     if not base:
         raise ValueError(f"{folder / ADAPTER} names no base model (base_model_name_or_path). Add it.")
-    if not Path(base).expanduser().is_dir() and not HUB_ID.fullmatch(base):
+    local = typed_path(base)
+    if not local.is_dir() and not HUB_ID.fullmatch(base):
         raise ValueError(f"The base model of the adapter {folder}, {base}, does not exist. Correct {folder / ADAPTER}.")
-    local = Path(base).expanduser()
     return local if local.is_dir() else _download(base)
 
 

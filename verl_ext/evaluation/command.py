@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
 
+from verl_ext.command_line import path_option, print_any_text, shown
 from verl_ext.evaluation.checkpoint import Model, find_model, fingerprint, merge
 from verl_ext.evaluation.disagreements import DisagreementLog
 from verl_ext.evaluation.engine import Job, check_fits
@@ -56,8 +57,8 @@ def parse(arguments: Sequence[str], description: str) -> argparse.Namespace:
     what = parser.add_argument_group("what to evaluate")
     what.add_argument("--model_path", help="hub id, model folder, checkpoint of a run, LoRA adapter, or a server's URL")
     what.add_argument("--task", nargs="+", default=[], help="MATH, AIME2025, AMC23, MATH-500, AIME2024, GSM8K, ...")
-    what.add_argument("--data", type=Path, help="verl's rows instead of a task: parquet or JSON lines")
-    what.add_argument("--data_dir", type=Path, help="folder with local copies of the tasks' data")
+    what.add_argument("--data", type=path_option, help="verl's rows instead of a task: parquet or JSON lines")
+    what.add_argument("--data_dir", type=path_option, help="folder with local copies of the tasks' data")
     what.add_argument("--num_problems", type=int, help="of each task, only the first ones")
     what.add_argument(
         "--template",
@@ -68,10 +69,10 @@ def parse(arguments: Sequence[str], description: str) -> argparse.Namespace:
         "--chat_options", type=json.loads, help='for the chat template, such as {"enable_thinking": true}'
     )
     where = parser.add_argument_group("where it goes")
-    where.add_argument("--output_path", type=Path, help="the file of answers, of one task or of --data")
-    where.add_argument("--output_dir", type=Path, help="a folder with a file per task")
+    where.add_argument("--output_path", type=path_option, help="the file of answers, of one task or of --data")
+    where.add_argument("--output_dir", type=path_option, help="a folder with a file per task")
     where.add_argument("--compress", choices=("zst", "gz", "none"), default="none", help="pack a file once it is done")
-    where.add_argument("--disagreements", type=Path, help="log of the answers that Math-Verify grades otherwise")
+    where.add_argument("--disagreements", type=path_option, help="log of the answers that Math-Verify grades otherwise")
     how = parser.add_argument_group("sampling", "defaults: the paper's for the model's family")
     how.add_argument("--num_samples", type=int, help="answers per problem; more than a file has tops it up")
     how.add_argument("--temperature", type=float)
@@ -91,7 +92,7 @@ def parse(arguments: Sequence[str], description: str) -> argparse.Namespace:
     server.add_argument("--served_model", help="which of the server's models")
     again = parser.add_argument_group("without sampling")
     again.add_argument(
-        "--regrade", type=Path, metavar="FILE", help="grade an existing file again and show what changes"
+        "--regrade", type=path_option, metavar="FILE", help="grade an existing file again and show what changes"
     )
     return parser.parse_args(arguments)
 
@@ -99,6 +100,7 @@ def parse(arguments: Sequence[str], description: str) -> argparse.Namespace:
 def main(arguments: Sequence[str], description: str) -> int:
     """Run the command and return its exit code."""
     began = time.time()
+    print_any_text()
     options = parse(arguments, description)
     try:
         if options.regrade is not None:
@@ -165,7 +167,7 @@ class _Evaluation:
     def run(self) -> int:
         for output in self.outputs:
             output.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.log_path.open("a", buffering=1) as log:
+        with self.log_path.open("a", buffering=1, encoding="utf-8", errors="backslashreplace") as log:
             print(
                 f"\n=== {datetime.now(UTC).isoformat(timespec='seconds')} eval.py {' '.join(self.arguments)}", file=log
             )
@@ -227,7 +229,7 @@ class _Evaluation:
         if self.model.to_merge is not None:
             print(f"merging {self.model.to_merge} into {self.model.folder}", flush=True)
             merge(self.model, log)
-        return {"name": self.options.model_path, "fingerprint": fingerprint(self.model.folder)}
+        return {"name": shown(self.options.model_path), "fingerprint": fingerprint(self.model.folder)}
 
     def _check_files(self, model: Mapping[str, Any]) -> list[dict[str, Any]]:
         """The side file of each output, checked to be of the same model, sampling and prompts."""
@@ -355,7 +357,7 @@ class _Evaluation:
             "num_drawn": num_drawn,
             "engine_seconds": engine,
             "engine_options": self._engine_options() if self.model is not None else None,
-            "argv": list(self.arguments),
+            "argv": list(map(shown, self.arguments)),
             "num_samples": self.sampling.num_samples,
             "machine": {"platform": platform.platform(), "num_cpus": os.cpu_count()},
             **_code_facts(),

@@ -22,7 +22,7 @@ def read_run(path: Path) -> dict[str, Any] | None:
         ValueError: It is damaged, or of another version of this package.
     """
     try:
-        run = json.loads(path.read_text())
+        run = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
     except ValueError as error:
@@ -35,7 +35,9 @@ def read_run(path: Path) -> dict[str, Any] | None:
 def write_run(path: Path, run: Mapping[str, Any]) -> None:
     """Write the side file, whole or not at all."""
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    unfinished.write_text(json.dumps(run, ensure_ascii=False, indent=1) + "\n")
+    # What UTF-8 cannot hold, half a pair of UTF-16, is spelt as JSON spells it.
+    text = json.dumps(run, ensure_ascii=False, indent=1) + "\n"
+    unfinished.write_text(text, encoding="utf-8", errors="backslashreplace")
     unfinished.replace(path)
 
 

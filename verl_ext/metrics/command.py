@@ -77,6 +77,10 @@ def run(options: Options) -> None:
     for target in (options.json, options.csv, options.plot):
         if target is not None and not target.parent.is_dir():
             raise ValueError(f"{target} cannot be written: the folder {target.parent} does not exist.")
+    for name in ("json", "csv", "plot"):
+        target = getattr(options, name)
+        if target is not None and any(target.exists() and target.samefile(path) for path in paths):
+            raise ValueError(f"--{name} {target} is a file that is measured. Give another name.")
     if options.plot is not None and options.plot.suffix.lower() not in _PLOT_ENDINGS:
         raise ValueError(f"--plot {options.plot}: the name must end in {', '.join(_PLOT_ENDINGS)}.")
     files = [_measure(path, name, options) for path, name in zip(paths, _names(paths), strict=True)]

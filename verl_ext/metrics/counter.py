@@ -7,13 +7,18 @@ from typing import Any
 
 from verl_ext.metrics.json_lines import ObjectReader
 
-QuestionId = int | str
+QuestionId = str
+"""1 and "1" are one problem: the paper's files have numbers, others have texts."""
 STRICT_TIERS = frozenset({"string", "exact", "typed", "value"})
 """Tiers whose "correct" rests on strings, exact numbers and types alone; "value" is exact too, and Countdown's."""
 
 _FIELDS = ("kind", "question_id", "generation_id", "label", "gold_answer", "reason", "pred_answer", "tier")
 _LABELS = (True, False)  # equal to 1 and 0
 _MAX_DENSE_ID = 1 << 16  # generation ids below this are marked in an array of bytes
+
+
+class _NoGroup(str):
+    """What is wrong with an answer that has no value to group by."""
 
 
 class AnswerCounter:
@@ -37,7 +42,7 @@ class AnswerCounter:
         self.has_tiers = False
         self.num_correct_without_tier = 0
         self._seen_small: list[bytearray] = []
-        self._seen_other: set[tuple[int, QuestionId]] = set()
+        self._seen_other: set[tuple[int, int | str]] = set()
 
     @property
     def has_strict_labels(self) -> bool:
@@ -46,9 +51,10 @@ class AnswerCounter:
 
     def add(self, number: int, record: Mapping[str, Any]) -> str | None:
         """Count one answer; what is wrong with the line if it is no answer."""
-        question_id = record.get("question_id")
-        if type(question_id) is not str and type(question_id) is not int:
+        given_id = record.get("question_id")
+        if type(given_id) is not str and type(given_id) is not int:
             return _expected(record, "question_id", "an integer or a string")
+        question_id = str(given_id)
         label = record.get("label")
         if label not in _LABELS:
             return _expected(record, "label", "0, 1, true or false")
@@ -62,16 +68,16 @@ class AnswerCounter:
         for name in self.by:
             value = record.get(name)
             if value is None or isinstance(value, (dict, list)):
-                return _expected(record, name, "a number or a string to group by")
+                return _NoGroup(_expected(record, name, "a number or a string to group by"))
             values.append(value)
 
         index = self.index_of.get(question_id)
         if index is None:
             index = self._new_problem(question_id, record, values)
         elif values and values != self.groups[index]:
-            return f"puts question_id {question_id!r} in {values}, and an earlier line in {self.groups[index]}"
+            return f"puts question_id {given_id!r} in {values}, and an earlier line in {self.groups[index]}"
         if generation_id is not None:
-            self._check_new(number, index, question_id, generation_id)
+            self._check_new(number, index, given_id, generation_id)
 
         self.num_samples[index] += 1
         if tier is not None:
@@ -145,7 +151,9 @@ class AnswerCounter:
             self.correct_answers.append(Counter())
         return index
 
-    def _check_new(self, number: int, index: int, question_id: QuestionId, generation_id: QuestionId) -> None:
+    def _check_new(self, number: int, index: int, question_id: int | str, generation_id: int | str) -> None:
+        if type(generation_id) is str and _is_number(generation_id):
+            generation_id = int(generation_id)
         if type(generation_id) is int and 0 <= generation_id < _MAX_DENSE_ID:
             seen = self._seen_small[index]
             if generation_id >= len(seen):
@@ -168,9 +176,9 @@ def count_answers(path: Path, counter: AnswerCounter, *, skip_bad_lines: bool = 
     Raises:
         ValueError: A line that is no answer, an answer twice, or no answer at all; names the file and the line.
     """
-    count_lines(path, counter, skip_bad_lines=skip_bad_lines)
+    first_fault = count_lines(path, counter, skip_bad_lines=skip_bad_lines)
     if not counter.num_samples:
-        bad = f"only {counter.num_bad_lines} bad lines" if counter.num_bad_lines else ""
+        bad = f"only {counter.num_bad_lines} bad lines: {first_fault}" if counter.num_bad_lines else ""
         found = bad or ("only a header" if counter.headers else "it is empty")
         raise ValueError(
             f"{path} holds no answers ({found}). Expected a JSON object per line, with question_id and label."
@@ -179,8 +187,13 @@ def count_answers(path: Path, counter: AnswerCounter, *, skip_bad_lines: bool = 
 
 def count_lines(
     path: Path, counter: AnswerCounter, *, skip_bad_lines: bool, start: int = 0, stop: int | None = None
-) -> None:
-    """As ``count_answers``, the part from byte ``start`` to ``stop``, which may hold no answer."""
+) -> str:
+    """As ``count_answers``, the part from byte ``start`` to ``stop``, which may hold no answer.
+
+    Returns:
+        What is wrong with the first of the lines left out; "" without one.
+    """
+    first_fault = ""
     reader = ObjectReader(path, {*_FIELDS, *counter.by}, start, stop)
     for number, record in reader:
         fault = None
@@ -194,17 +207,28 @@ def count_lines(
                 fault = counter.add(number, exact)
         if fault is not None and skip_bad_lines:
             counter.num_bad_lines += 1
+            first_fault = first_fault or f"line {number} {fault}"
         elif fault is not None:
-            raise ValueError(
-                f"{path}, line {number}, {fault}. "
-                "Correct or delete the line; --skip_bad_lines leaves such lines out and counts them."
+            # Where no line before had a group either, not the line is wrong but what was asked for.
+            is_asked_wrongly = isinstance(fault, _NoGroup) and not counter.num_samples
+            remedy = (
+                f"Leave it out of --by {','.join(counter.by)}, or name a field that the answers have."
+                if is_asked_wrongly
+                else "Correct or delete the line; --skip_bad_lines leaves such lines out and counts them."
             )
+            raise ValueError(f"{path}, line {number}, {fault}. {remedy}")
+    return first_fault
 
 
 def _expected(record: Mapping[str, Any], name: str, expected: str) -> str:
     if name not in record:
         return f"has no {name} (expected {expected}); its fields are {', '.join(record) or 'none'}"
     return f"has {name} {_short(record[name])} where {expected} was expected"
+
+
+def _is_number(text: str) -> bool:
+    """Whether it is the text of a whole number from 0, as an integer would be written."""
+    return text.isascii() and text.isdecimal() and (text == "0" or text[0] != "0") and len(text) < 20
 
 
 def _short(value: Any) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from verl_ext.command_line import shown, typed_path
 from verl_ext.metrics.counter import AnswerCounter, QuestionId, count_answers
 from verl_ext.metrics.parts import count_in_parts
 from verl_ext.metrics.pass_at_k import IntArray
@@ -71,7 +72,7 @@ def find_files(pattern: str) -> list[Path]:
     Raises:
         ValueError: There is no such file; suggests the nearest name.
     """
-    path = Path(pattern).expanduser()
+    path = typed_path(pattern)
     if path.is_file():
         if path.name.endswith(LABELS_ENDING):
             generations = path.name.removesuffix(LABELS_ENDING)
@@ -139,8 +140,8 @@ def read_generations(
         counter = new_counter()
         count_answers(path, counter, skip_bad_lines=skip_bad_lines)
     return Generations(
-        name=stem(path) if name is None else name,
-        path=str(path),
+        name=shown(stem(path) if name is None else name),
+        path=shown(path),
         question_ids=list(counter.index_of),
         num_samples_P=np.array(counter.num_samples, dtype=np.int64),
         num_correct_P=np.array(counter.num_correct, dtype=np.int64),

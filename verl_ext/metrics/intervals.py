@@ -37,13 +37,14 @@ def bootstrap_interval(
     so that intervals of differences are paired.
 
     Returns:
-        (K,) lower and (K,) upper ends; NaN for a column without a value.
+        (K,) lower and (K,) upper ends; NaN for a column with fewer than two values: one problem does not tell how
+        problems differ, and its resamples are all the same.
     """
     means_RK = resampled_means(values_PK, num_resamples=num_resamples, seed=seed)
     low_K, high_K = np.full(values_PK.shape[1], np.nan), np.full(values_PK.shape[1], np.nan)
     for column, means in enumerate(means_RK.T):
         known = means[~np.isnan(means)]
-        if known.size:
+        if known.size and np.count_nonzero(~np.isnan(values_PK[:, column])) > 1:
             low_K[column], high_K[column] = np.quantile(known, [_ALPHA / 2, 1 - _ALPHA / 2])
     return low_K, high_K
 
@@ -63,9 +64,9 @@ def share_interval(
             continue
         reach = (_ALPHA / 2) ** (1 / known.size)
         if (known == 1).all():
-            low_K[column] = reach
+            low_K[column], high_K[column] = reach, 1.0
         elif (known == 0).all():
-            high_K[column] = 1 - reach
+            low_K[column], high_K[column] = 0.0, 1 - reach
     return low_K, high_K
 
 

@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from verl_ext.command_line import shown
 from verl_ext.metrics.counter import STRICT_TIERS, AnswerCounter, count_answers
 from verl_ext.metrics.generations import LABELS_ENDING, Generations, stem
 from verl_ext.metrics.pass_at_k import IntArray
@@ -115,9 +116,9 @@ def read_labels(
             raise UnusableLabels(f"{path} does not hold {field} (it holds {', '.join(facts['groups']) or 'no field'})")
     labels_PN, strict_PN, answers_PN = arrays["labels"], arrays["strict"], arrays["answers"]
     return Generations(
-        name=stem(generations_path) if name is None else name,
-        path=str(generations_path),
-        question_ids=facts["question_ids"],
+        name=shown(stem(generations_path) if name is None else name),
+        path=shown(generations_path),
+        question_ids=[str(question_id) for question_id in facts["question_ids"]],
         num_samples_P=(labels_PN != MISSING).sum(axis=1),
         num_correct_P=(labels_PN == 1).sum(axis=1),
         num_strict_P=(strict_PN == 1).sum(axis=1) if strict_PN.size else None,
@@ -127,7 +128,7 @@ def read_labels(
         correct_answers=_counts(np.where(labels_PN == 1, answers_PN, 0)) if with_answers else None,
         reasons=facts["reasons"],
         headers=facts["headers"],
-        counted_from=str(path),
+        counted_from=shown(path),
     )
 
 
@@ -148,7 +149,7 @@ class _LabelCounter(AnswerCounter):
         fault = super().add(number, record)
         if fault is not None:
             return fault
-        row = self.index_of[record["question_id"]]
+        row = self.index_of[str(record["question_id"])]
         is_new = row == len(self._id_of_answer)
         if is_new:
             self._id_of_answer.append({})

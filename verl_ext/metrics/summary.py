@@ -257,9 +257,10 @@ def why_not_paired(run: Generations, base: Generations) -> str | None:
         return f"{run.path} and {base.path} share no question_id, so they cannot be compared problem by problem."
     for run_row, base_row in zip(run_rows, base_rows, strict=True):
         ours, theirs = run.references[run_row], base.references[base_row]
-        if ours is not None and theirs is not None and ours != theirs:
+        # As texts: the paper's files and those of other programs spell the same number differently.
+        if ours is not None and theirs is not None and str(ours) != str(theirs):
             return (
-                f"{run.path} and {base.path} are about other problems: question_id {run.question_ids[run_row]!r} has "
+                f"{run.path} and {base.path} are about other problems: question_id {run.question_ids[run_row]} has "
                 f"gold_answer {ours!r} in one and {theirs!r} in the other."
             )
     return None

@@ -36,6 +36,8 @@ def curve_table(
         if majority is not None:
             row += [_percent(majority.maj_at_k[column]), interval(majority.low[column], majority.high[column])]
         notes = ["k = n"] * curve.is_every_sample[column]
+        if curve.num_problems[column] == 1 and isnan(curve.low[column]):
+            notes.append("1 problem: no interval over others")
         if curve.num_left_out[column]:
             notes.append(f"{curve.num_left_out[column]:,} left out: fewer than {k} samples")
         rows.append([*row, f"{curve.num_problems[column]:,}", "; ".join(notes)])
@@ -61,7 +63,7 @@ def difference_table(differences: Sequence[Difference]) -> str:
             f"{row.name} - {row.base}",
             str(row.k),
             _points(row.difference),
-            f"[{_points(row.low)}, {_points(row.high)}]",
+            "none" if isnan(row.low) else f"[{_points(row.low)}, {_points(row.high)}]",
             f"{row.p_value:.4f}",
             f"{row.p_holm:.4f}",
             f"{row.num_problems:,}",

@@ -1,6 +1,7 @@
 """pass@k against k, one curve per method."""
 
 from collections.abc import Sequence
+from math import isnan
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -41,8 +42,9 @@ def draw_pass_at_k(axes: Axes, curves: Sequence[PassAtKCurve]) -> None:
     axes.xaxis.set_major_formatter(lambda k, _: f"{k:.0f}")
     if len(ks) > 1:
         axes.set_xlim(ks[0] / 1.12, ks[-1] * 1.06)
-    lowest = min(low for curve in curves for low in curve.low)
-    highest = max(high for curve in curves for high in curve.high)
+    # One problem has no interval.
+    shown = [share for curve in curves for share in (*curve.low, *curve.high, *curve.pass_at_k) if not isnan(share)]
+    lowest, highest = min(shown), max(shown)
     margin = max(0.02, 0.05 * (highest - lowest))
     axes.set_ylim(max(0.0, lowest - margin), min(1.0, highest) + margin)
     if highest + margin > 1:

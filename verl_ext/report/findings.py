@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from math import isnan
 
 from verl_ext.metrics.summary import Difference, PassAtKCurve
 from verl_ext.plots.style import styles_of
@@ -115,7 +116,10 @@ def _open_question(row: Difference, family: int) -> str:
 
 
 def _evidence(row: Difference) -> str:
-    return f"95 % interval {points(row.low)} to {points(row.high)}, corrected p {p_text(row.p_holm)}"
+    interval = (
+        "one problem, so no interval" if isnan(row.low) else f"95 % interval {points(row.low)} to {points(row.high)}"
+    )
+    return f"{interval}, corrected p {p_text(row.p_holm)}"
 
 
 def _limits(results: Results, num_training_seeds: int) -> list[str]:

@@ -126,11 +126,15 @@ def _interval(low: float, high: float) -> str:
 
 
 def _count_cell(value: float, low: float, high: float) -> dict[str, str]:
-    return {"value": f"{value:.1f}", "interval": f"[{low:.1f}, {high:.1f}]"}
+    return {"value": f"{value:.1f}", "interval": "none" if isnan(low) else f"[{low:.1f}, {high:.1f}]"}
 
 
 def _share_cell(count: int, total: int) -> dict[str, str]:
     return {"value": f"{count:,}", "interval": f"{100 * count / total:.1f} %"}
+
+
+def _points_interval(row: Difference) -> str:
+    return "none" if isnan(row.low) else f"[{points(row.low)}, {points(row.high)}]"
 
 
 def _difference_cells(results: Results, name: str) -> list[dict[str, str]]:
@@ -138,7 +142,7 @@ def _difference_cells(results: Results, name: str) -> list[dict[str, str]]:
     return [
         {
             "value": points(by_k[k].difference),
-            "interval": f"[{points(by_k[k].low)}, {points(by_k[k].high)}]",
+            "interval": _points_interval(by_k[k]),
         }
         for k in results.ks
     ]
@@ -150,7 +154,7 @@ def _comparison(row: Difference) -> dict[str, str | int]:
         "base": label(row.base),
         "k": row.k,
         "difference": points(row.difference),
-        "interval": f"[{points(row.low)}, {points(row.high)}]",
+        "interval": _points_interval(row),
         "p_value": f"{row.p_value:.4f}",
         "p_holm": f"{row.p_holm:.4f}",
         "verdict": direction(row),

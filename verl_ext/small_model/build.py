@@ -197,7 +197,7 @@ def _described(kind: str, recipe: dict[str, Any], tokenizer: PreTrainedTokenizer
 
 def _read_record(out_dir: Path) -> dict[str, Any] | None:
     record = out_dir / "build.json"
-    return json.loads(record.read_text()) if record.exists() else None
+    return json.loads(record.read_text(encoding="utf-8")) if record.exists() else None
 
 
 def _is_built(out_dir: Path, described: dict[str, Any]) -> bool:
@@ -226,7 +226,7 @@ def _publish(
             "num_threads": torch.get_num_threads(),
             "versions": {name: version(name) for name in ("torch", "transformers", "tokenizers")},
         }
-        (beside / "build.json").write_text(json.dumps(record, indent=2) + "\n")
+        (beside / "build.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
         if out_dir.exists():
             shutil.rmtree(out_dir)
         beside.rename(out_dir)
