@@ -78,7 +78,9 @@ records = st.builds(
 
 @settings(max_examples=60)
 @given(
-    lines=st.lists(records, min_size=1, max_size=30, unique_by=lambda r: (r["question_id"], r["generation_id"])),
+    lines=st.lists(
+        records, min_size=1, max_size=30, unique_by=lambda r: (str(r["question_id"]), str(r["generation_id"]))
+    ),
     lacks=st.sampled_from([None, "tier", "pred_answer", "generation_id"]),
 )
 def test_says_what_the_lines_say(tmp_path_factory, lines, lacks):
