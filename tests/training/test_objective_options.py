@@ -54,10 +54,6 @@ def test_what_goes_together_passes(overrides):
         ),
         (("algorithm.adv_estimator=pkop", "algorithm.pass_at_k=2"), "Did you mean pkpo?"),
         (SCHEDULE, "which algorithm.adv_estimator=nsr does not have"),
-        (
-            ("algorithm.adv_estimator=w_reinforce", *SCHEDULE, "trainer.v1.trainer_mode=sync"),
-            "trainer.v1.trainer_mode=sync does not: set it to sign_filter_sync",
-        ),
     ],
 )
 def test_each_mistake_is_named(overrides, message):

@@ -67,13 +67,20 @@ def first_template(path: str | Path) -> str | None:
     return template
 
 
-def check_rows(path: str | Path, *, graded: Collection[str] = tuple(GRADERS), is_graded_here: bool = False) -> int:
+def check_rows(
+    path: str | Path,
+    *,
+    graded: Collection[str] = tuple(GRADERS),
+    is_graded_here: bool = False,
+    prompt_key: str = "prompt",
+) -> int:
     """Check before a launch what verl would only meet in the middle of it, and return the number of rows.
 
     Args:
         path: A parquet file, or a file of JSON lines.
         graded: The data sources this package grades: their ground truths must be fit to grade against.
         is_graded_here: Also refuse a row of any other data source, because this package's reward will grade them all.
+        prompt_key: The column of the prompts, verl's data.prompt_key.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -82,7 +89,8 @@ def check_rows(path: str | Path, *, graded: Collection[str] = tuple(GRADERS), is
     """
     path = Path(path)
     table = _read_table(path)
-    missing = [column for column in COLUMNS if column not in table.column_names]
+    needed = [prompt_key if column == "prompt" else column for column in COLUMNS]
+    missing = [column for column in needed if column not in table.column_names]
     if missing:
         raise ValueError(
             f"{path} has no column {', '.join(missing)}, only {', '.join(table.column_names)}. "
@@ -90,12 +98,12 @@ def check_rows(path: str | Path, *, graded: Collection[str] = tuple(GRADERS), is
         )
     if table.num_rows == 0:
         raise ValueError(f"{path} has no rows. Make the file again with scripts/prepare_data.py.")
-    columns = [name for name in READ_COLUMNS if name in table.column_names]
+    columns = [*needed, *(name for name in READ_COLUMNS if name not in COLUMNS and name in table.column_names)]
 
     def faults() -> Iterator[str | None]:
         rounded = _rounded_ground_truths(path) if path.suffix in JSON_ENDINGS else {}
         for index, row in enumerate(table.select(columns).to_pylist()):
-            fault = rounded.get(index) or row_fault(row, graded)
+            fault = rounded.get(index) or row_fault({**row, "prompt": row[prompt_key]}, graded)
             if fault is None and is_graded_here and row["data_source"] not in graded:
                 fault = (
                     f"has the data_source {row['data_source']!r}, but there are only graders for {', '.join(graded)}"

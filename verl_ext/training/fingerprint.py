@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from verl_ext.training.configuration import leaves, resolved
+from verl_ext.training.options import uses_critic
 from verl_ext.training.paths import is_remote, local_files
 
 NAME = "fingerprint.json"
@@ -106,8 +107,7 @@ def fingerprint(config: Any) -> dict[str, Any]:
         counts = any(fnmatch(option, pattern) for pattern in IS_THE_RUN)
         if counts and not any(fnmatch(option, pattern) for pattern in MAY_CHANGE):
             settings[option] = value
-    uses_critic = config.critic.enable or (config.critic.enable is None and config.algorithm.adv_estimator == "gae")
-    if not uses_critic:
+    if not uses_critic(config):
         settings = {option: value for option, value in settings.items() if not option.startswith("critic.")}
     for option in [option for option in settings if option.endswith("model.path")]:
         settings[option] = model_identity(settings[option])

@@ -93,14 +93,25 @@ def _wait(event: threading.Event, future: "Future[None]") -> None:
 
 
 def _check_registered(config: DictConfig) -> None:
-    from verl.trainer.ppo.core_algos import ADV_ESTIMATOR_REGISTRY
+    """verl knows the names of the objective, the loss and the trainer: the plugin loaded, and the user's modules."""
+    from verl.trainer.ppo.core_algos import ADV_ESTIMATOR_REGISTRY, POLICY_LOSS_REGISTRY
+    from verl.trainer.ppo.v1.trainer_base import TRAINER_REGISTRY
 
-    name = config.algorithm.adv_estimator
-    if name not in ADV_ESTIMATOR_REGISTRY:
-        raise RuntimeError(
-            f"verl does not know the estimator {name}, so this package's plugin did not load. Run python -c 'import "
-            "verl_ext.plugin' to see why."
-        )
+    modules = os.environ["VERL_USE_EXTERNAL_MODULES"]
+    for option, name, registered in (
+        ("algorithm.adv_estimator", config.algorithm.adv_estimator, ADV_ESTIMATOR_REGISTRY),
+        (
+            "actor_rollout_ref.actor.policy_loss.loss_mode",
+            config.actor_rollout_ref.actor.policy_loss.loss_mode,
+            POLICY_LOSS_REGISTRY,
+        ),
+        ("trainer.v1.trainer_mode", config.trainer.v1.trainer_mode, TRAINER_REGISTRY),
+    ):
+        if name not in registered:
+            raise RuntimeError(
+                f"verl does not know {option}={name}: none of the modules of VERL_USE_EXTERNAL_MODULES={modules} registers "
+                f"it. It knows {', '.join(sorted(map(str, registered)))}."
+            )
 
 
 def train(config: DictConfig) -> None:

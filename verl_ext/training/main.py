@@ -17,6 +17,7 @@ from omegaconf import OmegaConf
 
 from verl_ext.training import events, presets, resume
 from verl_ext.training.attention import described
+from verl_ext.training.checks.algorithm import checks_of_verls_trainers
 from verl_ext.training.configuration import compose_config, resolved
 from verl_ext.training.console import Console, output_to, tail
 from verl_ext.training.device import chosen_device, default_device, device_defaults
@@ -59,6 +60,9 @@ def main(argv: Sequence[str]) -> int:
         print(line)
     log_path = output_dir / LOG_NAME
     print(described(config))
+    without = checks_of_verls_trainers(config)
+    if without:
+        print(without)
     print(f"everything else goes to {log_path}")
     started = time.monotonic()
     failure: BaseException | None = None

@@ -19,6 +19,12 @@ def drops_zero_advantage(algorithm: Any) -> bool:
     return 0.0 in WEIGHTS[name](algorithm)
 
 
+def uses_critic(config: Any) -> bool:
+    """As verl decides it: ``critic.enable``, and when it is null whether the estimator is gae."""
+    enable = config.critic.enable
+    return bool(config.algorithm.adv_estimator == "gae" if enable is None else enable)
+
+
 def loss_normalizer(algorithm: Any) -> str:
     """``algorithm.loss_normalizer``: kept (default) or all; ValueError for anything else."""
     return _one_of(algorithm, "loss_normalizer", LOSS_NORMALIZERS)

@@ -9,9 +9,10 @@ from typing import Any
 from verl_ext.training.attention import check_attention
 from verl_ext.training.checkpoints import Checkpoint
 from verl_ext.training.checks.adapter import check_adapter
-from verl_ext.training.checks.algorithm import check_estimator, check_loss
-from verl_ext.training.checks.data import check_batches, check_data, check_template
+from verl_ext.training.checks.algorithm import check_estimator, check_loss, check_trainer
+from verl_ext.training.checks.data import check_batches, check_data, check_steps, check_template
 from verl_ext.training.checks.dead_options import check_dead_options
+from verl_ext.training.checks.extensions import check_extensions
 from verl_ext.training.checks.machine import check_disk, check_grader, check_launcher, check_ranks, check_vllm
 from verl_ext.training.checks.micro_batches import check_micro_batches
 from verl_ext.training.checks.model import check_model
@@ -29,6 +30,8 @@ def check(config: Any) -> Checkpoint | None:
     check_dead_options(config)
     check_estimator(config)
     check_loss(config)
+    check_trainer(config)
+    check_extensions(config)
     check_model(config)
     check_adapter(config)
     check_vllm(config)
@@ -36,8 +39,9 @@ def check(config: Any) -> Checkpoint | None:
     check_ranks(config)
     num_rows = check_data(config)
     check_template(config)
-    num_steps = check_batches(config, num_rows)
+    check_batches(config)
     check_micro_batches(config)
+    num_steps = check_steps(config, num_rows)
     checkpoint = check_resume(config, num_steps)
     check_disk(config)
     return checkpoint

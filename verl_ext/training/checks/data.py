@@ -5,26 +5,36 @@ from typing import Any
 
 from verl_ext.data.parquet import check_rows, first_template
 from verl_ext.tasks.templates import PASS_THROUGH_CHAT_TEMPLATE, RAW_TEMPLATES
+from verl_ext.training.paths import is_remote, local_files
 
 GRADERS_PATH = "pkg://verl_ext.rewards.reward"
+VERL_DEFAULTS = {"train_files": "~/data/rlhf/gsm8k/train.parquet", "val_files": "~/data/rlhf/gsm8k/test.parquet"}
+"""What verl's configuration holds when nobody names a file."""
 
 
-def _files(value: Any) -> list[str]:
-    return [value] if isinstance(value, str) else list(value)
+def check_data(config: Any) -> int | None:
+    """Every data file exists and every row has a prompt and a ground truth.
 
-
-def check_data(config: Any) -> int:
-    """Every data file exists and every row has a prompt and a ground truth. Returns the number of training rows."""
+    Returns the number of training rows; None when they are not on this machine.
+    """
     is_graded_here = config.reward.custom_reward_function.path == GRADERS_PATH
-    counts = {}
+    prompt_key = config.data.prompt_key
+    counts: dict[str, int | None] = {}
     for option in ("train_files", "val_files"):
+        files = local_files(config.data[option])
+        if VERL_DEFAULTS[option] in files:
+            raise ValueError(f"data.{option} is not given. Make files with scripts/prepare_data.py, or name your own.")
+        if not files:
+            raise ValueError(f"data.{option}=[] names no file.")
         try:
-            counts[option] = sum(
-                check_rows(Path(file).expanduser(), is_graded_here=is_graded_here)
-                for file in _files(config.data[option])
-            )
+            rows = [
+                check_rows(Path(file).expanduser(), is_graded_here=is_graded_here, prompt_key=prompt_key)
+                for file in files
+                if not is_remote(file)
+            ]
         except FileNotFoundError as error:
             raise ValueError(f"data.{option}: {error}") from error
+        counts[option] = sum(rows) if len(rows) == len(files) else None
     return counts["train_files"]
 
 
@@ -32,7 +42,9 @@ def check_template(config: Any) -> None:
     """The rows were prepared with the prompt template that the preset needs, and a raw one gets no chat template on top."""
     wanted = config.prompt_template
     for option in ("train_files", "val_files"):
-        for file in _files(config.data[option]):
+        for file in local_files(config.data[option]):
+            if is_remote(file):
+                continue
             found = first_template(Path(file).expanduser())
             if (
                 found in RAW_TEMPLATES
@@ -51,8 +63,8 @@ def check_template(config: Any) -> None:
                 )
 
 
-def check_batches(config: Any, num_rows: int) -> int:
-    """Batch sizes fit the data, each other and the number of ranks. Returns the number of steps."""
+def check_batches(config: Any) -> None:
+    """Batch sizes fit each other and the number of ranks."""
     batch, n = config.data.train_batch_size, config.actor_rollout_ref.rollout.n
     mini = config.actor_rollout_ref.actor.ppo_mini_batch_size
     world_size = config.trainer.n_gpus_per_node * config.trainer.nnodes
@@ -61,8 +73,6 @@ def check_batches(config: Any, num_rows: int) -> int:
             "data.train_batch_size, actor_rollout_ref.rollout.n and actor_rollout_ref.actor.ppo_mini_batch_size must be "
             f">= 1, got {batch}, {n} and {mini}."
         )
-    if batch > num_rows:
-        raise ValueError(f"data.train_batch_size={batch} prompts, but the training files have {num_rows} rows.")
     if mini > batch or batch % mini:
         raise ValueError(
             f"actor_rollout_ref.actor.ppo_mini_batch_size={mini} prompts must divide data.train_batch_size={batch}."
@@ -72,5 +82,21 @@ def check_batches(config: Any, num_rows: int) -> int:
             f"A mini-batch of {mini} prompts x {n} responses (actor_rollout_ref.actor.ppo_mini_batch_size x "
             f"actor_rollout_ref.rollout.n) cannot be split over {world_size} ranks."
         )
-    steps = config.trainer.total_training_steps
-    return int(num_rows // batch * config.trainer.total_epochs if steps is None else steps)
+
+
+def check_steps(config: Any, num_rows: int | None) -> int | None:
+    """The rows that are left make at least one step. Returns the step at which the run ends; None when that is unknown."""
+    batch, trainer = config.data.train_batch_size, config.trainer
+    wanted = trainer.total_training_steps
+    if num_rows is None:
+        return None if wanted is None else int(wanted)
+    if batch > num_rows:
+        raise ValueError(f"data.train_batch_size={batch} prompts, but the training files have {num_rows} rows.")
+    steps = num_rows // batch * trainer.total_epochs
+    if wanted is not None and wanted > steps:
+        raise ValueError(
+            f"trainer.total_training_steps={wanted}, but {trainer.total_epochs} epochs of {num_rows} rows in batches of "
+            f"{batch} are {steps} steps, where verl ends without the last checkpoint and validation. Raise "
+            "trainer.total_epochs."
+        )
+    return int(steps if wanted is None else wanted)

@@ -7,12 +7,12 @@ from verl_ext.training import fingerprint
 from verl_ext.training.checkpoints import Checkpoint, checkpoints_folder, resumed_checkpoint, saved_steps
 
 
-def check_resume(config: Any, num_steps: int) -> Checkpoint | None:
+def check_resume(config: Any, num_steps: int | None) -> Checkpoint | None:
     """Return the checkpoint that the run goes on from, None when it starts afresh.
 
     Args:
         config: The resolved configuration.
-        num_steps: The step at which the run ends.
+        num_steps: The step at which the run ends; None when it is not known.
     """
     checkpoint = resumed_checkpoint(config)
     own = checkpoints_folder(config)
@@ -21,7 +21,8 @@ def check_resume(config: Any, num_steps: int) -> Checkpoint | None:
         folders.add(checkpoint.folder.parent)
     for folder in folders:
         _check_same_run(config, folder)
-    if checkpoint is not None and checkpoint.step >= num_steps and not config.trainer.val_only:
+    has_left = checkpoint is None or num_steps is None or checkpoint.step < num_steps
+    if checkpoint is not None and not has_left and not config.trainer.val_only:
         raise ValueError(
             f"{checkpoint.folder.parent} has a checkpoint of step {checkpoint.step} and this run ends at step {num_steps}: "
             "there is nothing left to train. Raise trainer.total_training_steps (or trainer.total_epochs), or start afresh "
