@@ -12,7 +12,7 @@
 # Left empty, these are the paper's for the model's family. Qwen2.5, Llama and models it did not use: 256 samples,
 # temperature 0.6, top_p 0.95; Qwen3: 64, 0.7, 0.8, top_k 20, not thinking; 4,096 tokens; each family's own prompt.
 #   NUM_SAMPLES TEMPERATURE TOP_P TOP_K MAX_TOKENS TEMPLATE (qwen, qwen3_no_thinking, llama, chat, none)
-# Also: SEED NUM_PROBLEMS MAX_MODEL_LEN DTYPE SERVED_MODEL DISAGREEMENTS CHUNK_SIZE
+# Also: SEED NUM_PROBLEMS MAX_MODEL_LEN DTYPE SERVED_MODEL REQUEST_TIMEOUT DISAGREEMENTS CHUNK_SIZE
 #   TENSOR_PARALLEL_SIZE DATA_PARALLEL_SIZE MAX_NUM_SEQS COMPRESS (zst, gz, none)
 # Arguments are passed on to eval.py, which knows more (--help), and win.
 set -euo pipefail
@@ -37,7 +37,7 @@ OPTIONS=(
 )
 # Knobs whose default eval.py knows: it asks the model's configuration for the family.
 for knob in NUM_SAMPLES TEMPERATURE TOP_P TOP_K MAX_TOKENS TEMPLATE SEED NUM_PROBLEMS DATA_DIR MAX_MODEL_LEN DTYPE \
-    SERVED_MODEL DISAGREEMENTS CHUNK_SIZE; do
+    SERVED_MODEL REQUEST_TIMEOUT DISAGREEMENTS CHUNK_SIZE; do
     [[ -z ${!knob:-} ]] || OPTIONS+=("--${knob,,}" "${!knob}")
 done
 

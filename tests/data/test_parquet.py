@@ -42,7 +42,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(path, monkeypatch):
     write_rows([GOOD], path)
 
     def half_a_write(table, where):
-        where.write_bytes(b"PAR1")
+        where.write(b"PAR1")
         raise OSError("No space left on device")
 
     monkeypatch.setattr(pyarrow.parquet, "write_table", half_a_write)

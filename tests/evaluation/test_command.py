@@ -71,6 +71,7 @@ def test_a_file_its_side_files_and_a_table(evaluate, tmp_path):
         "seed": 0,
         "chat_options": {},
         "grader": "default",
+        "seeds": "31 bits",
         "dtype": run["sampling"]["dtype"],
         "max_model_len": None,
     }
@@ -109,6 +110,17 @@ def test_another_sampling_model_or_prompt_is_refused_with_the_difference(evaluat
     assert code == 2
     assert "prompt of question 0 was [{'role': 'user', 'content': 'Question 0?'}] and is '<|begin_of_text|>" in err
     assert after == before
+
+
+def test_a_file_with_seeds_of_another_kind_is_not_added_to(evaluate, tmp_path):
+    _, _, _, before = evaluate()
+    path = tmp_path / "a.run.json"
+    run = json.loads(path.read_text())
+    del run["sampling"]["seeds"]  # as before they were kept to 31 bits
+    path.write_text(json.dumps(run))
+    code, _, err, after = evaluate("--num_samples", 5)
+    assert (code, after) == (2, before)
+    assert "a.jsonl was drawn differently: seeds was None and is '31 bits'." in err
 
 
 def test_a_file_of_unknown_origin_is_refused(evaluate, tmp_path):

@@ -72,6 +72,7 @@ def test_every_knob_and_the_callers_arguments_last(run):
         "SERVED_MODEL": "s",
         "DISAGREEMENTS": "d.jsonl",
         "CHUNK_SIZE": "4",
+        "REQUEST_TIMEOUT": "60",
         "TENSOR_PARALLEL_SIZE": "2",
         "DATA_PARALLEL_SIZE": "4",
         "MAX_NUM_SEQS": "64",

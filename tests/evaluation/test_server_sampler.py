@@ -1,79 +1,16 @@
-"""Drawing from an OpenAI-compatible server: a small fake one on a local port."""
+"""Drawing from an OpenAI-compatible server."""
 
 import asyncio
-import json
-import threading
-import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+import socket
 
 import pytest
 
+from tests.evaluation.fake_server import FakeServer
+from verl_ext.evaluation.equal_answers import EqualAnswers
 from verl_ext.evaluation.sampler import Chunk
-from verl_ext.evaluation.server_sampler import Server, ServerError, ServerSampler, find_server
+from verl_ext.evaluation.server_sampler import Server, ServerError, ServerSampler, find_server, read_api_key
 
 SAMPLING = {"temperature": 0.6, "top_p": 0.95, "top_k": -1, "max_tokens": 9}
-
-
-class FakeServer(ThreadingHTTPServer):
-    """Answers every request with its seed, after ``faults`` have been served."""
-
-    daemon_threads = True
-
-    def __init__(self, models=("m",), owner="vllm", faults=(), body=None):
-        self.models, self.owner, self.faults, self.body = models, owner, list(faults), body
-        self.requests, self.in_flight, self.most_in_flight = [], 0, 0
-        self.lock = threading.Lock()
-        super().__init__(("127.0.0.1", 0), Handler)
-
-    @property
-    def url(self):
-        return f"http://127.0.0.1:{self.server_port}"
-
-    def __enter__(self):
-        threading.Thread(target=self.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(self, *_):
-        self.shutdown()
-        self.server_close()
-
-
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server: FakeServer
-
-    def do_GET(self):
-        data = [{"id": m, "owned_by": self.server.owner, "max_model_len": 64} for m in self.server.models]
-        self.reply(200, {"data": data})
-
-    def do_POST(self):
-        request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        with self.server.lock:
-            self.server.requests.append((self.path, request, self.headers.get("Authorization")))
-            self.server.in_flight += 1
-            self.server.most_in_flight = max(self.server.most_in_flight, self.server.in_flight)
-            fault = self.server.faults.pop(0) if self.server.faults else None
-        time.sleep(0.01)
-        with self.server.lock:
-            self.server.in_flight -= 1
-        if fault is not None:
-            self.reply(fault, {"error": "as planned"})
-        elif self.server.body is not None:
-            self.reply(200, self.server.body)
-        else:
-            text = f"seed {request['seed']}"
-            what = {"text": text} if "prompt" in request else {"message": {"content": text}}
-            self.reply(200, {"choices": [what | {"finish_reason": "stop"}], "usage": {"completion_tokens": 3}})
-
-    def reply(self, status, body):
-        data = json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, *_):
-        pass
 
 
 def draw(server, prompts, chunks, **options):
@@ -93,7 +30,7 @@ def test_every_sample_is_asked_for_with_its_own_seed():
     assert sorted(c.problem for c, _ in drawn) == list(range(20))
     for chunk, answers in drawn:
         assert [a.text for a in answers] == [f"seed {chunk.seed + i}" for i in range(3)]
-        assert answers[0][1:] == ("stop", 3)
+        assert answers[0][1:] == ("stop", 3, None)
     path, request, authorization = server.requests[0]
     assert path == "/v1/completions"
     assert authorization is None
@@ -154,3 +91,125 @@ def test_which_model_is_meant():
             find_server(server.url, None, None)
         with pytest.raises(ValueError, match="It has no model c"):
             find_server(server.url, "c", None)
+
+
+def choice_of(content, finish_reason="stop", **message):
+    return {"message": {"content": content} | message, "finish_reason": finish_reason}
+
+
+MESSAGES = [{"role": "user", "content": "hi"}]
+LONG = "The answer follows from the first line, and so on and on: it is 12."
+
+
+def test_the_thoughts_that_a_server_takes_out_are_kept():
+    choices = [choice_of("12", reasoning_content="I think so."), choice_of("13", reasoning="Or so."), choice_of("14")]
+    with FakeServer(choices=choices) as server:
+        ((_, answers),) = draw(server, [MESSAGES], [Chunk(0, 0, 3, 5)], max_in_flight=1)
+    assert [(answer.text, answer.reasoning) for answer in answers] == [
+        ("12", "I think so."),
+        ("13", "Or so."),
+        ("14", None),
+    ]
+
+
+@pytest.mark.parametrize("reason", ["abort", "error"])
+def test_an_answer_that_was_broken_off_is_drawn_again(reason):
+    with FakeServer(choices=[choice_of("It i", reason), choice_of("It is 12.")]) as server:
+        ((_, answers),) = draw(server, [MESSAGES], [Chunk(0, 0, 1, 5)])
+        assert len(server.requests) == 2
+        assert server.requests[0][1]["seed"] == server.requests[1][1]["seed"]
+    assert answers[0].text == "It is 12."
+    message = rf"failed 6 times in a row: it broke off the answer \(finish_reason {reason}\)"
+    with FakeServer(choices=[choice_of("It i", reason)]) as server, pytest.raises(ServerError, match=message):
+        draw(server, [MESSAGES], [Chunk(0, 0, 1, 5)])
+
+
+@pytest.mark.parametrize(
+    "content", [12, [{"type": "text", "text": "12"}], {"text": "12"}, True], ids=["number", "list", "object", "boolean"]
+)
+def test_a_content_that_is_no_text_is_shown(content):
+    message = r'has a content that is no text: .*"content": .*(12|true)'
+    with FakeServer(choices=[choice_of(content)]) as server, pytest.raises(ServerError, match=message):
+        draw(server, [MESSAGES], [Chunk(0, 0, 1, 5)])
+
+
+def test_a_server_that_gives_one_answer_only_stops_the_run():
+    with FakeServer(choices=[choice_of(LONG)]) as server:
+        message = r"has given the same answer to every sample of a problem, 15 times, at temperature 0.6"
+        with pytest.raises(ServerError, match=message):
+            draw(server, [MESSAGES, MESSAGES], [Chunk(i // 20, i % 20, 1, i) for i in range(40)], max_in_flight=1)
+        assert len(server.requests) == 16
+
+
+def repeats(texts, temperature=0.6):
+    """What is noticed of answers, each to the problem of its place modulo 2."""
+    equal = EqualAnswers(temperature)
+    for place, text in enumerate(texts):
+        equal.see(place % 2, [text])
+    return equal.num_repeats, equal.is_sure
+
+
+def test_equal_answers():
+    assert repeats([LONG] * 16) == (14, False)
+    assert repeats([LONG] * 17) == (15, True)
+    assert repeats([LONG, LONG + "!"] * 9) == (16, True)  # two problems with an answer each
+    assert repeats(["12"] * 40) == (38, False)  # so short a one may well be all that a model says
+    assert repeats([LONG] * 40, temperature=0.1) == (38, False)
+    assert repeats([LONG] * 40, temperature=0.0) == (0, False)
+    assert repeats([LONG] * 10 + ["other"] + [LONG] * 40) == (0, False)
+    assert repeats([LONG] * 2) == (0, False)
+
+
+def test_loopback_needs_no_proxy(monkeypatch):
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with FakeServer() as server:
+        assert draw(server, ["P"], [Chunk(0, 0, 1, 5)])[0][1][0].text == "seed 5"
+
+
+def test_a_proxy_is_named_without_its_password(monkeypatch):
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.setenv("http_proxy", "http://me:secret@127.0.0.1:9")
+    with pytest.raises(
+        ValueError, match=r"through the proxy http://\*\*\*@127.0.0.1:9 \(http_proxy; NO_PROXY=far"
+    ) as refusal:
+        find_server("http://far.invalid:8000", None, None)
+    assert "secret" not in str(refusal.value)
+    monkeypatch.setenv("no_proxy", "far.invalid")
+    with pytest.raises(ValueError, match="No OpenAI-compatible server") as refusal:
+        find_server("http://far.invalid:8000", None, None)
+    assert "proxy" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("key", ["sk-1\n2", "sk 1", "sk-\N{LATIN SMALL LETTER E WITH ACUTE}"])
+def test_a_key_that_no_header_holds_is_refused_and_not_shown(key):
+    with pytest.raises(ValueError, match="OPENAI_API_KEY has a character that no key has") as refusal:
+        read_api_key(key)
+    assert "sk" not in str(refusal.value)
+
+
+def test_the_end_of_the_keys_line_is_no_part_of_it():
+    assert read_api_key("sk-1\r\n") == "sk-1"
+    assert read_api_key(" \n") is read_api_key(None) is None
+
+
+def test_a_server_that_repeats_the_key_does_not_print_it():
+    with FakeServer(faults=[401]) as server, pytest.raises(ServerError, match="refuses a request: 401") as failure:
+        draw(server, ["P"], [Chunk(0, 0, 1, 5)], api_key="planned")
+    assert "as ***" in str(failure.value)
+
+
+def test_a_silent_server_is_not_waited_for_longer_than_allowed():
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, and says nothing
+        server = Server(f"http://127.0.0.1:{silent.getsockname()[1]}/v1", "m", "vllm", 64)
+        sampler = ServerSampler(server, ["P"], SAMPLING, pause_seconds=0.01, request_seconds=0.2)
+
+        async def collect():
+            return [item async for item in sampler.draw([Chunk(0, 0, 1, 5)])]
+
+        message = r"failed 2 times in a row: no answer came within 0.2 s \(--request_timeout\)"
+        with pytest.raises(ServerError, match=message):
+            asyncio.run(collect())

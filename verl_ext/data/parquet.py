@@ -45,7 +45,8 @@ def write_files(files: Mapping[Path, Sequence[VerlRow]]) -> None:
     try:
         for path, rows in files.items():
             path.parent.mkdir(parents=True, exist_ok=True)
-            pyarrow.parquet.write_table(pa.Table.from_pylist(list(rows)), unfinished[path])
+            with unfinished[path].open("wb") as file:
+                pyarrow.parquet.write_table(pa.Table.from_pylist(list(rows)), file)
         for path in files:
             unfinished[path].replace(path)
     finally:
@@ -174,8 +175,8 @@ def _read_table(path: Path) -> pa.Table:
     if not path.is_file():
         raise FileNotFoundError(f"There is no data file {path}. Make it with scripts/prepare_data.py.")
     try:
-        if path.suffix in JSON_ENDINGS:
-            return pyarrow.json.read_json(path)
-        return pyarrow.parquet.read_table(path)
+        # Open files: pyarrow takes a name that is UTF-8 only.
+        with path.open("rb") as file:
+            return (pyarrow.json.read_json if path.suffix in JSON_ENDINGS else pyarrow.parquet.read_table)(file)
     except pa.ArrowException as error:
         raise ValueError(f"{path} cannot be read as {path.suffix or 'parquet'}: {error}") from None

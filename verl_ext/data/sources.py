@@ -148,7 +148,8 @@ def _read_folder(task: Task, folder: Path, split: Split) -> tuple[list[dict[str,
 
 def _read_parquet(path: Path) -> list[dict[str, Any]]:
     try:
-        rows: list[dict[str, Any]] = pyarrow.parquet.read_table(path).to_pylist()
+        with path.open("rb") as file:  # pyarrow takes a name that is UTF-8 only
+            rows: list[dict[str, Any]] = pyarrow.parquet.read_table(file).to_pylist()
     except pa.ArrowException as error:
         raise ValueError(f"{path} cannot be read as parquet: {error}") from None
     return rows

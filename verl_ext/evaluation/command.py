@@ -36,6 +36,7 @@ from verl_ext.evaluation.generations import (
 from verl_ext.evaluation.problems import Problem, problems_of_file, problems_of_task
 from verl_ext.evaluation.regrade import diff_table, regrade
 from verl_ext.evaluation.run_file import differences, merged_run, new_run, read_run, write_run
+from verl_ext.evaluation.sampler import SEEDS
 from verl_ext.evaluation.settings import CHAT, Family, Sampling, family_of
 from verl_ext.evaluation.summary import Progress, summary_table
 from verl_ext.evaluation.vllm_sampler import EngineError, VllmSampler
@@ -90,6 +91,9 @@ def parse(arguments: Sequence[str], description: str) -> argparse.Namespace:
     engine.add_argument("--engine_options", type=json.loads, default={}, help="JSON, for vLLM's EngineArgs")
     server = parser.add_argument_group("server", "the key is read from OPENAI_API_KEY")
     server.add_argument("--served_model", help="which of the server's models")
+    server.add_argument(
+        "--request_timeout", type=float, default=1800.0, help="seconds that an answer may take (default: %(default)g)"
+    )
     again = parser.add_argument_group("without sampling")
     again.add_argument(
         "--regrade", type=path_option, metavar="FILE", help="grade an existing file again and show what changes"
@@ -138,9 +142,10 @@ class _Evaluation:
         path = self.options.model_path
         # Named here, and only imported for a server: no other evaluation needs an HTTP client.
         if path.startswith(("http://", "https://")):
-            from verl_ext.evaluation.server_sampler import find_server
+            from verl_ext.evaluation.server_sampler import find_server, read_api_key
 
-            self.server = find_server(path, self.options.served_model, os.environ.get("OPENAI_API_KEY"))
+            self.api_key = read_api_key(os.environ.get("OPENAI_API_KEY"))
+            self.server = find_server(path, self.options.served_model, self.api_key)
             return family_of(self.server.model)
         self.model = find_model(path)
         config = self.model.config
@@ -199,6 +204,12 @@ class _Evaluation:
             if papers is not None:
                 rows.append((f"{output.name}, paper's references", papers))
         print(f"\n{summary_table(rows)}\n")
+        if getattr(sampler, "num_repeats", 0):
+            print(
+                f"warning: {sampler.num_repeats:,} answers were the same as another one to their problem, and no two to a "
+                "problem differed. Look whether the server heeds temperature and seed.",
+                file=sys.stderr,
+            )
         for output, path in zip(self.outputs, finished, strict=True):
             ungraded = output.done.reasons.get("grader_error")
             hint = f" ({ungraded:,} not graded: eval.py --regrade {path} tries again)" if ungraded else ""
@@ -233,7 +244,11 @@ class _Evaluation:
 
     def _check_files(self, model: Mapping[str, Any]) -> list[dict[str, Any]]:
         """The side file of each output, checked to be of the same model, sampling and prompts."""
-        facts = self.sampling.facts() | {"chat_options": dict(self._chat_options()), "grader": grader_name()}
+        facts = self.sampling.facts() | {
+            "chat_options": dict(self._chat_options()),
+            "grader": grader_name(),
+            "seeds": SEEDS,
+        }
         if self.model is not None:
             facts |= {"dtype": self._dtype(), "max_model_len": self.options.max_model_len}
         runs = []
@@ -291,7 +306,8 @@ class _Evaluation:
                 sampling,
                 max_in_flight=options.max_num_seqs,
                 chat_options=self._chat_options(),
-                api_key=os.environ.get("OPENAI_API_KEY"),
+                api_key=self.api_key,
+                request_seconds=options.request_timeout,
             )
         assert self.model is not None
         job = Job(
@@ -431,6 +447,8 @@ def _check_options(options: argparse.Namespace) -> None:
         value = getattr(options, name)
         if value is not None and value < 1:
             raise ValueError(f"--{name} must be at least 1, got {value}.")
+    if not options.request_timeout > 0:
+        raise ValueError(f"--request_timeout must be above 0 seconds, got {options.request_timeout:g}.")
     # The other values are checked with the family's defaults in place; these need no model.
     given = {name: getattr(options, name) for name in ("num_samples", "max_tokens", "top_p", "top_k")}
     Sampling(**{name: value for name, value in given.items() if value is not None})

@@ -17,9 +17,12 @@ from verl_ext.evaluation.generations import (
     read_starting_with,
 )
 from verl_ext.evaluation.problems import Problem
-from verl_ext.evaluation.sampler import Answer, Chunk, Sampler, missing_runs, problem_seed
+from verl_ext.evaluation.sampler import WITHHELD, Answer, Chunk, Sampler, missing_runs, problem_seed
 from verl_ext.grading import Verdict, grade_async, mathematics
 from verl_ext.grading.grade import grader_of
+
+WITHHELD_REASON = "withheld"
+"""What stands in a line instead of a verdict's reason, where the server has withheld the answer."""
 
 
 @dataclass(kw_only=True)
@@ -36,24 +39,35 @@ class Output:
     """While it is open."""
 
 
-def record_of(problem: Problem, generation_id: int, seed: int, answer: Answer, verdict: Verdict) -> dict[str, Any]:
-    """The line of one answer."""
-    return {
+def record_of(
+    problem: Problem, generation_id: int, seed: int, answer: Answer, verdict: Verdict | None
+) -> dict[str, Any]:
+    """The line of one answer; without a verdict it is one that the server has withheld."""
+    record = {
         "question_id": problem.question_id,
         "generation_id": generation_id,
         "response": answer.text,
-        "pred_answer": verdict.answer,
+        "pred_answer": None if verdict is None else verdict.answer,
         "gold_answer": problem.reference,
-        "label": verdict.is_correct,
-        "reason": verdict.reason.value,
-        "tier": str(verdict.tier),
-        "rule": verdict.rule,
+        "label": verdict is not None and verdict.is_correct,
+        "reason": WITHHELD_REASON if verdict is None else verdict.reason.value,
+        "tier": "server" if verdict is None else str(verdict.tier),
+        "rule": "" if verdict is None else verdict.rule,
         "finish_reason": answer.finish_reason,
         "num_tokens": answer.num_tokens,
         "seed": seed,
         "level": problem.level,
         "subject": problem.subject,
     }
+    return record if answer.reasoning is None else record | {"reasoning": answer.reasoning}
+
+
+async def verdict_of(problem: Problem, answer: Answer) -> Verdict | None:
+    """Grade an answer; None for one that the server has withheld, which is neither right nor wrong."""
+    if answer.finish_reason == WITHHELD:
+        return None
+    is_truncated = answer.finish_reason == "length"
+    return await grade_async(answer.text, problem.reference, problem.task, is_truncated=is_truncated)
 
 
 def chunks_to_draw(outputs: Sequence[Output], *, num_samples: int, seed: int, chunk_size: int) -> list[Chunk]:
@@ -100,12 +114,7 @@ async def draw_and_grade(
 
     async def record(chunk: Chunk, answers: Sequence[Answer]) -> None:
         output, problem = places[chunk.problem]
-        verdicts = await asyncio.gather(
-            *(
-                grade_async(answer.text, problem.reference, problem.task, is_truncated=answer.finish_reason == "length")
-                for answer in answers
-            )
-        )
+        verdicts = await asyncio.gather(*(verdict_of(problem, answer) for answer in answers))
         records = [
             record_of(problem, chunk.first + index, chunk.seed + index, answer, verdict)
             for index, (answer, verdict) in enumerate(zip(answers, verdicts, strict=True))
@@ -116,7 +125,7 @@ async def draw_and_grade(
             output.done.add(line["question_id"], line["generation_id"], line["label"], line["reason"])
             if disagreements is not None:
                 disagreements.consider(line, problem.task)
-        on_answers(len(records), sum(verdict.is_correct for verdict in verdicts))
+        on_answers(len(records), sum(line["label"] for line in records))
 
     recording: set[asyncio.Task[None]] = set()
     faults: list[BaseException] = []

@@ -180,7 +180,7 @@ def open_lines(path: Path) -> Any:
     if path.suffix == ".gz":
         return gzip.open(path, "rb")
     if path.suffix == ".zst":
-        return pyarrow.input_stream(str(path), compression="zstd")
+        return pyarrow.input_stream(path.open("rb"), compression="zstd")  # a name would have to be UTF-8
     return path.open("rb")
 
 
@@ -189,7 +189,7 @@ def create_lines(path: Path, how: str) -> Any:
     if how == "gz":
         return gzip.open(path, "wb", compresslevel=6)
     if how == "zst":
-        return pyarrow.CompressedOutputStream(str(path), "zstd")
+        return pyarrow.output_stream(path.open("wb"), compression="zstd")
     return path.open("wb")
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from verl_ext.evaluation.disagreements import DisagreementLog
+from verl_ext.evaluation.evaluate import WITHHELD_REASON
 from verl_ext.evaluation.generations import HEADER_KIND, create_lines, drop_cut_line, line_of, plain_path, read_records
 from verl_ext.grading import grade_async
 
@@ -79,6 +80,8 @@ async def _regraded(
 ) -> dict[str, Any]:
     if record.get("kind") == HEADER_KIND:
         return record
+    if record.get("reason") == WITHHELD_REASON:
+        return record  # there is no answer to grade
     missing = [name for name in ("question_id", "response", "gold_answer", "label") if name not in record]
     if missing:
         raise ValueError(

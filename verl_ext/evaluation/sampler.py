@@ -22,6 +22,16 @@ class Chunk:
     """Of its first sample; each one after it has one more."""
 
 
+BROKEN_OFF = ("abort", "error")
+"""Finish reasons of answers that an engine did not finish."""
+WITHHELD = "content_filter"
+"""The finish reason of an answer that a server does not show: it says nothing about the model."""
+SEEDS = "31 bits"
+"""Which seeds samples are drawn with: a file of answers is only added to with the same."""
+MOST_SAMPLES = 1 << 24
+"""Of a problem, for which there are seeds."""
+
+
 class Answer(NamedTuple):
     """One answer as it was drawn."""
 
@@ -30,6 +40,8 @@ class Answer(NamedTuple):
     """stop, or length for an answer that its limit cut."""
     num_tokens: int | None
     """None where a server does not tell."""
+    reasoning: str | None = None
+    """What a server has taken out of the answer as the model's thinking; it is kept, and not graded."""
 
 
 class Sampler(Protocol):
@@ -39,8 +51,9 @@ class Sampler(Protocol):
 
 
 def problem_seed(seed: int, question_id: str) -> int:
-    """The seed of a problem's sample 0; sample i has this plus i. In [0, 2**48)."""
-    return int.from_bytes(sha256(f"{seed}/{question_id}".encode()).digest()[:6], "big")
+    """The seed of a problem's sample 0; sample i has this plus i. All are below 2**31: some servers cut longer ones."""
+    digest = sha256(f"{seed}/{question_id}".encode()).digest()
+    return int.from_bytes(digest[:6], "big") % ((1 << 31) - MOST_SAMPLES)
 
 
 def missing_runs(done: set[int], num_samples: int, chunk_size: int) -> Iterator[tuple[int, int]]:

@@ -55,6 +55,7 @@ class Progress:
 def summary_table(tasks: Sequence[tuple[str, Done]]) -> str:
     """pass@k of each task at the powers of two that all of its problems have samples for, and what went wrong."""
     names = {"no_answer": "no answer", "truncated": "cut", "timed_out": "timed out", "grader_error": "not graded"}
+    names["withheld"] = "withheld by the server"
     lines = []
     rows: list[Mapping[str, str]] = []
     for name, done in tasks:

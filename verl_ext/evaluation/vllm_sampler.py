@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, TextIO
 
 from verl_ext.evaluation.engine import Job
-from verl_ext.evaluation.sampler import Answer, Chunk
+from verl_ext.evaluation.sampler import BROKEN_OFF, Answer, Chunk
 
 MAX_LINE_BYTES = 1 << 30
 WINDOWS = 2
@@ -97,6 +97,9 @@ class VllmSampler:
                     chunk = chunks[message["id"]]
                     num_samples -= chunk.count
                     num_requests -= 1
+                    broken = {answer[1] for answer in message["answers"]} & set(BROKEN_OFF)
+                    if broken:
+                        raise EngineError(f"vLLM broke off an answer ({', '.join(sorted(broken))}).")
                     done.put_nowait((chunk, [Answer(*answer) for answer in message["answers"]]))
                 if "answers" in message or "context" in message:
                     while pending and num_samples < WINDOWS * self.max_num_seqs:

@@ -6,7 +6,12 @@ from math import isnan
 from verl_ext.metrics.generations import Generations
 from verl_ext.metrics.summary import Difference, MajorityCurve, PassAtKCurve
 
-_UNDECIDED = ("timed_out", "grader_error")
+_UNDECIDED = {
+    "timed_out": "timed out in the grader",
+    "grader_error": "were not graded for a fault of the grader",
+    "withheld": "were withheld by the server",
+}
+"""Reasons that say nothing about the answer."""
 
 
 def curve_table(
@@ -123,8 +128,14 @@ def _heading(generations: Generations, curve: PassAtKCurve) -> list[str]:
     if generations.reasons:
         counts = sorted(generations.reasons.items(), key=lambda item: (-item[1], item[0]))
         lines.append(", ".join(f"{reason} {count:,}" for reason, count in counts))
-        if num_undecided := sum(generations.reasons.get(reason, 0) for reason in _UNDECIDED):
-            lines.append(f"{num_undecided:,} answers that the grader did not decide are counted as not correct")
+        undecided = {
+            why: generations.reasons[reason] for reason, why in _UNDECIDED.items() if reason in generations.reasons
+        }
+        if num_undecided := sum(undecided.values()):
+            lines.append(
+                f"{num_undecided:,} answers of which nobody knows whether they are right are counted as not correct: "
+                + ", ".join(f"{count:,} {why}" for why, count in undecided.items())
+            )
     if generations.counted_from is not None:
         lines.append(f"counted from {generations.counted_from}")
     if generations.num_bad_lines:
