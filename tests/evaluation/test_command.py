@@ -12,6 +12,7 @@ import pytest
 from tests.evaluation.conftest import FakeSampler
 from verl_ext.evaluation import command
 from verl_ext.evaluation.vllm_sampler import EngineError
+from verl_ext.grading import Reason, Verdict
 from verl_ext.metrics.label_file import read_labels
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -110,6 +111,19 @@ def test_another_sampling_model_or_prompt_is_refused_with_the_difference(evaluat
     assert code == 2
     assert "prompt of question 0 was [{'role': 'user', 'content': 'Question 0?'}] and is '<|begin_of_text|>" in err
     assert after == before
+
+
+def test_answers_that_were_not_decided_are_named_with_the_way_out(evaluate, tmp_path, monkeypatch):
+    async def undecided(response, reference, task, *, is_truncated=False):
+        is_slow = "{1}" in response
+        return Verdict(Reason.TIMED_OUT if is_slow else Reason.INCORRECT, "1", rule="box", tier="symbolic")
+
+    monkeypatch.setattr("verl_ext.evaluation.evaluate.grade_async", undecided)
+    code, out, _, _ = evaluate()
+    assert code == 0
+    assert "problems: timed out 4" in out
+    path = tmp_path / "a.jsonl"
+    assert f"{path} (4 timed out or not graded: eval.py --regrade {path} tries again)" in out
 
 
 def test_a_file_with_seeds_of_another_kind_is_not_added_to(evaluate, tmp_path):

@@ -7,8 +7,15 @@ from dataclasses import replace
 import pytest
 
 from tests.evaluation.conftest import FakeSampler
+from verl_ext.evaluation import evaluate as module
 from verl_ext.evaluation.evaluate import Output, chunks_to_draw, draw_and_grade, opened, under_paper_references
 from verl_ext.evaluation.sampler import problem_seed
+from verl_ext.evaluation.summary import summary_table
+from verl_ext.grading import Reason, Verdict
+from verl_ext.metrics.generations import read_generations
+from verl_ext.metrics.label_file import read_labels, write_labels
+from verl_ext.metrics.summary import curve_of
+from verl_ext.metrics.tables import curve_table, undecided_in
 
 
 def outputs_of(problems, folder):
@@ -131,3 +138,31 @@ def test_the_same_answers_under_the_papers_references(problems, tmp_path):
     assert papers.num_correct == {"0": 1, "1": 0, "2": 1, "3": 1}
     assert papers.num_answers == 16
     assert asyncio.run(under_paper_references(outputs[1], tmp_path / "u.jsonl")) is None
+
+
+@pytest.mark.parametrize("reason", [Reason.TIMED_OUT, Reason.GRADER_ERROR])
+def test_what_the_grader_did_not_decide_is_counted_apart(problems, tmp_path, monkeypatch, reason):
+    """In the file, in the table, in the metrics, and under the paper's references."""
+
+    async def undecided(response, reference, task, *, is_truncated=False):
+        decided = "{3}" not in response
+        return Verdict(Reason.INCORRECT if decided else reason, "3", rule="box", tier="symbolic")
+
+    monkeypatch.setattr(module, "grade_async", undecided)
+    problems[0] = replace(problems[0], paper_reference="2")
+    outputs = outputs_of({"t": problems}, tmp_path)
+    evaluate(outputs, 4)
+    assert outputs[0].done.reasons == {"incorrect": 12, reason.value: 4}
+    label = {"timed_out": "timed out", "grader_error": "not graded"}[reason.value]
+    assert f"t: {label} 4" in summary_table([("t", outputs[0].done)])
+    papers = asyncio.run(under_paper_references(outputs[0], tmp_path / "t.jsonl"))
+    assert papers.reasons == {reason.value: 1}
+    for generations in (read_generations(tmp_path / "t.jsonl"), read_labels_of(tmp_path / "t.jsonl")):
+        assert sum(undecided_in(generations.reasons).values()) == 4
+        text = curve_table(generations, curve_of(generations))
+        assert "4 answers of which nobody knows whether they are right are counted as not correct: 4" in text
+
+
+def read_labels_of(path):
+    write_labels(path)
+    return read_labels(path)

@@ -49,6 +49,7 @@ def test_strict_beside_lenient(folder, capsys):
     assert re.findall(r"([0-9.]+) *\[", row) == ["37.5", "22.5"]  # what stands before an interval over problems
     (curve,) = measured(file_path="nsr.jsonl")["files"]
     assert curve["strict_pass_at_k"]["pass_at_k"][0] == pytest.approx(9 / 40)
+    assert (curve["num_undecided"], curve["reasons"]["timed_out"]) == (5, 5)
     with Path("out.csv").open(newline="") as lines:
         rows = list(csv.DictReader(lines))
     assert float(rows[0]["strict_pass_at_k"]) == pytest.approx(9 / 40)

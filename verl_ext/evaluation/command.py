@@ -40,6 +40,7 @@ from verl_ext.evaluation.sampler import SEEDS
 from verl_ext.evaluation.settings import CHAT, Family, Sampling, family_of
 from verl_ext.evaluation.summary import Progress, summary_table
 from verl_ext.evaluation.vllm_sampler import EngineError, VllmSampler
+from verl_ext.grading import Reason
 from verl_ext.grading.mathematics import GRADER_VERSION
 from verl_ext.tasks.templates import render_prompt
 from verl_ext.training.console import tail
@@ -211,8 +212,10 @@ class _Evaluation:
                 file=sys.stderr,
             )
         for output, path in zip(self.outputs, finished, strict=True):
-            ungraded = output.done.reasons.get("grader_error")
-            hint = f" ({ungraded:,} not graded: eval.py --regrade {path} tries again)" if ungraded else ""
+            undecided = sum(output.done.reasons.get(reason, 0) for reason in (Reason.TIMED_OUT, Reason.GRADER_ERROR))
+            hint = (
+                f" ({undecided:,} timed out or not graded: eval.py --regrade {path} tries again)" if undecided else ""
+            )
             print(f"{path}{hint}")
         return 0
 

@@ -1,6 +1,7 @@
 """Bring files of graded answers to n per problem: sampling, grading and writing side by side on one asyncio loop."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from verl_ext.evaluation.generations import (
 )
 from verl_ext.evaluation.problems import Problem
 from verl_ext.evaluation.sampler import WITHHELD, Answer, Chunk, Sampler, missing_runs, problem_seed
-from verl_ext.grading import Verdict, grade_async, mathematics
+from verl_ext.grading import Reason, Verdict, grade_async, mathematics
 from verl_ext.grading.grade import grader_of
 
 WITHHELD_REASON = "withheld"
@@ -154,12 +155,14 @@ async def draw_and_grade(
 async def under_paper_references(output: Output, path: Path) -> Done | None:
     """What ``output.done`` would be with the references that the paper graded against; None where those are the same.
 
-    Only the answers to the few corrected questions are read from ``path`` and graded again.
+    Only the answers to the few corrected questions are read from ``path`` and graded again; the reasons are those of
+    these answers on which the grader could not decide.
     """
     changed = {problem.question_id: problem for problem in output.problems if problem.paper_reference is not None}
     if not changed:
         return None
     num_correct = output.done.num_correct | dict.fromkeys(changed, 0)
+    undecided: Counter[str] = Counter()
     # Our lines begin with the question's id, so the others need no decoding.
     starts = tuple(line_of({"question_id": question_id}).rstrip(b"}\n") + b"," for question_id in changed)
     for record in read_starting_with(path, starts):
@@ -172,7 +175,9 @@ async def under_paper_references(output: Output, path: Path) -> Done | None:
         except ValueError:  # a broken reference, with which no response was correct in the paper either
             continue
         num_correct[problem.question_id] += verdict.is_correct
-    return Done(output.done.generation_ids, num_correct, {})
+        if verdict.reason in (Reason.TIMED_OUT, Reason.GRADER_ERROR):
+            undecided[verdict.reason.value] += 1
+    return Done(output.done.generation_ids, num_correct, dict(undecided))
 
 
 @contextmanager

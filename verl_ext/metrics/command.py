@@ -33,6 +33,7 @@ from verl_ext.metrics.tables import (
     curve_table,
     difference_table,
     group_table,
+    undecided_in,
 )
 
 _MOST_PROCESSES = 8  # more would wait for the disk
@@ -184,6 +185,7 @@ def _as_json(
                 "num_bad_lines": measured.generations.num_bad_lines,
                 "counted_from": measured.generations.counted_from,
                 "reasons": dict(measured.generations.reasons),
+                "num_undecided": sum(undecided_in(measured.generations.reasons).values()),
                 "headers": measured.generations.headers,
                 "pass_at_k": as_json(measured.curve),
                 "strict_pass_at_k": as_json(measured.strict),

@@ -1,6 +1,6 @@
 """Curves and differences as aligned plain text. Shares are printed in %, differences in points."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import isnan
 
 from verl_ext.metrics.generations import Generations
@@ -12,6 +12,11 @@ _UNDECIDED = {
     "withheld": "were withheld by the server",
 }
 """Reasons that say nothing about the answer."""
+
+
+def undecided_in(reasons: Mapping[str, int]) -> dict[str, int]:
+    """How many answers nobody knows the verdict of, by what happened to them."""
+    return {why: reasons[reason] for reason, why in _UNDECIDED.items() if reasons.get(reason)}
 
 
 def curve_table(
@@ -128,9 +133,7 @@ def _heading(generations: Generations, curve: PassAtKCurve) -> list[str]:
     if generations.reasons:
         counts = sorted(generations.reasons.items(), key=lambda item: (-item[1], item[0]))
         lines.append(", ".join(f"{reason} {count:,}" for reason, count in counts))
-        undecided = {
-            why: generations.reasons[reason] for reason, why in _UNDECIDED.items() if reason in generations.reasons
-        }
+        undecided = undecided_in(generations.reasons)
         if num_undecided := sum(undecided.values()):
             lines.append(
                 f"{num_undecided:,} answers of which nobody knows whether they are right are counted as not correct: "
