@@ -70,6 +70,12 @@ def test_a_replaced_name_comes_back():
     assert module.name == "before"
 
 
+def test_verl_still_rounds_merged_lora_weights():
+    """CPULanguageModelEngine._merged_lora_per_tensor_param, no patch but a copy of verl's method"""
+    text = source("workers/engine/fsdp/transformer_impl").partition("def _merged_lora_per_tensor_param")[2]
+    assert ".full_tensor().to(torch.bfloat16" in text.partition("class ")[0]
+
+
 def test_verl_still_loads_a_value_model_with_flash_attention():
     """load_value_model_as_configured"""
     assert 'attn_implementation="flash_attention_2"' in source("utils/model")

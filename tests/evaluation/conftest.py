@@ -20,7 +20,7 @@ def model_folder(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("model")
     build_tokenizer(max_length=256).save_pretrained(folder)
     (folder / "config.json").write_text(json.dumps({"model_type": "qwen2", "max_position_embeddings": 2048}))
-    (folder / "model.safetensors").write_bytes(b"\0" * 4096)
+    (folder / "model.safetensors").write_bytes((2).to_bytes(8, "little") + b"{}" + b"\0" * 4096)
     return folder
 
 

@@ -10,6 +10,7 @@ from typing import ClassVar
 import pytest
 
 from tests.evaluation.conftest import FakeSampler
+from verl_ext.cpu import precision
 from verl_ext.evaluation import command
 from verl_ext.evaluation.vllm_sampler import EngineError
 from verl_ext.grading import Reason, Verdict
@@ -262,3 +263,20 @@ def test_bad_input_is_said_without_vllm(model_folder, rows_file, tmp_path):
     )
     assert done.returncode == 2, done.stderr
     assert "there is no room for an answer" in done.stderr
+
+
+@pytest.mark.parametrize(("accelerators", "has_bfloat16"), [(0, False), (0, True), (1, False)])
+def test_the_precision_follows_the_weights_and_the_processor(
+    evaluate, model_folder, tmp_path, monkeypatch, accelerators, has_bfloat16
+):
+    monkeypatch.setattr(command, "num_accelerators", lambda: accelerators)
+    monkeypatch.setattr(command, "stored_dtype", lambda folder: "bfloat16")
+    for module in (command, precision):
+        monkeypatch.setattr(module, "has_fast_bfloat16", lambda: has_bfloat16)
+    evaluate()
+    assert FakeVllm.jobs[-1].engine_options["dtype"] == (
+        "auto" if accelerators else "bfloat16" if has_bfloat16 else "float32"
+    )
+    _, out, _, _ = evaluate("--dtype", "bfloat16", name="b.jsonl")
+    assert FakeVllm.jobs[-1].engine_options["dtype"] == "bfloat16"
+    assert ("--dtype float32 is many times faster" in out) is (not accelerators and not has_bfloat16)

@@ -98,14 +98,13 @@ def test_an_overrun_is_tried_once_more_alone_and_after_what_waits(monkeypatch):
 
 
 def test_a_pool_that_closes_leaves_nobody_waiting():
-    pool = GraderPool(num_workers=1, timeout_seconds=60.0).start(wait=True)
-    futures = [pool.submit(*COSTLY) for _ in range(3)]
-    while not futures[0].running():
-        time.sleep(0.01)
+    pool = GraderPool(num_workers=1, timeout_seconds=600.0).start(wait=True)
+    _, at_work = busy_worker(pool)
+    waiting = [pool.submit("2x", "x+x") for _ in range(2)]
     pool.close()
     with pytest.raises(WorkerError):
-        futures[0].result()
-    assert all(future.cancelled() for future in futures[1:])
+        at_work.result()
+    assert all(future.cancelled() for future in waiting)
     with pytest.raises(RuntimeError, match="is closed"):
         pool.submit("x", "y")
 
@@ -118,20 +117,35 @@ def test_a_slower_processor_gets_more_seconds(monkeypatch):
     assert budget.slowness.__wrapped__() == pytest.approx(2.0), "the best of three tries, twice the reference's"
 
 
-def test_a_worker_that_dies_is_an_error_of_the_grader_and_is_replaced(pool):
-    (victim,) = worker_ids(pool)
-    os.kill(victim, signal.SIGKILL)
-    with pytest.raises(WorkerError):
-        pool.submit("x", "y").result()
-    assert pool.submit("2x", "x+x").result().is_same is True
+def busy_worker(pool):
+    """The one worker of a pool, at work on something that takes minutes, and the future of that."""
+    (worker,) = worker_ids(pool)
+    future = pool.submit(*COSTLY)
+    while not future.running():
+        time.sleep(0.01)
+    return worker, future
 
 
-def test_reasons_of_time_out_and_fault(pool):
+def test_a_worker_that_dies_is_an_error_of_the_grader_and_is_replaced():
+    with GraderPool(num_workers=1, timeout_seconds=600.0) as pool:
+        pool.start(wait=True)
+        victim, future = busy_worker(pool)
+        os.kill(victim, signal.SIGKILL)
+        with pytest.raises(WorkerError):
+            future.result()
+        assert pool.submit("2x", "x+x").result().is_same is True
+        (victim,) = worker_ids(pool)
+        os.kill(victim, signal.SIGKILL)  # with nothing to do: nobody is told
+        os.waitid(os.P_PID, victim, os.WEXITED | os.WNOWAIT)
+        assert pool.submit("2x", "x+x").result().is_same is True
+        assert victim not in worker_ids(pool)
+
+
+def test_reasons_of_time_out_and_fault():
     pending = start(r"\boxed{x+y}", "y+x", is_truncated=False, fallbacks=())
-    (victim,) = worker_ids(pool)
-    os.kill(victim, signal.SIGKILL)
-    assert finish(pending, pool.submit(pending.reference, pending.answer)).reason is Reason.GRADER_ERROR
-    pool.submit("2x", "x+x").result()
+    died = Future()
+    died.set_exception(WorkerError("a worker of the grader has died"))
+    assert finish(pending, died).reason is Reason.GRADER_ERROR
     overran = Future()
     overran.set_exception(TimedOutError("no decision within 2 s of processor time"))
     verdict = finish(pending, overran)

@@ -1,10 +1,14 @@
 """verl's FSDP2 engines, registered for the CPU.
 
-The engines themselves are verl's; all that a CPU needs is not to pin the memory of an offloaded (forward-only) model.
+The engines themselves are verl's. A CPU needs two things more: not to pin the memory of an offloaded (forward-only)
+model, and merged LoRA weights in the precision that everything else has here.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
+import torch
+from torch.distributed.tensor import DTensor
 from verl.workers.engine.base import EngineRegistry
 from verl.workers.engine.fsdp import transformer_impl
 
@@ -20,6 +24,18 @@ class _OnCPU:
 @EngineRegistry.register(model_type="language_model", backend="fsdp2", device="cpu")
 class CPULanguageModelEngine(_OnCPU, transformer_impl.FSDPEngineWithLMHead):
     """Policy or reference model on a CPU."""
+
+    def _merged_lora_per_tensor_param(self) -> Iterator[tuple[str, torch.Tensor]]:
+        """Base and LoRA merged, under the base's names, for the rollout.
+
+        verl 0.9.1's own rounds to bfloat16 on the way, whatever precision the actor and the rollout have.
+        """
+        with transformer_impl.merged_lora_context(self.module, backup_adapters=True):
+            merged = transformer_impl.normalize_peft_param_name(self.module.state_dict())
+            for name, weight in transformer_impl.convert_weight_keys(merged, self.module).items():
+                whole = weight.full_tensor() if isinstance(weight, DTensor) else weight
+                # Cloned: it may be the model's own memory, and the merge is undone at the end.
+                yield name, whole.detach().clone()
 
 
 @EngineRegistry.register(model_type="value_model", backend="fsdp2", device="cpu")

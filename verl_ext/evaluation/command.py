@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from verl_ext.command_line import path_option, print_any_text, shown
-from verl_ext.evaluation.checkpoint import Model, find_model, fingerprint, merge
+from verl_ext.cpu.precision import dtype_on_cpu, has_fast_bfloat16
+from verl_ext.evaluation.checkpoint import Model, find_model, fingerprint, merge, stored_dtype
 from verl_ext.evaluation.disagreements import DisagreementLog
 from verl_ext.evaluation.engine import Job, check_fits
 from verl_ext.evaluation.evaluate import (
@@ -279,8 +280,11 @@ class _Evaluation:
         return self.family.chat_options if options is None else options
 
     def _dtype(self) -> str:
-        # vLLM's bfloat16 is slow on most CPUs
-        return str(self.options.dtype or ("auto" if num_accelerators() else "float32"))
+        if self.options.dtype:
+            return str(self.options.dtype)
+        if num_accelerators() or self.model is None:
+            return "auto"
+        return dtype_on_cpu(stored_dtype(self.model.folder))
 
     def _introduce(self) -> None:
         how = self.sampling
@@ -294,6 +298,8 @@ class _Evaluation:
             f"sampling  temperature {how.temperature:g}, top_p {how.top_p:g}{top_k}, at most {how.max_tokens} tokens, "
             f"seed {how.seed}"
         )
+        if self.options.dtype == "bfloat16" and not num_accelerators() and not has_fast_bfloat16():
+            print("precision bfloat16 has no instructions on this processor: --dtype float32 is many times faster")
         print(f"log       {self.log_path}", flush=True)
 
     def _sampler(self, log: TextIO) -> Any:

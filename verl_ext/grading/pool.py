@@ -156,7 +156,7 @@ class GraderPool:
             workers = list(self._workers)
         self._tasks.close()
         for worker in workers:
-            worker.kill()
+            worker.end()
         atexit.unregister(self.close)
 
     def __enter__(self) -> "GraderPool":
@@ -177,6 +177,9 @@ class GraderPool:
 
     def _attempt(self, task: _Task, worker: "_Worker | None") -> "_Worker | None":
         """Compare once, and return the worker of the next comparison."""
+        if worker is not None and not worker.is_alive:  # somebody killed it while it had nothing to do
+            self._forget(worker)
+            worker = None
         if not task.has_overrun and not task.future.set_running_or_notify_cancel():
             return worker
         try:
@@ -303,10 +306,13 @@ class _Worker:
         message: dict[str, Any] = json.loads(line)
         return message
 
-    def kill(self) -> None:
-        if self.is_alive:
-            self._process.kill()
+    def end(self) -> None:
+        """End the process. Its pipes stay open for the thread that may be reading them."""
+        self._process.kill()
         self._process.wait()
+
+    def kill(self) -> None:
+        self.end()
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 try:

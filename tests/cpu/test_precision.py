@@ -1,0 +1,80 @@
+import subprocess
+import sys
+
+import pytest
+
+from verl_ext.cpu import precision
+
+X86 = "processor\t: 0\nvendor_id\t: AuthenticAMD\nflags\t\t: fpu avx2 avx512f {}\n\nprocessor\t: 1\nflags\t\t: fpu\n"
+ARM = "processor\t: 0\nFeatures\t: fp asimd {}\nCPU part\t: 0xd4f\n"
+
+
+@pytest.fixture
+def processor(tmp_path, monkeypatch):
+    """Pretend that this machine's processor has these flags."""
+    for name in ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA"):
+        monkeypatch.delenv(name, raising=False)
+
+    def has(text):
+        file = tmp_path / "cpuinfo"
+        file.write_text(text)
+        monkeypatch.setattr(precision, "CPUINFO", file)
+        precision._flags.cache_clear()
+
+    yield has
+    precision._flags.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (X86.format("avx512_bf16"), True),
+        (X86.format("amx_bf16"), True),
+        (X86.format("avx512_vnni"), False),
+        (ARM.format("bf16"), True),
+        (ARM.format("asimdhp"), False),
+        ("", False),
+    ],
+)
+def test_flags(processor, text, expected):
+    processor(text)
+    assert precision.has_fast_bfloat16() is expected
+
+
+def test_no_list_of_flags(processor, tmp_path, monkeypatch):
+    processor(X86.format("avx512_bf16"))
+    monkeypatch.setattr(precision, "CPUINFO", tmp_path / "absent")
+    assert precision.has_fast_bfloat16() is False
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("ATEN_CPU_CAPABILITY", "avx2", False),
+        ("ATEN_CPU_CAPABILITY", "avx512", True),
+        ("ONEDNN_MAX_CPU_ISA", "AVX2", False),
+        ("ONEDNN_MAX_CPU_ISA", "avx512_core", False),
+        ("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_BF16", True),
+        ("ONEDNN_MAX_CPU_ISA", "DEFAULT", True),
+    ],
+)
+def test_a_bound_on_the_instructions_counts(processor, monkeypatch, name, value, expected):
+    processor(X86.format("avx512_bf16"))
+    monkeypatch.setenv(name, value)
+    assert precision.has_fast_bfloat16() is expected
+
+
+@pytest.mark.parametrize("flag", ["avx512_bf16", "avx512_vnni"])
+@pytest.mark.parametrize("stored", ["bfloat16", "float16", "float32", None])
+def test_bfloat16_only_for_weights_that_have_it_on_a_processor_that_has_it(processor, flag, stored):
+    processor(X86.format(flag))
+    is_both = (flag, stored) == ("avx512_bf16", "bfloat16")
+    assert precision.dtype_on_cpu(stored) == ("bfloat16" if is_both else "float32")
+
+
+def test_asking_loads_neither_torch_nor_verl():
+    program = (
+        "import sys; from verl_ext.cpu.precision import has_fast_bfloat16 as ask; ask();"
+        "sys.exit(str({'torch', 'verl', 'vllm', 'ray'} & set(sys.modules) or '') or None)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
