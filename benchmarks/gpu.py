@@ -95,7 +95,10 @@ def learner(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     import torch
 
     num_parameters = write_model(
-        folder / "model", arguments.shape, layers=arguments.layers, device="cuda" if arguments.device == "gpu" else "cpu"
+        folder / "model",
+        arguments.shape,
+        layers=arguments.layers,
+        device="cuda" if arguments.device == "gpu" else "cpu",
     )
     if arguments.device == "gpu":
         torch.cuda.empty_cache()  # the cases have the device to themselves

@@ -112,9 +112,7 @@ def main() -> None:
             ),
             engine_config=engine,
             optimizer_config=FSDPOptimizerConfig(lr=1e-6, total_training_steps=1),
-            checkpoint_config=FSDPActorConfig(
-                strategy="fsdp2", rollout_n=1, ppo_micro_batch_size_per_gpu=1
-            ).checkpoint,
+            checkpoint_config=FSDPActorConfig(strategy="fsdp2", rollout_n=1, ppo_micro_batch_size_per_gpu=1).checkpoint,
         )
     )
     worker.reset()
