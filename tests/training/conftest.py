@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from tokenizers import Tokenizer, models, pre_tokenizers
 
 from verl_ext.data.parquet import write_rows
 from verl_ext.data.rows import make_row
@@ -18,12 +19,23 @@ def countdown_rows(count: int, *, first: int = 0):
     ]
 
 
+def save_byte_tokenizer(folder: Path) -> None:
+    """A token for each byte, and a chat template that adds none."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = Tokenizer(models.BPE(vocab={token: index for index, token in enumerate(alphabet)}, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    settings = {"tokenizer_class": "PreTrainedTokenizerFast", "chat_template": "{{ messages[0].content }}"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("input")
     (folder / "model").mkdir()
     (folder / "model" / "config.json").write_text(json.dumps({"max_position_embeddings": 64, "dtype": "float32"}))
     (folder / "model" / "model.safetensors").write_bytes(b"\0" * 4096)
+    save_byte_tokenizer(folder / "model")
     rows = countdown_rows(32)
     write_rows(rows, folder / "train.parquet")
     broken = [dict(row) for row in rows]

@@ -3,23 +3,31 @@
 Nothing here imports verl or torch, so that a wrong option is reported in a second and not after the stack has loaded.
 """
 
+import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from verl_ext.training.attention import choose as choose_attention
+from verl_ext.training.option_types import OPEN_ENDED, Kinds, is_text, option_kinds
 
 CONFIG_DIR = Path(__file__).parent / "config"
 CONFIG_NAME = "trainer"
 DEVICES = ("cpu", "gpu")
+GROUPS = ("device", "preset", "recipe")
+FILES = ("data.train_files", "data.val_files")
+PATH_ENDINGS = ("path", "_dir", "_files")
+MEMBER = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[^,])+"""
+"""One member of a list: quoted text, in which a comma is a comma, or anything else up to the next comma."""
 
 
 def verl_config_dir() -> Path:
@@ -41,7 +49,7 @@ def option_names(config: Any, prefix: str = "") -> Iterator[str]:
 
 def _unknown_option(overrides: Sequence[str], device: str) -> str | None:
     """A message naming the first override whose option does not exist, with the nearest that does."""
-    names = list(option_names(_compose([f"device={device}"])))
+    names = [*GROUPS, *option_names(_default(device))]
     for override in overrides:
         name = override.partition("=")[0].lstrip("~")
         if name in names or name[:1] == "+" or "@" in name or name.startswith("hydra."):
@@ -50,6 +58,8 @@ def _unknown_option(overrides: Sequence[str], device: str) -> str | None:
         while section not in names and section:
             section, _, parent = section.rpartition(".")
             key = f"{parent}.{key}"
+        if "=" not in override and override[:1] != "~":
+            return f"{override} is not an option: options are written name=value, like data.seed=1."
         near = get_close_matches(name, names, n=1, cutoff=0.6)
         hint = f" Did you mean {near[0]}?" if near else ""
         return f"{section or 'The configuration'} has no option {key}.{hint} (A new key needs a + in front.)"
@@ -64,6 +74,61 @@ def _compose(overrides: Sequence[str]) -> DictConfig:
         )
 
 
+@cache
+def _default(device: str) -> DictConfig:
+    return _compose([f"device={device}"])
+
+
+@cache
+def default_options(device: str) -> dict[str, Any]:
+    """The configuration that nobody has changed, as plain containers; not to be changed by the caller."""
+    return resolved(_default(device))
+
+
+@cache
+def kinds_of_options(device: str) -> dict[str, Kinds]:
+    """What each option may hold, by its dotted name."""
+    return dict(option_kinds(default_options(device)))
+
+
+def _quoted(text: str) -> str:
+    """``text`` as hydra reads it back, whatever is in it; interpolations stay what they are."""
+    if text[:1] in ("'", '"') and text[-1:] == text[:1] and len(text) > 1:
+        return text
+    text = re.sub(r"(\\*)'", r"\1\1\\'", text)
+    return "'" + re.sub(r"(\\+)$", r"\1\1", text) + "'"
+
+
+def _as_text(override: str, kinds: Mapping[str, Kinds]) -> str:
+    """Quote the value of an option that holds a text.
+
+    hydra would read 2025_11_26 as a number, and stumble over a name with an equals sign, a brace or an accent.
+    """
+    name, is_given, value = override.partition("=")
+    option = name.lstrip("+")
+    if not is_given or value in ("", "null"):
+        return override
+    if is_text(kinds.get(option, OPEN_ENDED)):
+        return f"{name}={_quoted(value)}"
+    if option in FILES:
+        if not (value.startswith("[") and value.endswith("]")):
+            return f"{name}={_quoted(value)}"
+        members = [member.strip() for member in re.findall(MEMBER, value[1:-1])]
+        return f"{name}=[{','.join(_quoted(member) for member in members if member)}]"
+    return override
+
+
+def _expand_home(config: DictConfig, overrides: Sequence[str]) -> None:
+    """Put the home folder in the place of ~ where a path was given: no shell does that behind an equals sign."""
+    for override in overrides:
+        option = override.partition("=")[0].lstrip("+")
+        value = OmegaConf.select(config, option) if option.endswith(PATH_ENDINGS) else None
+        if isinstance(value, str):
+            OmegaConf.update(config, option, os.path.expanduser(value))
+        elif isinstance(value, ListConfig):
+            OmegaConf.update(config, option, [os.path.expanduser(str(path)) for path in value])
+
+
 def compose_config(overrides: Sequence[str], *, device: str) -> DictConfig:
     """Return the configuration for command line ``overrides`` in hydra's syntax.
 
@@ -76,8 +141,11 @@ def compose_config(overrides: Sequence[str], *, device: str) -> DictConfig:
     """
     if device not in DEVICES:
         raise ValueError(f"device must be one of {', '.join(DEVICES)}, got {device}.")
+    given = [override for override in overrides if not override.startswith("device=")]
+    kinds = kinds_of_options(device)
     try:
-        config = _compose([f"device={device}", *(o for o in overrides if not o.startswith("device="))])
+        config = _compose([f"device={device}", *(_as_text(override, kinds) for override in given)])
+        _expand_home(config, given)
     except (HydraException, OmegaConfBaseException) as error:
         message = _unknown_option(overrides, device)
         if message is None:

@@ -16,6 +16,8 @@ from verl_ext.training.checks.extensions import check_extensions
 from verl_ext.training.checks.machine import check_disk, check_grader, check_launcher, check_ranks, check_vllm
 from verl_ext.training.checks.micro_batches import check_micro_batches
 from verl_ext.training.checks.model import check_model
+from verl_ext.training.checks.option_values import check_types
+from verl_ext.training.checks.prompts import check_prompts
 from verl_ext.training.checks.resume import check_resume
 
 
@@ -27,6 +29,7 @@ def check(config: Any) -> Checkpoint | None:
     """
     check_launcher()
     check_grader()
+    check_types(config)
     check_dead_options(config)
     check_estimator(config)
     check_loss(config)
@@ -37,11 +40,11 @@ def check(config: Any) -> Checkpoint | None:
     check_vllm(config)
     check_attention(config)
     check_ranks(config)
-    num_rows = check_data(config)
+    check_data(config)
     check_template(config)
     check_batches(config)
     check_micro_batches(config)
-    num_steps = check_steps(config, num_rows)
+    num_steps = check_steps(config, check_prompts(config))
     checkpoint = check_resume(config, num_steps)
     check_disk(config)
     return checkpoint

@@ -12,30 +12,22 @@ VERL_DEFAULTS = {"train_files": "~/data/rlhf/gsm8k/train.parquet", "val_files": 
 """What verl's configuration holds when nobody names a file."""
 
 
-def check_data(config: Any) -> int | None:
-    """Every data file exists and every row has a prompt and a ground truth.
-
-    Returns the number of training rows; None when they are not on this machine.
-    """
+def check_data(config: Any) -> None:
+    """Every data file exists and every row has a prompt and a ground truth."""
     is_graded_here = config.reward.custom_reward_function.path == GRADERS_PATH
-    prompt_key = config.data.prompt_key
-    counts: dict[str, int | None] = {}
     for option in ("train_files", "val_files"):
         files = local_files(config.data[option])
         if VERL_DEFAULTS[option] in files:
             raise ValueError(f"data.{option} is not given. Make files with scripts/prepare_data.py, or name your own.")
         if not files:
             raise ValueError(f"data.{option}=[] names no file.")
-        try:
-            rows = [
-                check_rows(Path(file).expanduser(), is_graded_here=is_graded_here, prompt_key=prompt_key)
-                for file in files
-                if not is_remote(file)
-            ]
-        except FileNotFoundError as error:
-            raise ValueError(f"data.{option}: {error}") from error
-        counts[option] = sum(rows) if len(rows) == len(files) else None
-    return counts["train_files"]
+        for file in files:
+            if is_remote(file):
+                continue
+            try:
+                check_rows(Path(file).expanduser(), is_graded_here=is_graded_here, prompt_key=config.data.prompt_key)
+            except FileNotFoundError as error:
+                raise ValueError(f"data.{option}: {error}") from error
 
 
 def check_template(config: Any) -> None:
@@ -91,7 +83,8 @@ def check_steps(config: Any, num_rows: int | None) -> int | None:
     if num_rows is None:
         return None if wanted is None else int(wanted)
     if batch > num_rows:
-        raise ValueError(f"data.train_batch_size={batch} prompts, but the training files have {num_rows} rows.")
+        short = " that are short enough" if config.data.filter_overlong_prompts else ""
+        raise ValueError(f"data.train_batch_size={batch} prompts, but the training files have {num_rows} rows{short}.")
     steps = num_rows // batch * trainer.total_epochs
     if wanted is not None and wanted > steps:
         raise ValueError(

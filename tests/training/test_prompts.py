@@ -1,0 +1,139 @@
+"""Prompts that are too long: counted before the launch, as verl counts them; never cut without a word."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.training.conftest import config_of, countdown_rows
+from verl_ext.data.parquet import write_rows
+from verl_ext.training import preflight
+from verl_ext.training.checks.prompts import check_prompts
+from verl_ext.training.prompt_length import at_most, length_function
+
+
+@pytest.fixture
+def long_rows(tmp_path):
+    """24 prompts of 13 or 14 tokens and 8 of 52."""
+    rows = countdown_rows(32)
+    for index in range(8, 16):
+        rows[index]["prompt"] = [{"role": "user", "content": "=" * 52}]
+    write_rows(rows, tmp_path / "rows.parquet")
+    return tmp_path
+
+
+def config_with(folder, long_rows, *more):
+    return config_of(folder, f"data.train_files={long_rows}/rows.parquet", *more)
+
+
+@pytest.mark.parametrize("truncation", ["error", "right", "middle"])
+def test_prompts_that_would_be_cut_are_refused_with_their_number(folder, long_rows, truncation):
+    with pytest.raises(ValueError) as error:
+        preflight.check(config_with(folder, long_rows, f"data.truncation={truncation}"))
+    assert "data.train_files: 8 of 32 prompts are longer than data.max_prompt_length=32 tokens" in str(error.value)
+    assert f"of {long_rows}/rows.parquet, has 52)" in str(error.value)
+    assert "data.filter_overlong_prompts=True" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("more", "left"),
+    [
+        (("data.max_prompt_length=52", "data.max_response_length=8"), 32),
+        (("data.truncation=left",), 32),
+        (("data.filter_overlong_prompts=True",), 24),
+        (("data.filter_overlong_prompts=True", "data.train_max_samples=10", "data.shuffle=False"), 8),
+    ],
+)
+def test_what_is_left_is_counted(folder, long_rows, more, left):
+    assert check_prompts(config_with(folder, long_rows, *more)) == left
+
+
+def test_a_filter_that_leaves_less_than_a_batch_is_refused(folder, long_rows):
+    more = (
+        "data.filter_overlong_prompts=True",
+        "data.train_batch_size=32",
+        "actor_rollout_ref.actor.ppo_mini_batch_size=8",
+    )
+    with pytest.raises(ValueError, match="the training files have 24 rows that are short enough"):
+        preflight.check(config_with(folder, long_rows, *more))
+
+
+@pytest.mark.parametrize("option", ["train_files", "val_files"])
+def test_a_filter_that_leaves_nothing_is_refused(folder, tmp_path, option):
+    rows = countdown_rows(8)
+    for row in rows:
+        row["prompt"] = [{"role": "user", "content": "=" * 40}]
+    write_rows(rows, tmp_path / "rows.parquet")
+    more = ("data.filter_overlong_prompts=True", f"data.{option}={tmp_path}/rows.parquet")
+    with pytest.raises(ValueError, match=f"data.{option}: all 8 prompts are longer than data.max_prompt_length=32"):
+        preflight.check(config_of(folder, *more))
+
+
+def test_more_steps_than_the_epochs_have_are_refused(folder):
+    with pytest.raises(
+        ValueError, match="trainer.total_training_steps=9, but 2 epochs of 32 rows in batches of 8 are 8 "
+    ):
+        preflight.check(config_of(folder, "trainer.total_training_steps=9", "trainer.total_epochs=2"))
+
+
+def test_a_model_without_a_tokenizer_is_refused(folder, tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"max_position_embeddings": 64, "model_type": "qwen2"}))
+    with pytest.raises(ValueError, match="no tokenizer that can be loaded"):
+        preflight.check(config_of(folder, f"actor_rollout_ref.model.path={tmp_path}"))
+
+
+def test_a_damaged_tokenizer_is_named(folder, tmp_path):
+    for file in (folder / "model").iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    (tmp_path / "tokenizer.json").write_text("{")
+    with pytest.raises(ValueError, match="tokenizer.json cannot be read"):
+        preflight.check(config_of(folder, f"actor_rollout_ref.model.path={tmp_path}"))
+
+
+def test_what_the_template_refuses_is_named(folder, long_rows):
+    template = "actor_rollout_ref.model.custom_chat_template=\"{{ raise_exception('no') }}\""
+    with pytest.raises(ValueError, match=r"rows.parquet, row 0: the chat template does not take it: no"):
+        preflight.check(config_with(folder, long_rows, template))
+
+
+def test_short_prompts_need_no_tokenizer(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("verl_ext.training.checks.prompts.length_function", None)
+    more = ("data.max_prompt_length=400", "+actor_rollout_ref.model.override_config.max_position_embeddings=512")
+    assert check_prompts(config_of(folder, *more)) == 32
+
+
+COUNT_AS_VERL = """
+import json, sys
+from transformers import AutoTokenizer
+from verl.utils.tokenizer import normalize_token_ids
+prompts, model, template, options = json.loads(sys.argv[1])
+tokenizer = AutoTokenizer.from_pretrained(model)
+tokenizer.chat_template = template
+for messages in prompts:
+    tokens = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=True, **options)
+    print(len(normalize_token_ids(tokens)))
+"""
+TEMPLATE = """{{- bos_token }}
+{%- for message in messages %}
+    {%- if loop.index0 > 5 %}{% break %}{% endif %}
+    <|{{ message.role }}|> {{ message.content | trim }} {{ message | tojson }}
+{%- endfor %}
+{%- if add_generation_prompt %}<|assistant|>{% if thinking %}<think>{% endif %}{% endif %}"""
+
+
+def test_tokens_are_counted_as_verl_counts_them(tmp_path):
+    from verl_ext.small_model.tokenizer import build_tokenizer
+
+    build_tokenizer(max_length=256).save_pretrained(tmp_path)
+    prompts = [
+        [{"role": "user", "content": "1 + 1 = ?"}],
+        [{"role": "system", "content": " é — ü "}, {"role": "user", "content": "\\frac{1}{2}<|endoftext|> x" * 9}],
+    ]
+    options = {"thinking": True, "bos_token": "<s>"}
+    arguments = json.dumps([prompts, str(tmp_path), TEMPLATE, options])
+    done = subprocess.run([sys.executable, "-c", COUNT_AS_VERL, arguments], capture_output=True, text=True, check=True)
+    length = length_function(str(tmp_path), TEMPLATE, options)
+    counted = [length(messages) for messages in prompts]
+    assert counted == [int(line) for line in done.stdout.split()]
+    assert all(tokens <= at_most(messages) for tokens, messages in zip(counted, prompts, strict=True))

@@ -1,0 +1,101 @@
+"""How many rows are left when verl has left out the prompts that are too long, and what it would cut in silence."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from omegaconf import OmegaConf
+
+from verl_ext.data.parquet import read_rows
+from verl_ext.training.paths import is_remote, local_files
+from verl_ext.training.prompt_length import Length, at_most, length_function
+
+PlacedRow = tuple[str, int, Mapping[str, Any]]
+"""A row with its file and its number there, counted from 0."""
+
+MEDIA = ("image_key", "video_key", "audio_key")
+
+
+def check_prompts(config: Any) -> int | None:
+    """Return how many training rows are left; None when it cannot be told here.
+
+    Raises:
+        ValueError: Prompts are too long and would be cut, none are left, or the chat template does not take one.
+    """
+    data = config.data
+    model = config.actor_rollout_ref.model
+    files = [*local_files(data.train_files), *local_files(data.val_files)]
+    if any(is_remote(file) for file in (*files, model.path, model.tokenizer_path or "")):
+        return None
+    if data.custom_cls.path or data.tool_config_path or data.function_tool_path:
+        return None  # the rows are the user's to make, or the prompts hold the schemas of tools
+
+    @cache
+    def length() -> Length:
+        options = OmegaConf.to_container(data.apply_chat_template_kwargs)
+        assert isinstance(options, dict)
+        return length_function(
+            model.tokenizer_path or model.path, model.custom_chat_template, {str(k): v for k, v in options.items()}
+        )
+
+    left = {}
+    for option, limit in (("train_files", data.train_max_samples), ("val_files", data.val_max_samples)):
+        rows = _sampled([*_rows(local_files(data[option]))], limit, data)
+        if any(_has_media(row, data) for _, _, row in rows):
+            return None
+        longs = [*_too_long(rows, data.prompt_key, data.max_prompt_length, length)]
+        if longs and not data.filter_overlong_prompts and data.truncation != "left":
+            longest, where = max(longs)
+            raise ValueError(
+                f"data.{option}: {len(longs):,} of {len(rows):,} prompts are longer than data.max_prompt_length="
+                f"{data.max_prompt_length} tokens (the longest, {where}, has {longest:,}). verl's V1 trainer would cut them from "
+                f"the left, whatever data.truncation={data.truncation} says. Raise data.max_prompt_length, leave them out with "
+                "data.filter_overlong_prompts=True, or let them be cut with data.truncation=left."
+            )
+        left[option] = len(rows) - (len(longs) if data.filter_overlong_prompts else 0)
+        if not left[option]:
+            raise ValueError(
+                f"data.{option}: all {len(rows):,} prompts are longer than data.max_prompt_length={data.max_prompt_length} "
+                "tokens, and data.filter_overlong_prompts=True leaves none. Raise data.max_prompt_length."
+            )
+    return left["train_files"]
+
+
+def _rows(files: Sequence[str]) -> Iterator[PlacedRow]:
+    """Each row with its file and its number there, counted from 0."""
+    for file in files:
+        for index, row in enumerate(read_rows(Path(file).expanduser())):
+            yield file, index, row
+
+
+def _sampled(rows: list[PlacedRow], limit: int, data: Any) -> list[PlacedRow]:
+    """The rows that verl takes of them under ``data.*_max_samples``: before it leaves out any."""
+    if not 0 < limit < len(rows):
+        return rows
+    if not data.shuffle:
+        return rows[:limit]
+    chosen = np.random.default_rng(data.seed).choice(len(rows), size=limit, replace=False)
+    return [rows[index] for index in chosen]
+
+
+def _has_media(row: Mapping[str, Any], data: Any) -> bool:
+    return any(row.get(data[key]) for key in MEDIA) or any(
+        not isinstance(message.get("content"), str) for message in row[data.prompt_key]
+    )
+
+
+def _too_long(rows: Sequence[PlacedRow], key: str, limit: int, length: Any) -> Iterator[tuple[int, str]]:
+    """Tokens and place of every prompt over the limit; the tokenizer is loaded for the first one that might be."""
+    for file, index, row in rows:
+        messages = row[key]
+        if at_most(messages) <= limit:
+            continue
+        tokens_of = length()
+        try:
+            tokens = tokens_of(messages)
+        except ValueError as error:
+            raise ValueError(f"{file}, row {index}: {str(error).rstrip('.')}.") from None
+        if tokens > limit:
+            yield tokens, f"row {index} of {file}"

@@ -1,0 +1,291 @@
+"""What an option may hold: by verl's own dataclasses, by its default, and by a table for what neither tells.
+
+verl's dataclasses are read as text, because importing them takes as long as loading torch.
+"""
+
+import ast
+import math
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NamedTuple
+
+Kinds = frozenset[str]
+
+SIMPLE = ("bool", "int", "float", "str", "list", "dict", "None")
+SPELLED = {"tuple": "list", "List": "list", "Dict": "dict", "Tuple": "list", "Sequence": "list"}
+DATACLASS_FOLDERS = ("workers/config", "trainer/config")
+OPEN_ENDED: Kinds = frozenset()
+"""Nothing is known of the option: it may hold anything."""
+
+
+class Limit(NamedTuple):
+    """A range of numbers, its ends within it unless it is ``above``."""
+
+    at_least: float | None = None
+    above: float | None = None
+    at_most: float | None = None
+
+    def holds(self, value: float) -> bool:
+        return not (
+            math.isnan(value)
+            or (self.at_least is not None and value < self.at_least)
+            or (self.above is not None and value <= self.above)
+            or (self.at_most is not None and value > self.at_most)
+        )
+
+    def __str__(self) -> str:
+        low = (
+            f">= {self.at_least:g}"
+            if self.at_least is not None
+            else f"> {self.above:g}"
+            if self.above is not None
+            else ""
+        )
+        return low + (f" and <= {self.at_most:g}" if self.at_most is not None else "")
+
+
+FROM_ONE, FROM_ZERO, ABOVE_ZERO = Limit(at_least=1), Limit(at_least=0), Limit(above=0)
+SHARE, SHARE_ABOVE_ZERO = Limit(at_least=0, at_most=1), Limit(above=0, at_most=1)
+
+
+def _kinds(text: str) -> Kinds:
+    return frozenset(text.split("|"))
+
+
+ACTOR, ROLLOUT, MODEL = "actor_rollout_ref.actor", "actor_rollout_ref.rollout", "actor_rollout_ref.model"
+
+TYPES = {
+    "algorithm.drop_zero_advantage": _kinds("bool|None"),
+    "algorithm.advantage": _kinds("str|None"),
+    "algorithm.positive_advantage_weight": _kinds("float|int"),
+    "algorithm.positive_advantage_weight_schedule": _kinds("str|None"),
+    "algorithm.positive_advantage_weight_end": _kinds("float|int|None"),
+    "algorithm.positive_advantage_weight_steps": _kinds("int|None"),
+    "algorithm.pass_at_k": _kinds("int|None"),
+    "prompt_template": _kinds("str|None"),
+    "data.train_files": _kinds("str|list"),
+    "data.val_files": _kinds("str|list"),
+    "data.seed": _kinds("int|None"),
+    "data.gen_batch_size": _kinds("int|None"),
+    "data.val_batch_size": _kinds("int|None"),
+    "data.filter_overlong_prompts_workers": _kinds("int|None"),
+    "data.custom_cls.path": _kinds("str|None"),
+    "data.custom_cls.name": _kinds("str|None"),
+    "data.tokenizer": _kinds("str|None"),
+    "data.tool_config_path": _kinds("str|None"),
+    "data.function_tool_path": _kinds("str|None"),
+    "trainer.checkpoint_callback_class": _kinds("str|None"),
+    f"{MODEL}.external_lib": _kinds("str|list|None"),
+    "critic.model.external_lib": _kinds("str|list|None"),
+    "actor_rollout_ref.ref.log_prob_micro_batch_size_per_gpu": _kinds("int|None"),
+    "trainer.logger": _kinds("str|list"),
+    "trainer.total_training_steps": _kinds("int|None"),
+    "trainer.max_actor_ckpt_to_keep": _kinds("int|None"),
+    "trainer.max_critic_ckpt_to_keep": _kinds("int|None"),
+    "trainer.max_grader_error_ratio": _kinds("float|int|None"),
+    "trainer.max_rollout_probs_diff": _kinds("float|int|None"),
+    "trainer.esi_redundant_time": _kinds("float|int"),
+    "trainer.rollout_data_dir": _kinds("str|None"),
+    "trainer.validation_data_dir": _kinds("str|None"),
+    "trainer.default_hdfs_dir": _kinds("str|None"),
+    "trainer.resume_from_path": _kinds("str|None"),
+    "trainer.v1.colocate_async.num_warmup_batches": _kinds("float|int"),
+    "trainer.v1.separate_async.num_warmup_batches": _kinds("float|int"),
+    "trainer.v1.sampler.poll_interval": _kinds("float|int|None"),
+    "trainer.v1.sampler.custom_sampler.path": _kinds("str|None"),
+    "trainer.v1.sampler.custom_sampler.name": _kinds("str|None"),
+    "critic.enable": _kinds("bool|None"),
+    f"{ACTOR}.clip_ratio_low": _kinds("float|int|None"),
+    f"{ACTOR}.clip_ratio_high": _kinds("float|int|None"),
+    f"{ROLLOUT}.val_kwargs.do_sample": _kinds("bool|None"),
+    f"{MODEL}.target_modules": OPEN_ENDED,
+    f"{MODEL}.exclude_modules": OPEN_ENDED,
+    "critic.model.target_modules": OPEN_ENDED,
+    "critic.model.exclude_modules": OPEN_ENDED,
+    "algorithm.rollout_correction.rollout_is": _kinds("str|None"),
+    "algorithm.rollout_correction.rollout_is_threshold": OPEN_ENDED,
+    "algorithm.rollout_correction.rollout_rs": _kinds("str|None"),
+    "algorithm.rollout_correction.rollout_rs_threshold": OPEN_ENDED,
+}
+"""What verl leaves open (its default is null, its annotation too narrow or missing), and this package's own keys."""
+
+LIMITS = {
+    **dict.fromkeys(
+        (
+            *(
+                f"data.{name}"
+                for name in ("max_prompt_length", "max_response_length", "train_batch_size", "gen_batch_size")
+            ),
+            *(f"{ACTOR}.{name}" for name in ("ppo_mini_batch_size", "ppo_epochs", "ppo_max_token_len_per_gpu")),
+            *(f"{ROLLOUT}.{name}" for name in ("n", "tensor_model_parallel_size", "max_num_seqs", "max_model_len")),
+            *(
+                f"{ROLLOUT}.{name}"
+                for name in ("max_num_batched_tokens", "log_prob_max_token_len_per_gpu", "val_kwargs.n")
+            ),
+            *(f"critic.{name}" for name in ("ppo_mini_batch_size", "ppo_epochs", "ppo_max_token_len_per_gpu")),
+            *(f"trainer.{name}" for name in ("total_epochs", "total_training_steps", "n_gpus_per_node", "nnodes")),
+            *(f"trainer.{name}" for name in ("max_actor_ckpt_to_keep", "max_critic_ckpt_to_keep")),
+            *("algorithm.pass_at_k", "algorithm.positive_advantage_weight_steps"),
+            *(f"{ACTOR}.ppo_micro_batch_size_per_gpu", "critic.ppo_micro_batch_size_per_gpu"),
+        ),
+        FROM_ONE,
+    ),
+    **dict.fromkeys(
+        (
+            *("data.seed", f"{ROLLOUT}.seed", f"{ACTOR}.data_loader_seed", "critic.data_loader_seed"),
+            *("data.dataloader_num_workers", "trainer.critic_warmup", f"{MODEL}.lora_rank", f"{MODEL}.lora_alpha"),
+            *(f"{ACTOR}.{name}" for name in ("clip_ratio", "clip_ratio_low", "clip_ratio_high", "kl_loss_coef")),
+            *(f"{ACTOR}.optim.{name}" for name in ("lr", "weight_decay")),
+            *(f"critic.optim.{name}" for name in ("lr", "weight_decay")),
+            *(
+                "critic.cliprange_value",
+                "algorithm.positive_advantage_weight",
+                "algorithm.positive_advantage_weight_end",
+            ),
+            *("algorithm.kl_ctrl.kl_coef", "trainer.max_rollout_probs_diff", f"{ROLLOUT}.val_kwargs.temperature"),
+        ),
+        FROM_ZERO,
+    ),
+    **dict.fromkeys(
+        (
+            *(f"{ROLLOUT}.temperature", f"{ACTOR}.clip_ratio_c", f"{ACTOR}.grad_clip", f"{ACTOR}.optim.clip_grad"),
+            *("critic.grad_clip", "critic.optim.clip_grad", "trainer.v1.sampler.poll_interval"),
+        ),
+        ABOVE_ZERO,
+    ),
+    **dict.fromkeys(
+        (
+            *("algorithm.gamma", "algorithm.lam", "trainer.max_grader_error_ratio"),
+            *(f"{ACTOR}.optim.lr_warmup_steps_ratio", f"{ACTOR}.optim.min_lr_ratio"),
+        ),
+        SHARE,
+    ),
+    **dict.fromkeys(
+        (f"{ROLLOUT}.top_p", f"{ROLLOUT}.val_kwargs.top_p", f"{ROLLOUT}.gpu_memory_utilization"), SHARE_ABOVE_ZERO
+    ),
+}
+
+KL = ("kl", "k1", "abs", "mse", "k2", "low_var_kl", "k3", "full")
+CHOICES = {
+    f"{ACTOR}.loss_agg_mode": (
+        *("token-mean", "token-sum", "seq-mean-token-sum", "seq-mean-token-mean", "seq-mean-token-sum-norm"),
+    ),
+    f"{ACTOR}.kl_loss_type": (*KL, *(f"{name}+" for name in KL)),
+    f"{ACTOR}.optim.lr_scheduler_type": ("constant", "cosine"),
+    "critic.optim.lr_scheduler_type": ("constant", "cosine"),
+    "algorithm.kl_penalty": (*KL, *(f"{name}+" for name in KL)),
+    "algorithm.kl_ctrl.type": ("fixed", "adaptive"),
+    "data.truncation": ("error", "left", "right", "middle"),
+    "trainer.resume_mode": ("auto", "disable", "resume_path"),
+}
+
+
+# ---------------------------------------------------------------------- what verl declares
+
+
+@cache
+def dataclass_fields() -> dict[str, dict[str, Kinds]]:
+    """Class name -> field -> kinds, for the dataclasses of verl's configuration, inherited fields included."""
+    spec = find_spec("verl")
+    assert spec is not None
+    assert spec.submodule_search_locations is not None
+    root = Path(spec.submodule_search_locations[0])
+    classes = {}
+    for folder in DATACLASS_FOLDERS:
+        for file in sorted((root / folder).glob("*.py")):
+            for node in ast.parse(file.read_bytes()).body:
+                if isinstance(node, ast.ClassDef):
+                    classes[node.name] = node
+    return {name: _fields(name, classes) for name in classes}
+
+
+def _fields(name: str, classes: Mapping[str, ast.ClassDef]) -> dict[str, Kinds]:
+    fields: dict[str, Kinds] = {}
+    for base in classes[name].bases:
+        if isinstance(base, ast.Name) and base.id in classes:
+            fields |= _fields(base.id, classes)
+    for node in classes[name].body:
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            fields[node.target.id] = _annotated(node.annotation)
+    return fields
+
+
+def _annotated(node: ast.expr) -> Kinds:
+    """The kinds that an annotation allows; ``OPEN_ENDED`` where it names anything else than plain values."""
+    match node:
+        case ast.BinOp(op=ast.BitOr()):
+            return _union([node.left, node.right])
+        case ast.Subscript(value=ast.Name(id="Optional")):
+            return _union([node.slice, ast.Constant(None)])
+        case ast.Subscript(value=ast.Name(id="Union"), slice=ast.Tuple(elts=members)):
+            return _union(members)
+        case ast.Subscript(value=ast.Name(id=name)) | ast.Name(id=name):
+            kind = SPELLED.get(name, name)
+            return frozenset({kind}) if kind in SIMPLE else OPEN_ENDED
+        case ast.Constant(value=None):
+            return frozenset({"None"})
+        case _:
+            return OPEN_ENDED
+
+
+def _union(members: list[ast.expr]) -> Kinds:
+    kinds = [_annotated(member) for member in members]
+    return frozenset().union(*kinds) if all(kinds) else OPEN_ENDED
+
+
+# ---------------------------------------------------------------------- the options
+
+
+def kind_of(value: Any) -> str:
+    """The kind of a plain value."""
+    return "None" if value is None else type(value).__name__
+
+
+def option_kinds(defaults: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Kinds]]:
+    """Yield the kinds of every option of a plain configuration that is no section."""
+    declared = dataclass_fields().get(str(defaults.get("_target_", "")).rpartition(".")[2], {})
+    for key, default in defaults.items():
+        option = f"{prefix}{key}"
+        if isinstance(default, dict) and default:
+            yield from option_kinds(default, f"{option}.")
+        elif option in TYPES:
+            yield option, TYPES[option]
+        elif (key in declared and not declared[key]) or (default is None and key not in declared):
+            yield option, OPEN_ENDED
+        else:
+            kinds = declared.get(key, frozenset()) | {kind_of(default)}
+            yield option, kinds | {"int"} if "float" in kinds else kinds
+
+
+def fault(option: str, value: Any, kinds: Kinds) -> str | None:
+    """What is wrong with the value of an option; None when nothing is."""
+    limit, choices = LIMITS.get(option), CHOICES.get(option)
+    if kinds and kind_of(value) not in kinds:
+        return f"{option} must be {_described(kinds, limit)}, got {value}."
+    if value is None:
+        return None
+    if choices is not None and value not in choices:
+        return f"{option} must be one of {', '.join(choices)}, got {value}."
+    if limit is not None and not limit.holds(value):
+        return f"{option} must be {_described(kinds, limit)}, got {value}."
+    return None
+
+
+def _described(kinds: Kinds, limit: Limit | None) -> str:
+    number = "a number" if "float" in kinds else "a whole number" if "int" in kinds else ""
+    names = [
+        "True or False" if "bool" in kinds else "",
+        f"{number} {limit}" if number and limit is not None else number,
+        "a text" if "str" in kinds else "",
+        "a list" if "list" in kinds else "",
+        "a section of options" if "dict" in kinds else "",
+        "null" if "None" in kinds else "",
+    ]
+    return " or ".join(name for name in names if name)
+
+
+def is_text(kinds: Kinds) -> bool:
+    """Whether the option holds a text and nothing else, so that whatever is typed is meant as one."""
+    return "str" in kinds and kinds <= {"str", "None"}
