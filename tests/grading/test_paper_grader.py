@@ -244,3 +244,30 @@ def test_is_chosen_by_argument_or_environment(monkeypatch):
 def test_long_answers_are_not_read():
     verdict = paper_grade(r"\boxed{" + "9" * 1_000_000 + "}", "3")
     assert (verdict.reason, verdict.detail) == (Reason.UNPARSABLE, "longer than 1500 characters")
+
+
+@pytest.mark.parametrize(
+    ("response", "reason", "whole"),
+    [
+        (r"so \boxed{5} and then", Reason.INCORRECT, Reason.INCORRECT),
+        (r"so $\boxed 5$ and then", Reason.INCORRECT, Reason.INCORRECT),
+        (r"so \boxed{5", Reason.TRUNCATED, Reason.INCORRECT),
+        ("The answer is 12", Reason.TRUNCATED, Reason.INCORRECT),
+        ("Let me see", Reason.TRUNCATED, Reason.NO_ANSWER),
+        (r"\boxed{" + "9" * 2000, Reason.TRUNCATED, Reason.UNPARSABLE),
+        ("The answer is 125", Reason.CORRECT, Reason.CORRECT),
+        (r"so \boxed{125", Reason.CORRECT, Reason.CORRECT),
+    ],
+)
+def test_a_cut_answer_is_told_apart_and_right_ones_stay_right(response, reason, whole):
+    assert paper_grade(response, "125", is_truncated=True).reason is reason
+    assert paper_grade(response, "125", is_truncated=False).reason is whole
+
+
+def test_masking_works_with_the_papers_grader(monkeypatch):
+    """The reward of a training run, as PAPER_GRADER=True sets it up."""
+    from verl_ext.rewards.reward import compute_score
+
+    monkeypatch.setenv("VERL_EXT_GRADER", "paper")
+    reward = asyncio.run(compute_score("math", "12 + 100 = 11", "112", {"is_truncated": True}))
+    assert (reward["truncated"], reward["incorrect"], reward["score"]) == (1.0, 0.0, 0.0)

@@ -1,6 +1,7 @@
 import asyncio
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -251,3 +252,43 @@ def test_reasons(response, is_truncated, reason):
 def test_a_reference_nobody_can_match_is_an_error_and_not_a_wrong_answer(reference):
     with pytest.raises(ValueError, match="ground truth"):
         grade(r"\boxed{1}", reference, "math")
+
+
+def test_a_shared_file_that_another_process_holds_does_not_stop_the_event_loop(tmp_path, monkeypatch):
+    """The loop itself lets go of the file: were it to wait for it, nobody would, and SQLite would give up."""
+    monkeypatch.setattr(mathematics, "FILE_TIMEOUT_SECONDS", 10.0)
+    path = tmp_path / "decisions.db"
+    monkeypatch.setattr(mathematics, "_cache", DecisionCache(path))
+    monkeypatch.setattr(mathematics, "_owner_pid", os.getpid())
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("CREATE TABLE unrelated (x)")
+    other.execute("BEGIN EXCLUSIVE")
+
+    async def let_go():
+        other.execute("ROLLBACK")
+
+    async def grade_while_it_is_held():
+        answer = mathematics.grade_math_async(r"\boxed{x^2+5x+5}", "x(x+5)+5", is_truncated=False)
+        return (await asyncio.gather(answer, let_go()))[0]
+
+    with GraderPool(num_workers=1) as pool:
+        monkeypatch.setattr(mathematics, "_pool", pool)
+        verdict = asyncio.run(grade_while_it_is_held())
+    assert verdict.reason is Reason.CORRECT, verdict
+    assert other.execute("SELECT answer, is_same FROM decisions").fetchall() == [("x^2+5x+5", 1)]
+    other.close()
+
+
+def test_a_file_that_cannot_be_opened_is_a_fault_of_the_grader_not_of_the_answer(tmp_path):
+    with GraderPool(num_workers=1) as pool, pytest.raises(sqlite3.OperationalError):
+        DecisionCache(tmp_path / "no such folder" / "file").submit(pool, "x", "y").result()
+
+
+@pytest.mark.parametrize("path", [None, "decisions.sqlite"])
+def test_a_closed_pool_is_said_to_whoever_asks(tmp_path, path):
+    pool = GraderPool(num_workers=1)
+    pool.close()
+    cache = DecisionCache(path and tmp_path / path)
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="closed"):
+            cache.submit(pool, "x", "y").result()

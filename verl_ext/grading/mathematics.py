@@ -5,15 +5,17 @@ tier has to decide. ``grade_math`` waits for that; ``grade_math_async`` awaits i
 """
 
 import asyncio
+import logging
 import os
 import sqlite3
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from verl_ext.grading.compare import Decision, Tier, compare
 from verl_ext.grading.extract import CutBox, extract_answer, reference_boxes
@@ -28,6 +30,10 @@ GRADER_VERSION = "1"
 MATH_FALLBACKS = ("phrase", "bold", "math", "bare", "brackets")
 GSM8K_FALLBACKS = ("hashes", "phrase", "last_number")
 MAX_CACHED = 200_000
+FILE_TIMEOUT_SECONDS = 30.0
+"""How long a decision waits for a file that other processes read and write, each for milliseconds."""
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -128,7 +134,8 @@ class DecisionCache:
     """Decisions of the symbolic tier: each distinct (reference, answer) is compared once, also while one is under way.
 
     Args:
-        path: An SQLite file that outlives the process; without one, decisions live in memory only.
+        path: An SQLite file that outlives the process, and that other processes may share; without one, decisions live in
+            memory only.
         max_entries: Kept in memory, the least recently used are dropped.
     """
 
@@ -137,58 +144,115 @@ class DecisionCache:
         self._in_flight: dict[tuple[str, str, str], Future[Decision]] = {}
         self._max_entries = max_entries
         self._lock = threading.Lock()
-        self._database = None
-        if path is not None:
-            self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=30)
-            self._database.execute(
-                "CREATE TABLE IF NOT EXISTS decisions (version TEXT, kind TEXT, reference TEXT, answer TEXT, is_same INTEGER,"
-                " tier TEXT, detail TEXT, PRIMARY KEY (version, kind, reference, answer)) WITHOUT ROWID"
-            )
+        self._file = None if path is None else _DecisionFile(path)
 
     def submit(self, pool: GraderPool, reference: str, answer: str, kind: str = "symbolic") -> "Future[Decision]":
-        """The decision, known or to come. Time-outs and faults are not kept: another try may end otherwise."""
+        """The decision, known or to come. Time-outs and faults are not kept: another try may end otherwise.
+
+        Never waits, for an event loop calls it.
+        """
         # Spelling is settled before, so that "1/2" and " 1 / 2 " are one entry.
         entry = kind, normalize(reference), normalize(answer)
+        promised: Future[Decision] = Future()
         with self._lock:
-            decision = self._known(entry)
+            decision = self._entries.get(entry)
             if decision is not None:
-                done: Future[Decision] = Future()
-                done.set_result(decision)
-                return done
+                self._entries.move_to_end(entry)
+                promised.set_result(decision)
+                return promised
             future = self._in_flight.get(entry)
             if future is not None:
                 return future
-            future = self._in_flight[entry] = pool.submit(reference, answer, kind)
-        future.add_done_callback(lambda finished: self._keep(entry, finished))
-        return future
+            self._in_flight[entry] = promised
+        promised.set_running_or_notify_cancel()  # nobody cancels what others wait for
 
-    def _known(self, entry: tuple[str, str, str]) -> Decision | None:
-        decision = self._entries.get(entry)
-        if decision is not None:
-            self._entries.move_to_end(entry)
-            return decision
-        if self._database is None:
-            return None
-        row = self._database.execute(
-            "SELECT is_same, tier, detail FROM decisions WHERE version = ? AND kind = ? AND reference = ? AND answer = ?",
-            (GRADER_VERSION, *entry),
-        ).fetchone()
-        return None if row is None else Decision(None if row[0] is None else bool(row[0]), Tier(row[1]), row[2])
+        def compare_in_pool() -> None:
+            try:
+                pool.submit(reference, answer, kind).add_done_callback(compared)
+            except RuntimeError as error:  # it is closed; here, in another thread, nobody would hear of it
+                failed: Future[Decision] = Future()
+                failed.set_exception(error)
+                self._keep(entry, promised, failed)
 
-    def _keep(self, entry: tuple[str, str, str], finished: "Future[Decision]") -> None:
+        def compared(finished: "Future[Decision]") -> None:
+            if self._file is None or finished.cancelled() or finished.exception() is not None:
+                self._keep(entry, promised, finished)
+            else:
+                decision = finished.result()
+                written = self._file.write(entry, decision)
+                written.add_done_callback(lambda _written: self._keep(entry, promised, finished))
+
+        def looked_up(found: "Future[Decision | None]") -> None:
+            if found.cancelled() or found.exception() is not None or found.result() is not None:
+                self._keep(entry, promised, found)
+            else:
+                compare_in_pool()
+
+        if self._file is None:
+            compare_in_pool()
+        else:
+            self._file.read(entry).add_done_callback(looked_up)
+        return promised
+
+    def _keep(self, entry: tuple[str, str, str], promised: "Future[Decision]", finished: "Future[Any]") -> None:
+        """Remember what ``finished`` came to, and pass it on."""
+        error = None if finished.cancelled() else finished.exception()
         with self._lock:
             self._in_flight.pop(entry, None)
-            if finished.cancelled() or finished.exception() is not None:
-                return
-            decision = finished.result()
-            self._entries[entry] = decision
-            while len(self._entries) > self._max_entries:
-                self._entries.popitem(last=False)
-            if self._database is not None:
-                self._database.execute(
-                    "INSERT OR REPLACE INTO decisions VALUES (?, ?, ?, ?, ?, ?, ?)",
-                    (GRADER_VERSION, *entry, decision.is_same, decision.tier, decision.detail),
-                )
+            if not finished.cancelled() and error is None:
+                self._entries[entry] = finished.result()
+                while len(self._entries) > self._max_entries:
+                    self._entries.popitem(last=False)
+        if finished.cancelled():
+            promised.set_exception(WorkerError("the grader was closed before it had compared"))
+        elif error is not None:
+            promised.set_exception(error)
+        else:
+            promised.set_result(finished.result())
+
+
+class _DecisionFile:
+    """Decisions in SQLite, read and written in a thread of its own: another process may hold the file for seconds."""
+
+    def __init__(self, path: str | Path) -> None:
+        self._path = Path(path).expanduser()
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="grader-cache")
+        self._connection: sqlite3.Connection | None = None
+
+    def read(self, entry: tuple[str, str, str]) -> "Future[Decision | None]":
+        return self._thread.submit(self._read, entry)
+
+    def write(self, entry: tuple[str, str, str], decision: Decision) -> "Future[None]":
+        return self._thread.submit(self._write, entry, decision)
+
+    def _database(self) -> sqlite3.Connection:
+        if self._connection is None:
+            self._connection = sqlite3.connect(self._path, isolation_level=None, timeout=FILE_TIMEOUT_SECONDS)
+            self._connection.execute(
+                "CREATE TABLE IF NOT EXISTS decisions (version TEXT, kind TEXT, reference TEXT, answer TEXT, is_same INTEGER,"
+                " tier TEXT, detail TEXT, PRIMARY KEY (version, kind, reference, answer)) WITHOUT ROWID"
+            )
+        return self._connection
+
+    def _read(self, entry: tuple[str, str, str]) -> Decision | None:
+        row = (
+            self._database()
+            .execute(
+                "SELECT is_same, tier, detail FROM decisions WHERE version = ? AND kind = ? AND reference = ? AND answer = ?",
+                (GRADER_VERSION, *entry),
+            )
+            .fetchone()
+        )
+        return None if row is None else Decision(None if row[0] is None else bool(row[0]), Tier(row[1]), row[2])
+
+    def _write(self, entry: tuple[str, str, str], decision: Decision) -> None:
+        try:
+            self._database().execute(
+                "INSERT OR REPLACE INTO decisions VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (GRADER_VERSION, *entry, decision.is_same, decision.tier, decision.detail),
+            )
+        except sqlite3.Error:  # the decision stands; it will be made again where it could not be written
+            logger.exception("VERL_EXT_GRADER_CACHE=%s: a decision could not be written.", self._path)
 
 
 _lock = threading.Lock()

@@ -77,6 +77,16 @@ def _after_box(text: str) -> str:
     return text[1:]
 
 
+def _ends_in_closed_box(response: str) -> bool:
+    """Whether the last box is complete: its brace is closed or, without one, its formula."""
+    _, box, text = response.rpartition("boxed")
+    if not box:
+        return False
+    if not text.startswith("{"):
+        return "$" in text
+    return _after_box(text) != text[1:]
+
+
 def normalize(answer: str) -> str:
     """The paper's spelling of an answer, which drops units, percent signs, products and blanks."""
     text = answer.strip()
@@ -245,17 +255,23 @@ def parse_reference(reference: object) -> str:
 
 
 def paper_grade(response: str, reference: Any, *, is_truncated: bool = False) -> Verdict:
-    """Grade as the paper's evaluation does, which asks neither whether a response was cut nor whether it has a box."""
+    """Grade as the paper's evaluation does, which asks neither whether a response was cut nor whether it has a box.
+
+    Right and wrong are the paper's. A wrong one that was cut before its last box was closed has the reason ``truncated``,
+    so that a run can tell it from an answer.
+    """
     return grade_parsed(response, parse_reference(reference), is_truncated=is_truncated)
 
 
 def grade_parsed(response: str, reference: str, *, is_truncated: bool = False) -> Verdict:
     """``paper_grade`` with a reference from ``parse_reference``, which must not be normalised twice."""
-    del is_truncated
     raw, rule = extract(response)
-    if len(raw) > MAX_ANSWER_CHARS:
+    is_cut = is_truncated and not _ends_in_closed_box(response)
+    if len(raw) > MAX_ANSWER_CHARS and not is_cut:
         why = f"longer than {MAX_ANSWER_CHARS} characters"
         return Verdict(Reason.UNPARSABLE, raw[:MAX_ANSWER_CHARS], rule, tier=TIER, detail=why)
+    if len(raw) > MAX_ANSWER_CHARS:
+        return Verdict(Reason.TRUNCATED, None, rule, tier=TIER, detail="cut inside its last box")
     answer = normalize(raw)
     is_same = same_answer(answer, reference, leaf=_unknown)
     if is_same is None:
@@ -265,6 +281,8 @@ def grade_parsed(response: str, reference: str, *, is_truncated: bool = False) -
             return Verdict(Reason.TIMED_OUT, answer, rule, tier=TIER, detail=str(error))
         except WorkerError as error:
             return Verdict(Reason.GRADER_ERROR, answer, rule, tier="grader", detail=str(error))
+    if not is_same and is_cut:
+        return Verdict(Reason.TRUNCATED, answer or None, rule, tier=TIER, detail="cut before its answer was complete")
     if not is_same and not answer:
         return Verdict(
             Reason.NO_ANSWER, None, rule, tier=TIER, detail="no box, no phrase and no number, or an empty one"
