@@ -16,6 +16,7 @@ from verl_ext.patches import append_to_metrics_file
 from verl_ext.training.events import emit
 from verl_ext.training.metrics_file import VARIABLE
 from verl_ext.training.resources import check_cluster, cluster_of, ray_init_options
+from verl_ext.training.run_record import grader_settings
 
 RAY_SHUTDOWN_SECONDS = 1.0
 
@@ -46,6 +47,8 @@ def _start_ray(config: DictConfig) -> None:
     runtime_env["env_vars"] |= {
         "TRANSFER_QUEUE_ENABLE": "1",
         "VERL_USE_EXTERNAL_MODULES": os.environ["VERL_USE_EXTERNAL_MODULES"],
+        # The workers of a cluster that was already running have its environment, not this process's.
+        **grader_settings(),
     }
     ray.init(**ray_init_options(config), runtime_env=runtime_env)
     if cluster_of(config) is not None:
@@ -137,9 +140,11 @@ def train(config: DictConfig) -> None:
         from verl.trainer.ppo.v1 import AgentLoopManagerTQ, get_trainer_cls
         from verl.utils import tracking
         from verl.utils.config import validate_config
+        from verl.utils.device import auto_set_device
         from verl.utils.import_utils import load_class_from_fqn
 
         append_to_metrics_file(tracking)
+        auto_set_device(config)
         _check_registered(config)
         validate_config(
             config=config, use_reference_policy=need_reference_policy(config), use_critic=need_critic(config)

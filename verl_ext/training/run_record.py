@@ -25,6 +25,10 @@ PACKAGES = (
 )
 
 
+GRADER_VARIABLES = "VERL_EXT_GRADER"
+"""How their names begin."""
+
+
 def git_state(folder: Path) -> dict[str, Any] | None:
     """Commit and whether the tree differs from it; None when ``folder`` is not in a git checkout or git is absent."""
 
@@ -50,6 +54,11 @@ def versions() -> dict[str, str]:
     return found
 
 
+def grader_settings() -> dict[str, str]:
+    """The variables that decide how answers are graded; every process that grades has to have them."""
+    return {name: value for name, value in sorted(os.environ.items()) if name.startswith(GRADER_VARIABLES)}
+
+
 def write_run_record(path: Path, *, argv: Sequence[str], config: dict[str, Any], **facts: Any) -> None:
     """Write argv, resolved configuration, versions, git state, machine and seeds; an earlier record is kept as .1, .2…"""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -62,6 +71,7 @@ def write_run_record(path: Path, *, argv: Sequence[str], config: dict[str, Any],
         "versions": versions(),
         "git": git_state(Path(__file__).parent),
         "machine": {"platform": platform.platform(), "num_cpus": os.cpu_count(), "python": sys.executable},
+        "grader": grader_settings(),
         "seeds": {
             "data": config["data"]["seed"],
             "rollout": config["actor_rollout_ref"]["rollout"]["seed"],

@@ -1,0 +1,95 @@
+"""What the workers of a run are told, and by whom."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.training.conftest import config_of
+from verl_ext.training import launch
+from verl_ext.training.configuration import compose_config, resolved
+from verl_ext.training.run_record import write_run_record
+
+GRADER = {"VERL_EXT_GRADER": "paper", "VERL_EXT_GRADER_SECONDS": "3"}
+
+
+@pytest.fixture
+def grader_of_the_paper(monkeypatch):
+    for name in [name for name in os.environ if name.startswith("VERL_EXT_GRADER")]:
+        monkeypatch.delenv(name)
+    for name, value in GRADER.items():
+        monkeypatch.setenv(name, value)
+
+
+def test_the_graders_settings_go_to_every_worker(grader_of_the_paper, monkeypatch):
+    import ray
+
+    started = {}
+    monkeypatch.setattr(ray, "init", lambda **options: started.update(options))
+    monkeypatch.setenv("VERL_USE_EXTERNAL_MODULES", "verl_ext.plugin")
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    launch._start_ray(compose_config([], device="cpu"))
+    told = started["runtime_env"]["env_vars"]
+    assert {name: value for name, value in told.items() if name.startswith("VERL_EXT_GRADER")} == GRADER
+
+
+def test_the_graders_settings_stand_in_the_record(grader_of_the_paper, tmp_path):
+    write_run_record(tmp_path / "run.json", argv=["train"], config=resolved(compose_config([], device="cpu")))
+    assert json.loads((tmp_path / "run.json").read_text())["grader"] == GRADER
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_workers_of_a_running_cluster_have_the_environment_of_the_run_not_of_the_cluster():
+    """What the first test builds on: Ray gives env_vars of a job to the actors of a cluster started without them."""
+    cluster = """
+import os, ray, sys
+os.environ.pop("VERL_EXT_GRADER", None)
+context = ray.init(num_cpus=2, include_dashboard=False)
+print("address", context.address_info["address"], flush=True)
+sys.stdin.read()
+"""
+    job = """
+import os, ray, sys
+ray.init(address=sys.argv[1], runtime_env={"env_vars": {"VERL_EXT_GRADER": "paper"}})
+@ray.remote
+class Worker:
+    def grader(self):
+        return os.environ.get("VERL_EXT_GRADER")
+print("grader", ray.get(Worker.remote().grader.remote()))
+"""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("VERL_EXT_GRADER")}
+    options = {"stdout": subprocess.PIPE, "text": True, "env": environment}
+    with subprocess.Popen([sys.executable, "-c", cluster], stdin=subprocess.PIPE, **options) as running:
+        try:
+            address = next(line.split()[1] for line in running.stdout if line.startswith("address"))
+            done = subprocess.run([sys.executable, "-c", job, address], check=True, **options)
+        finally:
+            running.communicate("")
+    assert "grader paper" in done.stdout
+
+
+def test_the_device_is_the_machines(monkeypatch, tmp_path):
+    """verl's trainer.device is cuda wherever it runs; verl's own main puts it right for an NPU, and so does the launcher."""
+    import ray
+    import verl.utils.device
+
+    class StoppedError(Exception): ...
+
+    def stop(_config):
+        raise StoppedError
+
+    class Ascend:
+        device_name = "npu"
+
+    assert not ray.is_initialized()
+    monkeypatch.setattr(verl.utils.device, "get_platform", Ascend)
+    monkeypatch.setattr(launch, "_start_services", lambda *_: None)
+    monkeypatch.setattr(launch, "_check_registered", stop)
+    config = config_of(tmp_path)
+    config.trainer.device = "cuda"
+    with pytest.raises(StoppedError):
+        launch.train(config)
+    assert config.trainer.device == "npu"
