@@ -1,12 +1,10 @@
-"""How much the paper's way of averaging matters, on a small model: gradients of one NSR step, averaged in three ways.
+"""How much the paper's way of averaging matters, on a small model: gradients of one NSR step, averaged in two ways.
 
     python benchmarks/aggregation.py --model outputs/quickstart/base
 
 Samples responses to Countdown problems, keeps the wrong ones and compares the gradient of the policy loss with verl's
-(the mean over all tokens of the mini-batch), by cosine and by ratio of norms:
-
-  paper     token mean within each micro-batch, weighted by its responses (policy_loss.loss_mode=paper)
-  entropy   verl's, plus the entropy bonus of 1e-4 scaled by the share of a partial mini-batch instead of whole
+(the mean over all tokens of the mini-batch), by cosine and by ratio of norms. The paper's is the token mean within each
+micro-batch, weighted by its responses (policy_loss.loss_mode=paper).
 
 Micro-batches are packed by a token budget, as with actor.use_dynamic_bsz.
 """
@@ -22,10 +20,6 @@ from verl_ext.grading.countdown import grade_countdown
 from verl_ext.small_model.build import MAX_ANSWER_TOKENS, prompt_text
 from verl_ext.small_model.sampling import sample_responses
 from verl_ext.tasks.countdown import generate_problems
-
-ENTROPY_COEFF = 1e-4
-PARTIAL_SHARE = 0.59
-"""Of a whole mini-batch: what the paper's NSR run had left at step 120."""
 
 Row = tuple[list[int], list[int]]
 
@@ -57,10 +51,10 @@ def packed(rows: Sequence[Row], token_budget: int) -> Iterator[list[Row]]:
     yield batch
 
 
-def log_probs_and_entropy(model: Qwen2ForCausalLM, row: Row) -> tuple[torch.Tensor, torch.Tensor]:
+def log_probs_of(model: Qwen2ForCausalLM, row: Row) -> torch.Tensor:
     prompt, response = row
     logits_TV = model(torch.tensor([prompt + response])).logits[0, len(prompt) - 1 : -1].log_softmax(dim=-1)
-    return logits_TV[torch.arange(len(response)), response], -(logits_TV.exp() * logits_TV).sum(dim=-1)
+    return logits_TV[torch.arange(len(response)), response]
 
 
 def gradient(model: Qwen2ForCausalLM, loss: torch.Tensor) -> torch.Tensor:
@@ -80,24 +74,17 @@ def main() -> None:
     rows = wrong_rows(model, tokenizer, options.num_prompts, options.num_samples)
     micro_batches = list(packed(rows, options.token_budget))
     num_tokens = sum(len(response) for _, response in rows)
-    means, tokens, entropies = [], [], []
+    means, tokens = [], []
     for batch in micro_batches:
-        pairs = [log_probs_and_entropy(model, row) for row in batch]
         # A = -1 and rho = 1: the loss -A rho has the gradient of the log-probability.
-        losses = torch.cat([log_prob for log_prob, _ in pairs])
+        losses = torch.cat([log_probs_of(model, row) for row in batch])
         means.append(losses.mean() * len(batch) / len(rows))
         tokens.append(losses.sum() / num_tokens)
-        entropies.append(torch.cat([entropy for _, entropy in pairs]).sum() / num_tokens)
     verl = gradient(model, sum(tokens))
     paper = gradient(model, sum(means))
-    bonus = gradient(model, sum(entropies)) * ENTROPY_COEFF
     print(f"{len(rows)} wrong responses, {num_tokens} tokens, {len(micro_batches)} micro-batches")
-    for name, other, base in (
-        ("paper", paper, verl),
-        ("entropy", PARTIAL_SHARE * (verl - bonus), PARTIAL_SHARE * verl - bonus),
-    ):
-        cosine = torch.nn.functional.cosine_similarity(other, base, dim=0)
-        print(f"{name:8} cosine {cosine:.6f}, norm x {other.norm() / base.norm():.4f}")
+    cosine = torch.nn.functional.cosine_similarity(paper, verl, dim=0)
+    print(f"cosine {cosine:.6f}, norm x {paper.norm() / verl.norm():.4f}")
 
 
 if __name__ == "__main__":

@@ -83,15 +83,13 @@ What verl 0.9.1 cannot be set to:
 | | released code | here |
 |---|---|---|
 | token mean of entropy bonus and KL loss | within each micro-batch, weighted by its samples | over the tokens of the whole mini-batch |
-| last, partial mini-batch | loss and entropy bonus scaled by its share | policy loss scaled by its share, entropy bonus not |
 | samples that do not divide by the ranks | dropped at random | padded with rows that have no loss |
 | PSR and NSR | old log-probs of every sample | of the samples that are kept |
 | AIME and AMC in validation | string comparison | the one grader (PAPER_GRADER=True: the paper's) |
 
 How much of it is left, on the small model (`python benchmarks/aggregation.py --model outputs/quickstart/base`, 189 wrong
 responses of 1,294 tokens in 9 micro-batches): the paper's mean against verl's turns the gradient to a cosine of 0.997 and
-a norm of 1.006 times verl's, which `policy_loss.loss_mode=paper` takes away; the entropy bonus left whole where the code
-scales it, at a coefficient of 1e-4 and a mini-batch of 0.59, changes neither in the fourth digit.
+a norm of 1.006 times verl's, which `policy_loss.loss_mode=paper` takes away.
 """
 
 

@@ -143,3 +143,49 @@ def test_verls_padding_rows_still_have_128_tokens():
     with short_padding_rows(padding_utils, 1):
         assert num_tokens() == 2, "a prompt and a response have a token each"
     assert num_tokens() == 128
+
+
+KEYS = ["p0_0_0", "p0_1_0", "p0_1_1", "p0_1_2"]
+"""A right session of one output and a wrong one of three."""
+
+
+def advantages_by_verl(compute, name: str, keys: list[str], scores: list[float], mask_BT: torch.Tensor, **options):
+    import numpy as np
+    from verl import DataProto
+
+    rewards_BT = torch.zeros_like(mask_BT)
+    rewards_BT[:, -1] = torch.tensor(scores)
+    data = DataProto.from_dict(
+        tensors={"token_level_rewards": rewards_BT, "response_mask": mask_BT},
+        non_tensors={"uid": np.array([key.rsplit("_", 2)[0] for key in keys], dtype=object)},
+    )
+    data = compute(data, batch_keys=keys, adv_estimator=name, config=options)
+    return data.batch["advantages"]
+
+
+def test_verl_still_counts_outputs_where_it_is_not_grpo():
+    """count_sessions_in_groups"""
+    from verl.trainer.ppo.v1 import trainer_base, utils
+
+    mask_BT = torch.tensor([[1.0, 1.0], [1.0, 1.0], [1.0, 0.0], [0.0, 0.0]])
+    outcome = ("pkpo", KEYS, [1.0, 0.0, 0.0, 0.0], mask_BT)
+    options = {"pass_at_k": 1, "pkpo_baseline": "loo_minus_one"}
+    assert trainer_base.compute_advantage_for_multi_trajectories is not utils.compute_advantage_for_multi_trajectories
+    by_output = advantages_by_verl(utils.compute_advantage_for_multi_trajectories, *outcome, **options)
+    assert by_output[1, 0] == pytest.approx(-1 / 3)  # one of three others is right, not the one other
+    by_session = advantages_by_verl(trainer_base.compute_advantage_for_multi_trajectories, *outcome, **options)
+    # The last output of the wrong session has no token, and the session is learnt from all the same.
+    torch.testing.assert_close(by_session, torch.tensor([[1.0, 1.0], [-1.0, -1.0], [-1.0, 0.0], [0.0, 0.0]]))
+
+
+@pytest.mark.parametrize("name", ["pkpo", "pass_at_k_training", "grpo_virtual_success"])
+def test_one_output_a_session_is_as_before(name):
+    from verl.trainer.ppo.v1 import trainer_base, utils
+
+    keys = [f"p{prompt}_{session}_0" for prompt in (1, 0) for session in range(3)]
+    outcome = (name, keys, [1.0, 0.0, 0.0, 0.0, 1.0, 1.0], torch.ones(6, 2))
+    ours, verls = (
+        advantages_by_verl(module.compute_advantage_for_multi_trajectories, *outcome, pass_at_k=2)
+        for module in (trainer_base, utils)
+    )
+    torch.testing.assert_close(ours, verls)

@@ -67,6 +67,45 @@ def load_value_model_as_configured() -> None:
     verl.utils.model.load_valuehead_model = load_valuehead_model
 
 
+def count_sessions_in_groups(trainer_base: Any) -> None:
+    """Group objectives of this package count a session once (``verl.trainer.ppo.v1.trainer_base``).
+
+    An agent loop may give several outputs per session, all with its reward. verl hands GRPO the last of each and gives
+    its advantage to the others; every other estimator gets them all, and is told their prompts only. So pkpo's +1 for
+    one correct session of two became +1/3 when that session had one output and the other three.
+    """
+    from verl_ext.objectives.group_objectives import GROUP_OBJECTIVES
+    from verl_ext.objectives.groups import last_of_session
+
+    original = trainer_base.compute_advantage_for_multi_trajectories
+
+    def compute_advantage_for_multi_trajectories(
+        data: Any, batch_keys: list[str], adv_estimator: Any, **options: Any
+    ) -> Any:
+        if adv_estimator not in GROUP_OBJECTIVES:
+            return original(data, batch_keys=batch_keys, adv_estimator=adv_estimator, **options)
+        last_B = last_of_session(batch_keys)
+        rows = sorted(set(last_B))
+        session_of_row = {row: session for session, row in enumerate(rows)}
+        session_B = [session_of_row[row] for row in last_B]
+        sessions = data.select_idxs(rows)
+        mask_BT = data.batch["response_mask"]
+        # A session is learnt from where any of its outputs has a token. The advantage is read from the first column.
+        has_token_S = mask_BT.new_zeros(len(rows))
+        for session, has_token in zip(session_B, mask_BT.any(dim=-1).tolist(), strict=True):
+            has_token_S[session] += has_token
+        sessions.batch["response_mask"] = (
+            (has_token_S > 0).unsqueeze(-1).expand(-1, mask_BT.shape[-1]).to(mask_BT.dtype)
+        )
+        keys = [batch_keys[row] for row in rows]
+        sessions = original(sessions, batch_keys=keys, adv_estimator=adv_estimator, **options)
+        advantages_BT = sessions.batch["advantages"][session_B, 0].unsqueeze(-1) * mask_BT
+        data.batch["advantages"] = data.batch["returns"] = advantages_BT
+        return data
+
+    trainer_base.compute_advantage_for_multi_trajectories = compute_advantage_for_multi_trajectories
+
+
 def short_padding_rows(padding_utils: ModuleType, longest: int) -> Any:
     """Padding rows of at most ``longest`` tokens, inside ``with`` (``verl.trainer.ppo.padding_utils``).
 

@@ -34,6 +34,14 @@ def _register_trainers(_trainer_sync: ModuleType) -> None:
     import verl_ext.training.trainer  # noqa: F401
 
 
+@when_imported("verl.trainer.ppo.v1.trainer_base")
+def _count_sessions(trainer_base: ModuleType) -> None:
+    """A prompt's group has one member per session, also for our objectives."""
+    from verl_ext.patches import count_sessions_in_groups
+
+    count_sessions_in_groups(trainer_base)
+
+
 @when_imported("verl.workers.engine.fsdp.transformer_impl")
 def _equip_learner(transformer_impl: ModuleType) -> None:
     """``attn_implementation=packed_sdpa``, log-probs and entropy in float32, a critic without flash-attn."""

@@ -83,8 +83,10 @@ def test_psr_makes_as_many_updates_as_its_samples_fill(train, tmp_path):
         "algorithm.adv_estimator=psr",
         "algorithm.loss_normalizer=all",
         "actor_rollout_ref.actor.ppo_mini_batch_size=2",
+        "trainer.test_freq=2",
     )
     assert result.code == 0, result.shown
+    assert "validation at step 2: countdown/acc/mean@1 0." in result.shown
     for step in result.steps:
         kept = step["train/kept_samples"]
         assert kept == round(step["train/correct_ratio"] * 32)
@@ -100,9 +102,18 @@ def test_two_ranks_update_in_the_papers_mini_batches(train, tmp_path):
         "algorithm.mini_batches=paper",
         "actor_rollout_ref.actor.policy_loss.loss_mode=paper",
         "actor_rollout_ref.actor.ppo_mini_batch_size=2",
+        # Moves at every step of the schedule: 0, then half, then the whole
+        *("actor_rollout_ref.actor.optim.lr=1e-4", "actor_rollout_ref.actor.optim.lr_warmup_steps=2"),
         "trainer.n_gpus_per_node=2",
+        f"trainer.rollout_data_dir={tmp_path}/rollouts",
     )
     assert result.code == 0, result.shown
+    assert [step["actor/lr"] for step in result.steps] == pytest.approx([0.5e-4, 1e-4]), (
+        "once a step, whatever its parts"
+    )
+    for number in (1, 2):
+        written = (tmp_path / "rollouts" / f"{number}.jsonl").read_text().splitlines()
+        assert len(written) == 32, "no padding among the samples"
     for step in result.steps:
         assert 0 < step["train/kept_samples"] < 32
         assert step["train/num_updates"] == -(-step["train/kept_samples"] // 8)

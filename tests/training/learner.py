@@ -1,7 +1,7 @@
 """verl's FSDP2 learner on 1 or 2 CPU ranks without Ray, for tests that compare updates.
 
-``updated_weights`` starts the ranks, gives each its share of the rows the way the trainer would, makes one update with
-the real engine and policy loss, and returns the weights.
+``updates`` starts the ranks, gives each its share of the rows the way the trainer would, makes one update with the real
+engine and policy loss, and returns the weights and the metrics; ``updated_weights`` returns the weights alone.
 """
 
 import json
@@ -10,7 +10,9 @@ import socket
 import subprocess
 import sys
 import tempfile
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from tensordict import TensorDict
@@ -22,6 +24,20 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
+@dataclass
+class Case:
+    """One update: rows, fields of verl's FSDPActorConfig, and what the trainer says of the batch beside its fields."""
+
+    rows: list[dict]
+    options: dict = field(default_factory=dict)
+    said: dict = field(default_factory=dict)
+
+
+class Update(NamedTuple):
+    weights: dict[str, torch.Tensor]
+    metrics: dict[str, list[float]]
+
+
 def updated_weights(
     model: Path,
     cases: list[list[dict]],
@@ -30,20 +46,33 @@ def updated_weights(
     options: dict | None = None,
     model_options: dict | None = None,
 ) -> list[dict[str, torch.Tensor]]:
-    """Weights after one update from the same start, for each case.
+    """Weights after one update from the same start, for the rows of each case; see ``updates``."""
+    of_case = [Case(rows, options or {}) for rows in cases]
+    return [update.weights for update in updates(model, of_case, num_ranks=num_ranks, model_options=model_options)]
+
+
+def updates(model: Path, cases: list[Case], *, num_ranks: int, model_options: dict | None = None) -> list[Update]:
+    """One update from the same start, for each case.
 
     Args:
         model: Folder of the model to start from.
-        cases: Rows, one per response: ``prompt`` and ``response`` token ids, ``advantage``, ``old_shift`` (what is added
-            to the policy's own log-probs to make the old ones, so that the ratio is not 1).
+        cases: Their rows are one per response: ``prompt`` and ``response`` token ids, ``advantage``, ``old_shift`` (what
+            is added to the policy's own log-probs to make the old ones, so that the ratio is not 1).
         num_ranks: 1 or 2; the rows are dealt out in turn and padded with zero-mask rows to equal shares.
-        options: Fields of verl's FSDPActorConfig.
         model_options: Fields of verl's HFModelConfig; by default rows are padded, and nothing is checkpointed.
     """
     with tempfile.TemporaryDirectory() as folder:
         job = Path(folder) / "job.json"
-        description = {"model": str(model), "cases": cases, "out": folder}
-        job.write_text(json.dumps(description | {"options": options or {}, "model_options": model_options or {}}))
+        job.write_text(
+            json.dumps(
+                {
+                    "model": str(model),
+                    "cases": [vars(case) for case in cases],
+                    "model_options": model_options or {},
+                    "out": folder,
+                }
+            )
+        )
         port = free_port()
         ranks = [
             subprocess.Popen(
@@ -70,7 +99,7 @@ def updated_weights(
             for rank in ranks:
                 rank.kill()
         assert all(rank.returncode == 0 for rank in ranks), "\n".join(outputs)
-        return torch.load(Path(folder) / "weights.pt")
+        return [Update(*update) for update in torch.load(Path(folder) / "updates.pt")]
 
 
 def _main(job_path: str) -> None:
@@ -84,11 +113,14 @@ def _main(job_path: str) -> None:
         FSDPEngineConfig,
         FSDPOptimizerConfig,
         HFModelConfig,
+        PolicyLossConfig,
         TrainingWorkerConfig,
     )
-    from verl.workers.engine_workers import TrainingWorker
     from verl.workers.utils.losses import ppo_loss
     from verl.workers.utils.padding import response_from_nested
+
+    import verl_ext.training.losses  # noqa: F401  registers them
+    from verl_ext.learner.worker import LearnerWorker
 
     job = json.loads(Path(job_path).read_text())
     rank, num_ranks = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
@@ -108,7 +140,7 @@ def _main(job_path: str) -> None:
     optimizer = FSDPOptimizerConfig(
         lr=0.1, optimizer="SGD", clip_grad=1e9, total_training_steps=1, weight_decay=0.0, override_optimizer_config={}
     )
-    worker = TrainingWorker(
+    worker = LearnerWorker(
         TrainingWorkerConfig(
             model_type="language_model",
             model_config=model_config,
@@ -118,15 +150,22 @@ def _main(job_path: str) -> None:
         )
     )
     worker.reset()
-    actor = FSDPActorConfig(
-        strategy="fsdp2", rollout_n=1, use_dynamic_bsz=True, ppo_micro_batch_size_per_gpu=1, **job["options"]
-    )
-    worker.set_loss_fn(partial(ppo_loss, config=actor))
 
     module = worker.engine.module
     start = {name: value.full_tensor().clone() for name, value in module.state_dict().items()}
     results = []
-    for rows in job["cases"]:
+    for case in job["cases"]:
+        rows, options = case["rows"], dict(case["options"])
+        loss_mode = PolicyLossConfig(loss_mode=options.pop("loss_mode", "vanilla"))
+        actor = FSDPActorConfig(
+            strategy="fsdp2",
+            rollout_n=1,
+            use_dynamic_bsz=True,
+            ppo_micro_batch_size_per_gpu=1,
+            policy_loss=loss_mode,
+            **options,
+        )
+        worker.set_loss_fn(partial(ppo_loss, config=actor))
         set_model_state_dict(module, start, options=StateDictOptions(full_state_dict=True))
         samples = [_sample(row) for row in rows]
         padding, _ = construct_minimal_padding_template(samples[0], {}, eos_token_id=0)
@@ -153,11 +192,17 @@ def _main(job_path: str) -> None:
             epochs=1,
             seed=0,
             dataloader_kwargs={"shuffle": False},
+            **case["said"],
         )
-        worker.train_mini_batch(mine)
-        results.append({name: value.full_tensor().clone() for name, value in module.state_dict().items()})
+        metrics = tu.get(worker.train_mini_batch(mine), "metrics")
+        results.append(
+            (
+                {name: value.full_tensor().clone() for name, value in module.state_dict().items()},
+                {name: [float(value) for value in values] for name, values in metrics.items()},
+            )
+        )
     if rank == 0:
-        torch.save(results, Path(job["out"]) / "weights.pt")
+        torch.save(results, Path(job["out"]) / "updates.pt")
     torch.distributed.barrier()
     torch.distributed.destroy_process_group()
 

@@ -75,6 +75,25 @@ def test_the_tail_of_a_log(tmp_path):
 
 
 def test_prompts_that_failed_in_the_rollout_are_said():
-    line = step_line(1, 1, METRICS | {"training/rollout_failure/evicted_samples": 2.0})
-    assert "2 prompts FAILED in the rollout, see the log" in line
+    counts = {"train/prompts": 4, "train/failed_prompts": 2, "train/missing_samples": 8}
+    line = step_line(1, 1, METRICS | counts)
+    assert "2 of 4 prompts FAILED in the rollout, 8 samples missing: see the log" in line
     assert "FAILED" not in step_line(1, 1, METRICS)
+    assert "FAILED" not in step_line(1, 1, METRICS | dict.fromkeys(counts, 0) | {"train/prompts": 4})
+
+
+def test_a_validation_in_one_line():
+    metrics = {"val-core/math/acc/mean@1": 0.25, "val-aux/math/score/mean@1": 0.25, "val-core/aime2025/acc/mean@1": 0.5}
+    event = {"step": 7, "metrics": metrics, "num_samples": 20, "num_ungraded": 0, "num_missing": 0}
+    terminal = io.StringIO()
+    Console(terminal)("validation", event)
+    assert terminal.getvalue() == "validation at step 7: math/acc/mean@1 0.250, aime2025/acc/mean@1 0.500\n"
+    Console(terminal)("validation", event | {"num_ungraded": 3, "num_missing": 2})
+    assert (
+        terminal.getvalue()
+        .splitlines()[-1]
+        .endswith(
+            "0.500 | 3 of 20 answers could not be graded: neither right nor wrong"
+            " | 2 of 20 answers FAILED in the rollout, counted as wrong: see the log"
+        )
+    )

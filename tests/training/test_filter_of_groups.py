@@ -1,74 +1,27 @@
 """The trainer's filter in front of objectives that compare samples, and its moving lambda; verl's queue is a stand-in."""
 
-import numpy as np
 import pytest
-import torch
 from omegaconf import OmegaConf
 
-from verl_ext.training.configuration import compose_config
+from tests.training.stand_in import rows_of, step_of, trainer_with
 
 K = 3
 
 
-class Queue:
-    """What the filter asks of TransferQueue: the fields of these samples, and to forget some."""
-
-    def __init__(self, fields):
-        self.fields = fields
-
-    def kv_batch_get(self, **_names):
-        return self.fields
-
-    def kv_clear(self, **_names): ...
-
-
-class Fields(dict):
-    def to_padded_tensor(self):
-        from tensordict import TensorDict
-
-        return TensorDict(dict(self), batch_size=len(self["rm_scores"]))
-
-
-def trainer_with(*overrides: str):
-    from verl_ext.objectives.weight_schedule import schedule_under
-    from verl_ext.training.options import drops_zero_advantage
-    from verl_ext.training.trainer import SignFilterTrainer
-
-    trainer = object.__new__(SignFilterTrainer)
-    trainer.config = compose_config(["actor_rollout_ref.rollout.n=4", *overrides], device="cpu")
-    trainer._drops = drops_zero_advantage(trainer.config.algorithm)
-    trainer._weight_schedule = schedule_under(trainer.config.algorithm)
-    trainer._dropped = None
-    return trainer
-
-
 def kept(monkeypatch, trainer, groups: list[list[float | None]], truncated: frozenset[int] = frozenset()) -> list[str]:
     """Keys of the samples that the filter keeps; None is a sample that the grader failed on, ``truncated`` are rows."""
-    from transfer_queue import KVBatchMeta
-
-    from verl_ext.training import trainer as module
-
-    scores = [0.0 if score is None else score for group in groups for score in group]
-    rewards_BT = torch.zeros(len(scores), 3)
-    rewards_BT[:, -1] = torch.tensor(scores)
-    uids = [f"p{number}" for number, group in enumerate(groups) for _ in group]
-    infos = [{"reward_extra_info": {"grader_error": float(score is None)}} for group in groups for score in group]
+    rows = rows_of(groups)
     for row in truncated:
-        infos[row]["reward_extra_info"]["truncated"] = 1.0
-    fields = Fields(
-        uid=np.array(uids),
-        extra_fields=np.array(infos, dtype=object),
-        rm_scores=rewards_BT,
-        response_mask=torch.ones_like(rewards_BT),
-    )
-    monkeypatch.setattr(module, "tq", Queue(fields))
+        rows[row]["info"] = {"truncated": 1.0}
+    return kept_rows(monkeypatch, trainer, rows)
+
+
+def kept_rows(monkeypatch, trainer, rows: list[dict]) -> list[str]:
     trainer.config.trainer.max_grader_error_ratio = 1.0
-    keys = [f"{uid}_{row}_0" for row, uid in enumerate(uids)]
-    batch = KVBatchMeta(keys=keys, tags=[{} for _ in keys], partition_id="train")
     metrics: dict = {}
-    keys_kept = trainer._filter(batch, metrics).keys
+    keys_kept = trainer._filter(step_of(monkeypatch, rows), metrics).keys
     assert metrics["train/kept_samples"] == len(keys_kept)
-    assert sorted([*keys_kept, *trainer._dropped.keys]) == sorted(keys)
+    assert sorted([*keys_kept, *trainer._dropped.keys]) == sorted(row["key"] for row in rows)
     return keys_kept
 
 
@@ -145,3 +98,62 @@ def test_truncated_answers_are_punished_or_masked(monkeypatch, is_masked, expect
     """The second sample was cut before it had an answer: the paper's code learns from it, the knob leaves it out."""
     trainer = trainer_with("algorithm.adv_estimator=nsr", f"algorithm.mask_truncated={is_masked}")
     assert kept(monkeypatch, trainer, [[0, 0, 1]], truncated=frozenset({1})) == expected
+
+
+def test_a_time_out_is_not_a_wrong_answer(monkeypatch):
+    """The second sample's comparison ran over its time: nsr must not push it down, whatever its score says."""
+    trainer = trainer_with("algorithm.adv_estimator=nsr")
+    rows = rows_of([[0, 0, 1]])
+    rows[1]["info"] = {"timed_out": 1.0}
+    assert kept_rows(monkeypatch, trainer, rows) == ["p0_0_0"]
+
+
+@pytest.mark.parametrize("reason", ["timed_out", "grader_error"])
+def test_too_many_ungraded_samples_stop_the_run(monkeypatch, reason):
+    trainer = trainer_with("algorithm.adv_estimator=nsr", "trainer.max_grader_error_ratio=0.25")
+    rows = rows_of([[0, 0, 1, 0]])
+    rows[1]["info"] = {reason: 1.0}
+    assert len(trainer._filter(step_of(monkeypatch, rows), {})) == 2
+    rows[3]["info"] = {reason: 1.0}
+    with pytest.raises(RuntimeError, match=rf"failed on 50.0% .*50.0% {reason}.*trainer.max_grader_error_ratio=0.25"):
+        trainer._filter(step_of(monkeypatch, rows), {})
+
+
+def test_masking_needs_a_reward_that_reports_truncation(monkeypatch):
+    trainer = trainer_with(
+        "algorithm.adv_estimator=nsr",
+        "algorithm.mask_truncated=True",
+        "reward.custom_reward_function.path=mine.py",
+        "reward.custom_reward_function.name=score",
+    )
+    batch = step_of(monkeypatch, rows_of([[0, 0]]))
+    from verl_ext.training import trainer as module
+
+    for row in module.tq.rows.values():
+        del row["extra_fields"]["reward_extra_info"]["truncated"]
+    with pytest.raises(
+        ValueError, match=r"mask_truncated=True .*custom_reward_function.path=mine.py \(name=score\) does not"
+    ):
+        trainer._filter(batch, {})
+
+
+def test_responses_without_a_token_are_no_update(monkeypatch):
+    trainer = trainer_with("algorithm.adv_estimator=reinforce")
+    rows = [row | {"mask": 0} for row in rows_of([[0, 1]])]
+    assert kept_rows(monkeypatch, trainer, rows) == []
+
+
+OUTPUTS = [("p0_0_0", 1.0), ("p0_1_0", 0.0), ("p0_1_1", 0.0), ("p0_1_2", 0.0), ("p1_0_0", 1.0)]
+"""A right session of one output and a wrong one of three; another prompt has one session left."""
+
+
+def test_sessions_are_counted_not_outputs(monkeypatch):
+    """pass@2 needs two sessions: four outputs of two sessions are two, and shares are of sessions."""
+    trainer = trainer_with("algorithm.adv_estimator=pkpo", "algorithm.pass_at_k=2")
+    rows = [{"key": key, "score": score} for key, score in OUTPUTS]
+    assert kept_rows(monkeypatch, trainer, rows) == ["p0_0_0", "p0_1_0", "p0_1_1", "p0_1_2"]
+    metrics: dict = {}
+    trainer._filter(step_of(monkeypatch, rows), metrics)
+    assert metrics["train/correct_ratio"] == pytest.approx(2 / 3)
+    three = trainer_with("algorithm.adv_estimator=pkpo", "algorithm.pass_at_k=3")
+    assert kept_rows(monkeypatch, three, rows) == []

@@ -99,7 +99,7 @@ def token_log_probs(logits: torch.Tensor, labels: torch.Tensor, inplace_backward
     return result.view(labels.shape)
 
 
-@torch.compiler.disable  # type: ignore[untyped-decorator]
+@torch.compiler.disable
 def token_entropy(logits: torch.Tensor) -> torch.Tensor:
     """The entropy in nats of each row of ``logits`` (..., V): (...) float32, or float64 for logits in float64.
 

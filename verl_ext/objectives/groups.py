@@ -32,6 +32,22 @@ def num_in_group(is_counted: Sequence[bool], prompts: Sequence[Hashable]) -> lis
     return [counts[prompt] for prompt in prompts]
 
 
+def last_of_session(keys: Sequence[str]) -> list[int]:
+    """For each output, the position of the last output of its session, itself where an agent loop gives only one.
+
+    Args:
+        keys: verl's keys, ``{prompt id}_{session}_{output}``: a session is one of a prompt's samples, and its outputs,
+            of an agent with several turns or branches, share its reward.
+    """
+    last: dict[str, tuple[int, int]] = {}
+    sessions = []
+    for position, key in enumerate(keys):
+        session, _, output = key.rpartition("_")
+        sessions.append(session)
+        last[session] = max(last.get(session, (-1, -1)), (int(output), position))
+    return [last[session][1] for session in sessions]
+
+
 def group_advantages(
     is_correct: Sequence[bool], prompts: Sequence[Hashable], is_trained: Sequence[bool], formula: GroupFormula
 ) -> list[float]:

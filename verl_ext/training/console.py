@@ -76,12 +76,28 @@ def step_line(step: int, total: int, metrics: Mapping[str, float]) -> str:
         *([", ".join(faults)] if faults else []),
         f"{number('timing_s/step', '.1f')} s ({', '.join(seconds)})",
     ]
-    failed = metrics.get("training/rollout_failure/evicted_samples")
-    if failed:
-        parts.insert(2, f"{failed:.0f} prompts FAILED in the rollout, see the log")
+    missing = metrics.get("train/missing_samples", 0.0)
+    if metrics.get("train/failed_prompts") or missing:
+        failed = (
+            f"{number('train/failed_prompts', '.0f')} of {number('train/prompts', '.0f')} prompts FAILED in the rollout"
+        )
+        parts.insert(2, f"{failed}, {missing:.0f} samples missing: see the log")
     if not metrics.get("train/kept_samples", 1.0):
         parts.insert(4, "nothing to learn from: update skipped")
     return " | ".join(parts)
+
+
+def validation_line(
+    step: int, metrics: Mapping[str, float], num_samples: int, num_ungraded: int, num_missing: int
+) -> str:
+    """Say in one line what a validation came to, and of how many answers that is not known."""
+    shown = {name.removeprefix("val-core/"): value for name, value in metrics.items() if name.startswith("val-core/")}
+    parts = [", ".join(f"{name} {value:.3f}" for name, value in shown.items()) or "no answer has a score"]
+    if num_ungraded:
+        parts.append(f"{num_ungraded} of {num_samples} answers could not be graded: neither right nor wrong")
+    if num_missing:
+        parts.append(f"{num_missing} of {num_samples} answers FAILED in the rollout, counted as wrong: see the log")
+    return f"validation at step {step}: " + " | ".join(parts)
 
 
 class Console:
@@ -103,8 +119,7 @@ class Console:
         if kind == "phase":
             self.say(f"[{time.monotonic() - self._started:5.1f} s] {fields['text']}")
         elif kind == "validation":
-            shown = {name: value for name, value in fields["metrics"].items() if name.startswith("val-core/")}
-            self.say(f"validation at step {fields['step']}: " + ", ".join(f"{k} {v:.3f}" for k, v in shown.items()))
+            self.say(validation_line(**fields))
         elif kind == "step":
             if self._bar is None and self.terminal.isatty():
                 total, initial = fields["total"], fields["step"] - 1

@@ -8,6 +8,14 @@ import numpy as np
 REASONS = ("correct", "incorrect", "no_answer", "truncated", "unparsable", "timed_out", "grader_error")
 """Keys of the reward function that hold 0 or 1, one per reason of a verdict; see verl_ext.grading.verdict.Reason."""
 
+UNGRADED = ("timed_out", "grader_error")
+"""Reasons that say nothing about the response: it is neither right nor wrong."""
+
+
+def is_graded(info: Mapping[str, float]) -> bool:
+    """Whether the reward function came to a verdict; one that reports no reasons always does."""
+    return not any(info.get(reason, 0.0) for reason in UNGRADED)
+
 
 def group_shares(uids: Sequence[str], is_correct: Sequence[bool]) -> dict[str, float]:
     """Shares in [0, 1] of correct samples, and of prompts whose samples are all correct or all wrong."""

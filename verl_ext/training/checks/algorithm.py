@@ -19,10 +19,10 @@ from verl_ext.objectives.names import (
 from verl_ext.objectives.weight_schedule import SCHEDULE, held_at, schedule_under
 from verl_ext.objectives.weights import WEIGHTS, positive_weight, weights_under
 from verl_ext.training.configuration import CONFIG_DIR
-from verl_ext.training.options import drops_zero_advantage, loss_normalizer, mini_batches, uses_critic
+from verl_ext.training.options import GAP_LIMITS, check_trainer_options, loss_normalizer, mini_batches
 
 OUR_PLUGIN = "verl_ext.plugin"
-SAFETY_LIMITS = ("trainer.max_grader_error_ratio", "trainer.max_rollout_probs_diff")
+SAFETY_LIMITS = ("trainer.max_grader_error_ratio", *(f"trainer.{name}" for name in GAP_LIMITS))
 ONLY_OUR_TRAINER = (
     *(f"algorithm.{name}" for name in ("drop_zero_advantage", "mask_truncated", "loss_normalizer", "mini_batches")),
     f"algorithm.{SCHEDULE}",
@@ -42,12 +42,8 @@ def check_estimator(config: Any) -> None:
     check_group_objective(config)
     loss_normalizer(algorithm)
     mini_batches(algorithm)
-    if drops_zero_advantage(algorithm) and uses_critic(config):
-        raise ValueError(
-            f"algorithm.drop_zero_advantage={algorithm.drop_zero_advantage} with algorithm.adv_estimator={name} removes "
-            "samples by advantages that follow from the rewards alone; a critic's values come later. Set it to False"
-            f"{', or critic.enable to null' if config.critic.enable else ''}."
-        )
+    if config.trainer.v1.trainer_mode == OUR_TRAINER:
+        check_trainer_options(config)
     if name in WEIGHTS and algorithm.filter_groups.enable:
         raise ValueError(
             "algorithm.filter_groups.enable=True removes the prompts whose responses are all right or all wrong, which "

@@ -1,0 +1,129 @@
+"""The trainer without Ray: real configuration and real methods, verl's queue and workers replaced by stand-ins.
+
+B responses of a step, at most T tokens each. A response is one row, with the key ``{prompt}_{session}_{output}``.
+"""
+
+import copy
+from types import SimpleNamespace
+
+import numpy as np
+import torch
+from tensordict import TensorDict
+
+from verl_ext.training.configuration import compose_config
+
+NUM_TOKENS = 3
+
+
+def trainer_with(*overrides: str, num_ranks: int = 1):
+    """``SignFilterTrainer`` under the launcher's configuration of a CPU, with 4 responses a prompt unless said otherwise."""
+    from verl_ext.training.trainer import SignFilterTrainer
+
+    trainer = object.__new__(SignFilterTrainer)
+    trainer.config = compose_config(["actor_rollout_ref.rollout.n=4", *overrides], device="cpu")
+    trainer._read_options()
+    trainer.use_critic = trainer.config.algorithm.adv_estimator == "gae"
+    trainer.use_reference_policy = False
+    trainer.processor = None
+    trainer.global_steps = 1
+    trainer.total_training_steps = 3
+    trainer.tokenizer = SimpleNamespace(eos_token_id=0, pad_token_id=0)
+    trainer.replay_buffer = SimpleNamespace(failure_keys={})
+    trainer.actor_rollout_wg = Workers(num_ranks)
+    return trainer
+
+
+class Workers:
+    """Records the updates that it is asked for."""
+
+    def __init__(self, num_ranks: int) -> None:
+        self._dispatch_info = {"actor": list(range(num_ranks))}
+        self.updates: list[SimpleNamespace] = []
+        self.metrics: dict[str, list[float]] = {}
+
+    def update_actor(self, batch):
+        self.updates.append(SimpleNamespace(keys=list(batch.keys), **copy.deepcopy(batch.extra_info)))
+        return {"metrics": {"mfu": [0.0], "grad_norm": [1.0]} | copy.deepcopy(self.metrics)}
+
+
+class Queue:
+    """What the trainer asks of TransferQueue, for the rows of one step."""
+
+    def __init__(self, rows: dict[str, dict]) -> None:
+        self.rows = rows
+
+    def kv_batch_get(self, keys, partition_id, select_fields=None):
+        assert partition_id == "train"
+        if select_fields is None:
+            return [copy.deepcopy(self.rows[key]) for key in keys]
+        present = [name for name in select_fields if name in self.rows[keys[0]]]
+        return Fields({name: _column([self.rows[key][name] for key in keys]) for name in present})
+
+    def kv_batch_put(self, keys, partition_id, fields, tags=None):
+        for position, key in enumerate(keys):
+            self.rows.setdefault(key, {}).update(_row(fields, position))
+
+    def kv_clear(self, keys, partition_id): ...
+
+
+def _row(fields, position: int) -> dict:
+    return {name: value[position] for name, value in fields.items()}
+
+
+def _column(values: list):
+    if not isinstance(values[0], torch.Tensor):
+        column = np.empty(len(values), dtype=object)
+        column[:] = values
+        return column
+    return torch.nn.utils.rnn.pad_sequence(values, batch_first=True)
+
+
+class Fields(dict):
+    def to_padded_tensor(self):
+        tensors = {name: value for name, value in self.items() if isinstance(value, torch.Tensor)}
+        return TensorDict(tensors, batch_size=len(self["rm_scores"]))
+
+
+def step_of(monkeypatch, rows: list[dict]):
+    """A batch of the step, in the order of ``rows``, stored in the trainer's queue.
+
+    Args:
+        rows: For each response ``key``, and, where it matters, ``score`` (None: the grader failed), ``info`` (more of what
+            the reward function returned), ``length`` (tokens of prompt and response, for the balance).
+    """
+    from transfer_queue import KVBatchMeta
+    from verl.trainer.ppo import padding_utils
+
+    from verl_ext.training import trainer as module
+
+    stored, tags = {}, []
+    for row in rows:
+        score = row.get("score", 0.0)
+        info = {"grader_error": float(score is None), "truncated": 0.0} | row.get("info", {})
+        rewards_T = torch.zeros(NUM_TOKENS)
+        rewards_T[-1] = 0.0 if score is None else score
+        stored[row["key"]] = {
+            "uid": row["key"].rsplit("_", 2)[0],
+            "extra_fields": {"reward_extra_info": info},
+            "rm_scores": rewards_T,
+            "response_mask": torch.full((NUM_TOKENS,), row.get("mask", 1)),
+            "position_ids": torch.arange(NUM_TOKENS),
+        }
+        tags.append({"seq_len": row.get("length", NUM_TOKENS)})
+    queue = Queue(stored)
+    monkeypatch.setattr(module, "tq", queue)
+    monkeypatch.setattr(padding_utils, "tq", queue)
+    monkeypatch.setattr(padding_utils, "list_of_dict_to_tensordict", _as_columns)
+    return KVBatchMeta(keys=[row["key"] for row in rows], tags=tags, partition_id="train")
+
+
+def _as_columns(samples: list[dict]) -> dict:
+    return {name: [sample[name] for sample in samples] for name in samples[0]}
+
+
+def rows_of(groups: list[list[float | None]]) -> list[dict]:
+    """Rows for the outcomes of the responses to each prompt: prompts p0, p1, ...; sessions counted through."""
+    rows = []
+    for number, group in enumerate(groups):
+        rows += [{"key": f"p{number}_{len(rows) + index}_0", "score": score} for index, score in enumerate(group)]
+    return rows

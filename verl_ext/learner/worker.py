@@ -1,0 +1,74 @@
+"""verl's training workers, whose losses know what a mini-batch really holds.
+
+verl divides a mini-batch's loss by ``global_batch_size``, which the trainer states beforehand. Padding rows are in that
+number, and what they dilute depends on how many there happen to be: three responses and a padding row would weigh 3/4.
+Here the workers count the rows that have a token to learn from, over all ranks, mini-batch by mini-batch.
+
+The trainer may say three things more of a batch, each a plain value beside its fields:
+
+    advantage_factor    multiplies the advantages inside the policy loss, and nowhere else (1 by default)
+    whole_size          rows of a whole mini-batch: the whole loss is multiplied by (rows with tokens) / whole_size, as in
+                        the code of arXiv:2506.01347; metrics stay those of the loss before that. 0 for no such thing
+    steps_schedule      whether the last mini-batch of this batch ends the step for the learning rate's schedule (True)
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+from tensordict import TensorDict
+from verl.single_controller.base.decorator import Dispatch, make_nd_compute_dataproto_dispatch_fn, register
+from verl.utils import tensordict_utils as tu
+from verl.utils.device import get_device_id
+from verl.workers.engine_workers import ActorRolloutRefWorker, TrainingWorker
+
+Loss = Callable[..., tuple[torch.Tensor, dict[str, Any]]]
+
+
+def weighted_loss(
+    loss_fn: Loss, model_output: Any, data: TensorDict, dp_group: Any = None
+) -> tuple[torch.Tensor, dict[str, Any]]:
+    """``loss_fn`` of a micro-batch under ``advantage_factor`` and ``loss_weight``; its metrics are before the weight."""
+    factor = tu.get_non_tensor_data(data=data, key="advantage_factor", default=1.0)
+    if factor != 1.0:
+        data = data.copy()
+        data["advantages"] = data["advantages"] * factor
+    loss, metrics = loss_fn(model_output=model_output, data=data, dp_group=dp_group)
+    return loss * tu.get_non_tensor_data(data=data, key="loss_weight", default=1.0), metrics
+
+
+class LearnerWorker(TrainingWorker):
+    """verl's worker of one model, actor or critic."""
+
+    @register(dispatch_mode=Dispatch.ONE_TO_ALL)
+    def set_loss_fn(self, loss_fn: Loss) -> None:
+        super().set_loss_fn(partial(weighted_loss, loss_fn))
+
+    @register(dispatch_mode=make_nd_compute_dataproto_dispatch_fn(mesh_name="train"), blocking=False)
+    def train_batch(self, data: TensorDict) -> TensorDict | None:
+        """One update on one mini-batch."""
+        num_rows = self._num_rows_with_tokens(data)
+        whole_size = tu.get_non_tensor_data(data=data, key="whole_size", default=0)
+        weight = num_rows / whole_size if whole_size else 1.0
+        # A mini-batch of nothing but padding has a loss of 0 whatever it is divided by.
+        tu.assign_non_tensor(data, global_batch_size=max(num_rows, 1), loss_weight=weight)
+        if not tu.get_non_tensor_data(data=data, key="steps_schedule", default=True):
+            tu.assign_non_tensor(data, update_lr_scheduler=False)
+        output: TensorDict | None = super().train_batch(data)
+        if output is not None and weight:
+            tu.get(output, "metrics")["loss"] /= weight
+        return output
+
+    def _num_rows_with_tokens(self, data: TensorDict) -> int:
+        """Rows over all ranks that have a token to learn from; those of a mini-batch, so that it may differ in each."""
+        has_token_B = data["loss_mask"].to_padded_tensor(0).any(dim=-1)
+        count = has_token_B.sum().to(get_device_id())
+        torch.distributed.all_reduce(count, group=self.engine.get_data_parallel_group())
+        return int(count)
+
+
+class ActorWorker(ActorRolloutRefWorker):
+    """verl's worker of actor, rollout and reference."""
+
+    actor_worker_cls = LearnerWorker

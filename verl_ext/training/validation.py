@@ -1,0 +1,76 @@
+"""Validation answers that nobody could grade: neither right nor wrong, and counted. Plain numbers from plain sequences."""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from verl_ext.training.step_metrics import is_graded
+
+SCORES = ("reward", "score", "acc")
+Infos = dict[str, list[Any]]
+
+
+def ungraded_rows(infos: Mapping[str, Sequence[Any]]) -> list[bool]:
+    """Whether each sample could not be graded, from the reward function's reasons; ``infos`` holds a list per key."""
+    num_samples = len(infos["reward"])
+    return [not is_graded({key: values[row] or 0.0 for key, values in infos.items()}) for row in range(num_samples)]
+
+
+def without_ungraded(
+    data_sources: Sequence[str],
+    uids: Sequence[str],
+    infos: Infos,
+    expected: Mapping[tuple[str, str], int] | None,
+) -> tuple[Infos, dict[tuple[str, str], int] | None]:
+    """verl's lists with the scores of ungraded samples taken out, and their number with a share under ``ungraded``.
+
+    Args:
+        data_sources: Of each sample.
+        uids: Prompt of each sample.
+        infos: A list per key of the reward function; ``reward`` is the score.
+        expected: Samples asked for by (data source, prompt). verl counts what is missing as wrong, so the ungraded ones
+            are taken off.
+    """
+    is_ungraded = ungraded_rows(infos)
+    if not any(is_ungraded):
+        return infos, None if expected is None else dict(expected)
+    cleared: Infos = {
+        key: [None if key in SCORES and drop else value for value, drop in zip(values, is_ungraded, strict=True)]
+        for key, values in infos.items()
+    }
+    cleared["ungraded"] = [float(drop) for drop in is_ungraded]
+    if expected is None:
+        return cleared, None
+    lost = Counter((str(s), str(u)) for s, u, drop in zip(data_sources, uids, is_ungraded, strict=True) if drop)
+    return cleared, {key: count - lost[key] for key, count in expected.items()}
+
+
+def means_over_prompts(
+    data_sources: Sequence[str],
+    uids: Sequence[str],
+    infos: Infos,
+    expected: Mapping[tuple[str, str], int] | None,
+    num_samples: int,
+) -> dict[str, float]:
+    """``mean@<num_samples>`` of the scores where prompts have lost samples to ``without_ungraded``.
+
+    verl names a prompt's mean after the samples that it has, and averages each name apart. Here a prompt counts once,
+    with the mean of what could be graded of it; missing samples are wrong in ``acc``, as verl has it.
+    """
+    core = "acc" if "acc" in infos else "reward"
+    values: dict[tuple[str, str], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for key in SCORES:
+        for source, uid, value in zip(data_sources, uids, infos.get(key, ()), strict=False):
+            if value is not None:
+                values[str(source), key][str(uid)].append(float(value))
+    for (source, uid), count in (expected or {}).items():
+        if (source, "acc") in values:
+            of_prompt = values[source, "acc"][uid]
+            of_prompt += [0.0] * (count - len(of_prompt))
+    return {
+        f"val-{'core' if key == core else 'aux'}/{source}/{key}/mean@{num_samples}": sum(
+            sum(scores) / len(scores) for scores in by_prompt.values() if scores
+        )
+        / sum(bool(scores) for scores in by_prompt.values())
+        for (source, key), by_prompt in values.items()
+    }
