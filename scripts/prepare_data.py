@@ -166,7 +166,7 @@ def prepare_countdown(arguments: argparse.Namespace) -> None:
     for split, size in given.items():
         if size is not None and size < 1:
             raise ValueError(f"--num_{split} must be at least 1, got {size}.")
-    pool = load_problems(arguments.source) if arguments.source else None
+    pool = None if arguments.source is None else load_problems(arguments.source)
     sizes = {split: size or _default_size(split, pool) for split, size in given.items()}
     ask = short_prompt if arguments.short else long_prompt
     findings: dict[str, Any] = {

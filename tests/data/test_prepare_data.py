@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -125,6 +126,7 @@ def test_files_from_a_folder_in_the_hubs_format(prepare, tmp_path, monkeypatch):
         (["--num_train", 100000], "Found only 8254 train problems"),
         (["--num_numbers", 1], "Countdown needs num_numbers >= 2"),
         (["--from", "nowhere"], "nowhere is no folder"),
+        (["--from", ""], "An empty name is no folder"),
     ],
 )
 def test_refusals_say_why(prepare, arguments, message):
@@ -137,6 +139,46 @@ def test_from_the_shell(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, env={"PYTHONPATH": str(SCRIPT.parents[1])})
     assert done.returncode != 0
     assert "There is no task 'countdwn'. Did you mean countdown?" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "environment", [{"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, {}], ids=["ASCII", "as it is"]
+)
+def test_any_folder_any_locale_no_home(tmp_path, environment):
+    drop = ("HOME", "LANG", "LC_ALL", "PYTHONUTF8")
+    env = {name: value for name, value in os.environ.items() if name not in drop} | environment
+    rows = [{"problem": f"Größe {number} 漢?", "answer": str(number)} for number in range(30)]
+    source = tmp_path / "é = [1]"
+    source.mkdir()
+    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    (source / "aime2024_test.jsonl").write_text(lines, encoding="utf-8")
+    for arguments in (
+        ["AIME 2024", "--data_dir", "é = [1]", "--out", "~ü, aus"],
+        ["countdown", "--num_train", "3", "--num_test", "1", "--out", "~ü, aus"],
+    ):
+        command = [sys.executable, str(SCRIPT), *arguments]
+        done = subprocess.run(
+            command, cwd=tmp_path, env=env | {"PYTHONPATH": str(SCRIPT.parents[1])}, capture_output=True, check=False
+        )
+        assert done.returncode == 0, done.stderr.decode(errors="replace")
+    assert read_rows(tmp_path / "~ü, aus" / "aime2024_test.parquet")[2]["prompt"][0]["content"].startswith(
+        "Größe 2 漢?"
+    )
+    assert check_rows(tmp_path / "~ü, aus" / "countdown_train.parquet") == 3
+    report = json.loads((tmp_path / "~ü, aus" / "report.json").read_text(encoding="utf-8"))
+    assert report["aime2024"]["splits"]["test"]["num_rows"] == 30
+
+
+def test_a_folder_of_any_name_in_the_hubs_format(prepare, tmp_path, monkeypatch):
+    datasets = pytest.importorskip("datasets")
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    source = tmp_path / "é =~ 1, b"
+    source.mkdir()
+    for split, first in (("train", 1), ("test", 50)):
+        table = pa.table({"target": [first + i for i in range(5)], "nums": [[first, 2, i] for i in range(5)]})
+        pyarrow.parquet.write_table(table, source / f"countdown_{split}.parquet")
+    prepare("countdown", "--from", source)
+    assert check_rows(tmp_path / "countdown_train.parquet") == 5
 
 
 # Tasks with a fixed set of problems

@@ -4,6 +4,7 @@ Training and test problems never meet: a problem is its target and its numbers i
 decides on which side it lies. So two files generated with any seeds, sizes and number ranges are disjoint.
 """
 
+import glob
 import json
 import random
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,7 @@ from math import comb
 from pathlib import Path
 from typing import Any, get_args
 
+from verl_ext.command_line import typed_path
 from verl_ext.grading.countdown import PRECEDENCE, Canonical, apply, combine
 from verl_ext.tasks.task import SourceRow, Split, Task
 
@@ -278,12 +280,18 @@ def load_problems(source: str) -> dict[Split, list[CountdownProblem]]:
     data_files = None
     if source == "hub":
         repository, revision = COUNTDOWN.repo_id, COUNTDOWN.revision
-    elif Path(source).is_dir():
-        repository, revision = source, None
+    elif source.strip() and typed_path(source).is_dir():
+        repository, revision = str(typed_path(source)), None
+        if glob.has_magic(repository):
+            raise ValueError(
+                f"{source} has one of * ? [ in its name, which datasets reads as a pattern. Rename the folder."
+            )
         names = {split: f"countdown_{split}.parquet" for split in get_args(Split)}
-        data_files = {split: name for split, name in names.items() if (Path(source) / name).is_file()} or None
+        data_files = {split: name for split, name in names.items() if (Path(repository) / name).is_file()} or None
     else:
-        raise FileNotFoundError(f"{source} is no folder. Name a folder of parquet files, or hub for the hub's set.")
+        raise FileNotFoundError(
+            f"{source or 'An empty name'} is no folder. Name a folder of parquet files, or hub for the hub's set."
+        )
 
     from datasets import load_dataset  # takes a second; only needed here
 
