@@ -9,6 +9,13 @@
 #   PAPER_GRADER   True: the paper's verdicts instead of ours; see recipes/README.md for what they accept wrongly
 #
 # Options of verl and of this package follow the script's name and win over everything else.
+for argument in "$@"; do
+    if [[ $argument == --help || $argument == -h ]]; then
+        sed -n '2,/^[^#]/{/^#/s/^# \{0,1\}//p}' "$0"
+        sed -n '2,/^[^#]/{/^#/s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}"
+        exit 0
+    fi
+done
 source "$(dirname "${BASH_SOURCE[0]}")/../scripts/env.sh"
 enter_venv
 
@@ -74,13 +81,14 @@ use_cpu_sizes() {
 
 # train NAME OPTION...: launch, with what the knobs say between the recipe's options and the caller's.
 train() {
-    local name=$1 knobs=()
+    local name=$1 knobs=() folder
     shift
     # What makes a run another run is in its folder's name: one that is interrupted goes on from what is there.
     [[ -z ${ENTROPY_COEFF:-} ]] || name+=-entropy$ENTROPY_COEFF
     [[ ${MASK_TRUNCATED:-False} != True ]] || name+=-mask_truncated
     [[ ${PAPER_GRADER:-False} != True ]] || name+=-paper_grader
     use_data
+    folder=${DATA_DIR//\'/\\\'} # as hydra quotes
     SIZES=()
     [[ $DEVICE == gpu ]] || use_cpu_sizes
     MODEL_PATH=${MODEL_PATH:-$HUB_ID}
@@ -94,7 +102,7 @@ train() {
         preset="$PRESET" \
         actor_rollout_ref.model.path="$MODEL_PATH" \
         data.train_files="$DATA_DIR/math_train.parquet" \
-        data.val_files="[$DATA_DIR/math_test.parquet,$DATA_DIR/aime2025_test.parquet,$DATA_DIR/amc23_test.parquet]" \
+        data.val_files="['$folder/math_test.parquet','$folder/aime2025_test.parquet','$folder/amc23_test.parquet']" \
         trainer.n_gpus_per_node="$N_GPUS" \
         trainer.nnodes="$NNODES" \
         trainer.experiment_name="$PRESET-$name" \

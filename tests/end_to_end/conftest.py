@@ -2,12 +2,14 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
 
 from verl_ext.data.parquet import write_rows
@@ -24,6 +26,8 @@ class Result:
     code: int
     shown: str
     folder: Path
+    left_running: list[str]
+    """Command lines of processes of its Ray session that were there when it had ended."""
 
     @property
     def log(self) -> str:
@@ -100,7 +104,12 @@ def train(data, models) -> Callable[..., Result]:
             f"trainer.output_dir={folder}",
             *options,
         ]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment(), cwd=folder)
-        return Result(done.returncode, done.stdout + done.stderr, folder)
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(), cwd=folder
+        )
+        output, errors = process.communicate()
+        session = re.compile(rf"session_\S+_{process.pid}\b")  # Ray's name for it
+        lines = [" ".join(other.info["cmdline"] or ()) for other in psutil.process_iter(["cmdline"])]
+        return Result(process.returncode, output + errors, folder, [line for line in lines if session.search(line)])
 
     return run

@@ -21,6 +21,7 @@ def test_nsr_saves_resumes_and_can_be_evaluated(train, tmp_path, data):
     first = train(tmp_path, "trainer.save_freq=2", "trainer.rollout_data_dir=" + str(tmp_path / "rollouts"))
     assert first.code == 0, first.shown
     assert "no accelerator" not in first.shown  # device=cpu was given
+    assert first.left_running == [], "Ray's agents end with the run"
     assert (tmp_path / "checkpoints" / "global_step_2" / "actor" / "model_world_size_1_rank_0.pt").exists()
     assert len((tmp_path / "rollouts" / "1.jsonl").read_text().splitlines()) == 32, "dropped samples are kept on file"
     step = first.steps[0]

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPES = sorted(path.name for path in (ROOT / "recipes").glob("run_*.sh"))
@@ -106,6 +107,31 @@ def test_dr_grpo_takes_the_loss_that_knows_its_mean(prepared, model):
         "norm_adv_by_std_in_grpo: false",
     ):
         assert line in done.stdout
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_recipe_helps_and_starts_nothing(recipe, tmp_path):
+    done = start(recipe, "--help", DATA_DIR=tmp_path / "nothing")
+    assert done.returncode == 0
+    assert "MODEL_PATH   a folder or a hub id" in done.stdout
+    assert "Hardware:" in done.stdout
+    assert done.stderr == ""
+
+
+def test_a_folder_may_have_any_name(prepared, model, tmp_path):
+    folder = tmp_path / "it's, a=b é"
+    folder.symlink_to(prepared("qwen"))
+    done = start("run_qwen2.5-math-7b_grpo.sh", "--cfg", MODEL_PATH=model, DATA_DIR=folder, OUTPUT_DIR=f"{folder}/o u")
+    assert done.returncode == 0, done.stderr
+    data = OmegaConf.create(done.stdout[done.stdout.index("\nactor_rollout_ref:") :])
+    assert list(data.data.val_files) == [f"{folder}/{task}_test.parquet" for task in ("math", "aime2025", "amc23")]
+    assert data.trainer.output_dir == f"{folder}/o u"
+
+
+def test_an_unknown_option_is_the_one_that_is_named(prepared, model):
+    knobs = {"MODEL_PATH": model, "DATA_DIR": prepared("qwen")}
+    done = start("run_qwen2.5-math-7b_grpo.sh", "data.sed=3", **knobs)
+    assert done.stderr.splitlines()[-1].startswith("error: data has no option sed. Did you mean data.seed?")
 
 
 FOLDERS = [

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from verl_ext.training.paths import local_path
+
 TRACKER = "latest_checkpointed_iteration.txt"
 STEP_FOLDER = "global_step_"
 
@@ -15,7 +17,7 @@ class Checkpoint(NamedTuple):
 
 def checkpoints_folder(config: Any) -> Path:
     """Where the run saves."""
-    return Path(config.trainer.default_local_dir).expanduser().absolute()
+    return local_path(config.trainer.default_local_dir).absolute()
 
 
 def saved_steps(folder: Path) -> list[int]:
@@ -61,7 +63,7 @@ def _given(path: Any) -> Checkpoint:
             "trainer.resume_mode=resume_path needs trainer.resume_from_path: the folder of a step, "
             "like outputs/RUN/checkpoints/global_step_7."
         )
-    folder = Path(path).expanduser().absolute()
+    folder = local_path(path).absolute()
     step = folder.name.removeprefix(STEP_FOLDER)
     if not folder.name.startswith(STEP_FOLDER) or not step.isdecimal():
         raise ValueError(f"trainer.resume_from_path={path} is not the folder of a step, like .../global_step_7.")

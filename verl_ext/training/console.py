@@ -26,7 +26,7 @@ def output_to(log_path: Path) -> Iterator[TextIO]:
     sys.stderr.flush()
     saved = [os.dup(descriptor) for descriptor in (1, 2)]
     log = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    terminal = os.fdopen(os.dup(saved[0]), "w", buffering=1)
+    terminal = os.fdopen(os.dup(saved[0]), "w", buffering=1, encoding=sys.stdout.encoding, errors="backslashreplace")
     try:
         for descriptor in (1, 2):
             os.dup2(log, descriptor)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from verl_ext.training.configuration import leaves, resolved
 from verl_ext.training.options import uses_critic
-from verl_ext.training.paths import is_remote, local_files
+from verl_ext.training.paths import is_remote, local_files, local_path
 
 NAME = "fingerprint.json"
 NOT_SET = "not set"
@@ -87,13 +87,13 @@ def _named(path: str, digest: str) -> str:
 
 def file_identity(path: str) -> str:
     """A file by its content; by its name where that is not on this machine."""
-    file = Path(path).expanduser()
+    file = local_path(path)
     return _named(path, _digest(_content(file))) if not is_remote(path) and file.is_file() else path
 
 
 def model_identity(path: str) -> str:
     """A model folder by its configuration and its weights; a hub id by its name."""
-    folder = Path(path).expanduser()
+    folder = local_path(path)
     if is_remote(path) or not folder.is_dir():
         return path
     weights = sorted([*folder.glob("*.safetensors"), *folder.glob("*.bin"), folder / "config.json"])
@@ -170,5 +170,5 @@ def write(folder: Path, settings: Mapping[str, Any]) -> None:
     """Put a fingerprint beside the checkpoints: whole, or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
     unfinished = folder / f".{NAME}.{os.getpid()}.tmp"
-    unfinished.write_text(json.dumps(settings, indent=2, default=str, ensure_ascii=False) + "\n", encoding="utf-8")
+    unfinished.write_text(json.dumps(settings, indent=2, default=str) + "\n", encoding="utf-8")
     unfinished.replace(folder / NAME)

@@ -6,10 +6,12 @@ start, and the trainer's exceptions and events arrive where the person is.
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
+import psutil
 from omegaconf import DictConfig, OmegaConf
 
 from verl_ext.patches import append_to_metrics_file
@@ -76,16 +78,27 @@ def _kill_workers(trainer: Any) -> None:
 
 
 def _shut_down_ray() -> None:
-    """Shut Ray down, and do not wait for it longer than ``RAY_SHUTDOWN_SECONDS``.
+    """Shut Ray down, and do not wait for it longer than ``RAY_SHUTDOWN_SECONDS``; end what it leaves.
 
-    Ray's driver can take 15 s to let go of actors that are already dead. The launcher exits right after this, and Ray's
-    processes end with the process that started them.
+    Ray's driver can take 15 s to let go of actors that are already dead. Its agents outlive the raylet by a minute, and
+    what a killed actor has started (vLLM's engine, with the device's memory) has nobody to end it. On a cluster that was
+    there before, only what this process has started is ended.
     """
     import ray
 
+    started = psutil.Process().children(recursive=True)  # now: they are nobody's children once their parent has ended
     shutting_down = threading.Thread(target=ray.shutdown, name="ray-shutdown", daemon=True)
     shutting_down.start()
     shutting_down.join(RAY_SHUTDOWN_SECONDS)
+    end_processes(started)
+
+
+def end_processes(processes: Sequence[psutil.Process]) -> None:
+    """Kill those that still run; one whose number has gone to another process is left alone."""
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(processes, timeout=RAY_SHUTDOWN_SECONDS)
 
 
 def _wait(event: threading.Event, future: "Future[None]") -> None:

@@ -11,6 +11,7 @@ import sys
 import time
 import traceback
 from collections.abc import Sequence
+from io import TextIOWrapper
 from pathlib import Path
 
 from omegaconf import OmegaConf
@@ -26,10 +27,24 @@ from verl_ext.training.preflight import check
 from verl_ext.training.run_record import write_run_record
 
 LOG_NAME = "train.log"
+HELP = """
+Options, written name=value. --cfg prints all of them with their values, and starts nothing.
+  actor_rollout_ref.model.path         a folder with config.json, or a hub id
+  data.train_files, data.val_files     files of scripts/prepare_data.py
+  algorithm.adv_estimator              nsr (default), psr, w_reinforce, reinforce, ...
+  device                               gpu or cpu; chosen from what is visible
+  preset, recipe                       the paper's settings of a model and of an algorithm
+  trainer.output_dir                   checkpoints, metrics, logs
+  trainer.total_training_steps, trainer.save_freq, trainer.test_freq
+README.md has the others of this package.
+"""
 
 
 def main(argv: Sequence[str]) -> int:
     """Run one training; returns the process's exit code."""
+    if "--help" in argv or "-h" in argv:
+        print((__doc__ or "") + HELP)
+        return 0
     overrides = [argument for argument in argv if argument not in ("--cfg", "job")]
     try:
         device = chosen_device(overrides)
@@ -49,15 +64,19 @@ def main(argv: Sequence[str]) -> int:
     settings = presets.table(changed, presets.chosen(overrides))
     if settings:
         print(settings)
-    write_run_record(
-        output_dir / "run.json",
-        argv=["python", "-m", "verl_ext.training.main", *argv],
-        config=resolved(config),
-        presets=presets.chosen(overrides),
-        preset_differences=[difference._asdict() for difference in changed],
-    )
-    for line in resume.begin(config, checkpoint):
-        print(line)
+    try:
+        write_run_record(
+            output_dir / "run.json",
+            argv=["python", "-m", "verl_ext.training.main", *argv],
+            config=resolved(config),
+            presets=presets.chosen(overrides),
+            preset_differences=[difference._asdict() for difference in changed],
+        )
+        for line in resume.begin(config, checkpoint):
+            print(line)
+    except OSError as error:
+        print(f"error: trainer.output_dir={output_dir} cannot be written: {error}", file=sys.stderr)
+        return 2
     log_path = output_dir / LOG_NAME
     print(described(config))
     without = checks_of_verls_trainers(config)
@@ -89,7 +108,21 @@ def main(argv: Sequence[str]) -> int:
     return 1
 
 
+def use_utf8() -> None:
+    """Start again in Python's UTF-8 mode where the locale has another encoding; Ray's workers inherit it.
+
+    Files are UTF-8 whatever the locale says, and tokenizers, pyarrow and vLLM know no other encoding of names.
+    """
+    if sys.getfilesystemencoding().lower() != "utf-8" and os.environ.get("PYTHONUTF8") != "1":
+        os.environ["PYTHONUTF8"] = "1"
+        os.execv(sys.executable, [sys.executable, "-m", "verl_ext.training.main", *sys.argv[1:]])
+
+
 if __name__ == "__main__":
+    use_utf8()
+    for stream in (sys.stdout, sys.stderr):
+        assert isinstance(stream, TextIOWrapper)
+        stream.reconfigure(errors="backslashreplace")  # a name that the terminal's encoding does not have
     code = main(sys.argv[1:])
     sys.stdout.flush()
     sys.stderr.flush()

@@ -13,7 +13,15 @@ from verl_ext.training.checks.algorithm import check_estimator, check_loss, chec
 from verl_ext.training.checks.data import check_batches, check_data, check_steps, check_template
 from verl_ext.training.checks.dead_options import check_dead_options
 from verl_ext.training.checks.extensions import check_extensions
-from verl_ext.training.checks.machine import check_disk, check_grader, check_launcher, check_ranks, check_vllm
+from verl_ext.training.checks.loggers import check_loggers
+from verl_ext.training.checks.machine import (
+    check_disk,
+    check_grader,
+    check_launcher,
+    check_output,
+    check_ranks,
+    check_vllm,
+)
 from verl_ext.training.checks.micro_batches import check_micro_batches
 from verl_ext.training.checks.model import check_model
 from verl_ext.training.checks.option_values import check_types
@@ -34,6 +42,8 @@ def check(config: Any) -> Checkpoint | None:
     check_estimator(config)
     check_loss(config)
     check_trainer(config)
+    check_loggers(config)
+    check_output(config)
     check_extensions(config)
     check_model(config)
     check_adapter(config)

@@ -6,6 +6,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from verl_ext.training.paths import local_path
+
 Messages = Sequence[Mapping[str, Any]]
 Length = Callable[[Messages], int]
 
@@ -33,7 +35,7 @@ def length_function(model: str, chat_template: str | None, options: Mapping[str,
         ValueError: There is no tokenizer, or none with a chat template. The function raises it for messages that the
             template does not take.
     """
-    folder = Path(model).expanduser()
+    folder = local_path(model)
     if (folder / "tokenizer.json").is_file():
         found = _template(folder) if chat_template is None else chat_template
         if found is not None and "generation %}" not in found and "generation -%}" not in found:
@@ -112,7 +114,7 @@ def _transformers(model: str, chat_template: str | None, options: Mapping[str, A
     from jinja2 import TemplateError
     from transformers import AutoTokenizer
 
-    folder = Path(model).expanduser()
+    folder = local_path(model)
     if folder.is_dir() and not any(path for pattern in TOKENIZER_FILES for path in folder.glob(pattern)):
         raise ValueError(f"{model} has no tokenizer that can be loaded: no file like {TOKENIZER_FILES[0]} is in it.")
     try:

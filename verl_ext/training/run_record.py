@@ -80,4 +80,4 @@ def write_run_record(path: Path, *, argv: Sequence[str], config: dict[str, Any],
         **facts,
         "config": config,
     }
-    path.write_text(json.dumps(record, indent=2, default=str) + "\n")
+    path.write_text(json.dumps(record, indent=2, default=str) + "\n", encoding="utf-8")

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from verl_ext.training.paths import local_path
+
 EMBEDDINGS = ("lm_head", "model.embed_tokens", "embed_out", "transformer.wte")
 """What transformers' models call their embeddings."""
 UNMERGEABLE = (
@@ -37,7 +39,7 @@ def check_adapter(config: Any) -> None:
             )
         return
     if path is not None:
-        _check_given_adapter(Path(path).expanduser(), model.lora_rank)
+        _check_given_adapter(local_path(path), model.lora_rank)
         return
     _check_targets(f"{MODEL}.target_modules", model.target_modules, model.get("exclude_modules"))
 

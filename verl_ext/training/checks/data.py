@@ -1,11 +1,10 @@
 """The rows, their prompt template and the batches that are made of them."""
 
-from pathlib import Path
 from typing import Any
 
 from verl_ext.data.parquet import check_rows, first_template
 from verl_ext.tasks.templates import PASS_THROUGH_CHAT_TEMPLATE, RAW_TEMPLATES
-from verl_ext.training.paths import is_remote, local_files
+from verl_ext.training.paths import is_remote, local_files, local_path
 
 GRADERS_PATH = "pkg://verl_ext.rewards.reward"
 VERL_DEFAULTS = {"train_files": "~/data/rlhf/gsm8k/train.parquet", "val_files": "~/data/rlhf/gsm8k/test.parquet"}
@@ -25,7 +24,7 @@ def check_data(config: Any) -> None:
             if is_remote(file):
                 continue
             try:
-                check_rows(Path(file).expanduser(), is_graded_here=is_graded_here, prompt_key=config.data.prompt_key)
+                check_rows(local_path(file), is_graded_here=is_graded_here, prompt_key=config.data.prompt_key)
             except FileNotFoundError as error:
                 raise ValueError(f"data.{option}: {error}") from error
 
@@ -37,7 +36,7 @@ def check_template(config: Any) -> None:
         for file in local_files(config.data[option]):
             if is_remote(file):
                 continue
-            found = first_template(Path(file).expanduser())
+            found = first_template(local_path(file))
             if (
                 found in RAW_TEMPLATES
                 and config.actor_rollout_ref.model.custom_chat_template != PASS_THROUGH_CHAT_TEMPLATE

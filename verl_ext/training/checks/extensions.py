@@ -9,7 +9,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from verl_ext.training.paths import PACKAGE
+from verl_ext.training.paths import PACKAGE, local_path
 
 FILE = "file://"
 LOADED = (
@@ -38,7 +38,7 @@ def _file(option: str, path: str) -> Path | None:
     """The file that verl will load; None where only importing would tell."""
     if path.startswith(PACKAGE):
         return _module_file(option, path.removeprefix(PACKAGE).replace("/", "."))
-    file = Path(path.removeprefix(FILE)).expanduser()
+    file = local_path(path.removeprefix(FILE))
     if not file.is_file():
         raise ValueError(f"{option}={path}: there is no such file. Give a Python file, or pkg:// and a module.")
     return file

@@ -8,7 +8,10 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
+from omegaconf import OmegaConf
+
 from verl_ext.training.device import num_accelerators
+from verl_ext.training.paths import local_path
 from verl_ext.training.resources import check_cpus, cluster_of
 
 BYTES_PER_PARAMETER_SAVED = 12
@@ -66,16 +69,16 @@ def check_vllm(config: Any, installed: Callable[[str], str | None] = installed_v
 
 def check_disk(config: Any, free_bytes: Callable[[Path], int] | None = None) -> None:
     """The checkpoints of the run fit on the disk they go to."""
-    folder = Path(config.actor_rollout_ref.model.path).expanduser()
+    folder = local_path(config.actor_rollout_ref.model.path)
     weights = list(folder.glob("*.safetensors")) + list(folder.glob("pytorch_model*.bin"))
     if config.trainer.save_freq <= 0 or not weights:
         return
-    bytes_per_weight = 2 if '"bfloat16"' in (folder / "config.json").read_text() else 4
+    bytes_per_weight = 2 if '"bfloat16"' in (folder / "config.json").read_text(encoding="utf-8") else 4
     one = sum(file.stat().st_size for file in weights) // bytes_per_weight * BYTES_PER_PARAMETER_SAVED
     # While a checkpoint is written the ones it replaces are still there.
     kept = config.trainer.max_actor_ckpt_to_keep
     needed = one * (1 if kept is None else kept + 1)
-    target = Path(config.trainer.default_local_dir).expanduser().absolute()
+    target = local_path(config.trainer.default_local_dir).absolute()
     while not target.exists():
         target = target.parent
     free = (free_bytes or (lambda path: shutil.disk_usage(path).free))(target)
@@ -87,10 +90,25 @@ def check_disk(config: Any, free_bytes: Callable[[Path], int] | None = None) -> 
         )
 
 
+def check_output(config: Any) -> None:
+    """The folders of the run can be made and written."""
+    for option in ("trainer.output_dir", "trainer.default_local_dir"):
+        folder = local_path(OmegaConf.select(config, option)).absolute()
+        there = folder
+        while not there.exists():
+            there = there.parent
+        if not there.is_dir():
+            raise ValueError(f"{option}={folder}: {there} is a file. Choose another folder.")
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise ValueError(
+                f"{option}={folder}: {there} cannot be written. Choose another folder, or change its rights."
+            )
+
+
 def check_grader() -> None:
     """The grader's settings can be used; in a run, each answer would be a fault of the grader."""
     cache = os.environ.get("VERL_EXT_GRADER_CACHE")
-    if cache and not Path(cache).expanduser().absolute().parent.is_dir():
+    if cache and not local_path(cache).absolute().parent.is_dir():
         raise ValueError(f"VERL_EXT_GRADER_CACHE={cache}: there is no folder {Path(cache).absolute().parent}.")
     for name in ("VERL_EXT_GRADER_WORKERS", "VERL_EXT_GRADER_SECONDS"):
         value = os.environ.get(name)

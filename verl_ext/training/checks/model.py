@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from verl_ext.training.options import uses_critic
-from verl_ext.training.paths import is_remote
+from verl_ext.training.paths import is_remote, local_path
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 VERL_DEFAULT = "~/models/deepseek-llm-7b-chat"
@@ -44,7 +44,7 @@ def _model_config(option: str, path: str) -> dict[str, Any] | None:
         raise ValueError(f"{option} is not given. Set it to a folder with config.json, or a hub id.{follow}")
     if is_remote(path):
         return None
-    folder = Path(path).expanduser()
+    folder = local_path(path)
     if not folder.exists():
         if HUB_ID.fullmatch(path):
             return _read(option, path, _from_hub(option, path))

@@ -2,14 +2,13 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from omegaconf import OmegaConf
 
 from verl_ext.data.parquet import read_rows
-from verl_ext.training.paths import is_remote, local_files
+from verl_ext.training.paths import is_remote, local_files, local_path
 from verl_ext.training.prompt_length import Length, at_most, length_function
 
 PlacedRow = tuple[str, int, Mapping[str, Any]]
@@ -66,7 +65,7 @@ def check_prompts(config: Any) -> int | None:
 def _rows(files: Sequence[str]) -> Iterator[PlacedRow]:
     """Each row with its file and its number there, counted from 0."""
     for file in files:
-        for index, row in enumerate(read_rows(Path(file).expanduser())):
+        for index, row in enumerate(read_rows(local_path(file))):
             yield file, index, row
 
 
