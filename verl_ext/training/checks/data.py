@@ -1,5 +1,6 @@
 """The rows, their prompt template and the batches that are made of them."""
 
+import glob
 from typing import Any
 
 from verl_ext.data.parquet import check_rows, first_template
@@ -23,6 +24,11 @@ def check_data(config: Any) -> None:
         for file in files:
             if is_remote(file):
                 continue
+            if glob.has_magic(file):
+                raise ValueError(
+                    f"data.{option}={file} has one of * ? [ in its name, which verl's reader takes for a pattern. Rename it, "
+                    "or the folder that it is in."
+                )
             try:
                 check_rows(local_path(file), is_graded_here=is_graded_here, prompt_key=config.data.prompt_key)
             except FileNotFoundError as error:
