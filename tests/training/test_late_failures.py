@@ -11,9 +11,9 @@ import psutil
 import pytest
 
 from tests.training.conftest import config_of, overrides_of
+from verl_ext.training import launch as launch_module
 from verl_ext.training import preflight
 from verl_ext.training.checks import loggers
-from verl_ext.training.launch import end_processes
 
 
 @pytest.fixture
@@ -126,16 +126,39 @@ time.sleep(600)
 """
 
 
-def test_processes_that_others_started_end_too():
+def start_family():
     """Three generations that ignore a polite signal, as when a killed actor leaves its engine."""
     parent = subprocess.Popen([sys.executable, "-c", FAMILY, "2", FAMILY], stdout=subprocess.PIPE)
-    family = psutil.Process(parent.pid)
     for _ in range(3):
         parent.stdout.readline()
-    everyone = [family, *family.children(recursive=True)]
-    assert len(everyone) == 3
-    parent.kill()
-    parent.wait()
-    end_processes(everyone)
-    while any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in everyone):
-        time.sleep(0.05)  # the test's own limit ends it
+    family = [psutil.Process(parent.pid), *psutil.Process(parent.pid).children(recursive=True)]
+    assert len(family) == 3
+    return parent, family
+
+
+def is_running(process):
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+
+
+def test_what_a_killed_actor_has_started_ends_too(monkeypatch):
+    """The actor is dead before Ray is shut down, and its children then belong to nobody."""
+    other, others = start_family()
+    actor, family = start_family()
+
+    def kill_the_actor(_trainer):
+        actor.kill()
+        actor.wait()
+
+    monkeypatch.setattr(launch_module, "_kill_workers", kill_the_actor)
+    monkeypatch.setattr(launch_module, "_shut_down_ray", lambda: None)
+    monkeypatch.setattr("transfer_queue.close", lambda: None)
+    try:
+        launch_module.stop(None, others)
+        while any(map(is_running, family)):
+            time.sleep(0.05)  # the test's own limit ends it
+        assert all(map(is_running, others)), "what was there before the run is not the run's"
+    finally:
+        launch_module.end_processes([*others, *family])
+        other.wait()
+        other.stdout.close()
+        actor.stdout.close()

@@ -78,18 +78,34 @@ def _kill_workers(trainer: Any) -> None:
 
 
 def _shut_down_ray() -> None:
-    """Shut Ray down, and do not wait for it longer than ``RAY_SHUTDOWN_SECONDS``; end what it leaves.
+    """Shut Ray down, and do not wait for it longer than ``RAY_SHUTDOWN_SECONDS``.
 
-    Ray's driver can take 15 s to let go of actors that are already dead. Its agents outlive the raylet by a minute, and
-    what a killed actor has started (vLLM's engine, with the device's memory) has nobody to end it. On a cluster that was
-    there before, only what this process has started is ended.
+    Ray's driver can take 15 s to let go of actors that are already dead.
     """
     import ray
 
-    started = psutil.Process().children(recursive=True)  # now: they are nobody's children once their parent has ended
     shutting_down = threading.Thread(target=ray.shutdown, name="ray-shutdown", daemon=True)
     shutting_down.start()
     shutting_down.join(RAY_SHUTDOWN_SECONDS)
+
+
+def stop(trainer: Any, others: Sequence[psutil.Process]) -> None:
+    """End the run's processes: workers, Ray, and what these would leave.
+
+    Ray's agents outlive the raylet by a minute. What a killed actor has started (vLLM's engine, with the device's memory)
+    has nobody to end it: on this machine it is ended here; on the other nodes of a cluster that is left to Ray.
+
+    Args:
+        trainer: verl's trainer, or None when the run did not come so far.
+        others: Children of this process that are not the run's.
+    """
+    import transfer_queue as tq
+
+    # Now: they are nobody's children once their parent has ended.
+    started = [process for process in psutil.Process().children(recursive=True) if process not in others]
+    tq.close()
+    _kill_workers(trainer)
+    _shut_down_ray()
     end_processes(started)
 
 
@@ -136,8 +152,8 @@ def train(config: DictConfig) -> None:
     ``prepare_environment`` must have run before anything imported verl.
     """
     import ray
-    import transfer_queue as tq
 
+    others = psutil.Process().children(recursive=True)
     # Ray and TransferQueue start their processes while this one imports the trainer.
     emit("phase", text="starting Ray")
     config.transfer_queue.enable = True
@@ -184,6 +200,4 @@ def train(config: DictConfig) -> None:
             logger.finish(exit_code=0 if is_done else 1)
         services.shutdown()
         if ray.is_initialized():
-            tq.close()
-            _kill_workers(trainer)
-            _shut_down_ray()
+            stop(trainer, others)
