@@ -96,7 +96,7 @@ train() {
     [[ -z ${MASK_TRUNCATED:-} ]] || knobs+=(algorithm.mask_truncated="$MASK_TRUNCATED")
     [[ ${PAPER_GRADER:-False} != True ]] || export VERL_EXT_GRADER=paper
     # verl hides a plugin that cannot be imported at DEBUG level; named here, it fails loudly.
-    export VERL_USE_EXTERNAL_MODULES=verl_ext.plugin
+    export VERL_USE_EXTERNAL_MODULES=${VERL_USE_EXTERNAL_MODULES:+$VERL_USE_EXTERNAL_MODULES,}verl_ext.plugin
     exec python -m verl_ext.training.main \
         device="$DEVICE" \
         preset="$PRESET" \

@@ -8,7 +8,7 @@ import pytest
 from verl_ext.training import device
 from verl_ext.training.checks.machine import check_vllm
 from verl_ext.training.configuration import compose_config
-from verl_ext.training.device import default_device, device_defaults, num_accelerators
+from verl_ext.training.device import default_device, device_defaults, num_accelerators, visible_accelerators
 
 
 @pytest.fixture
@@ -77,6 +77,15 @@ def test_ascend(machine):
     assert num_accelerators({"CUDA_VISIBLE_DEVICES": ""}, machine(ascend=8)) == 8
 
 
+def test_verl_is_told_of_ascend_devices(machine):
+    assert device_defaults([], "gpu", visible_accelerators({}, machine(ascend=8))) == [
+        "trainer.n_gpus_per_node=8",
+        "trainer.device=npu",
+    ]
+    assert device_defaults([], "gpu", visible_accelerators({}, machine(amd=4))) == ["trainer.n_gpus_per_node=4"]
+    assert device_defaults(["trainer.device=cuda"], "gpu", {"npu": 1}) == ["trainer.n_gpus_per_node=1"]
+
+
 def test_a_machine_without_devices(machine):
     assert num_accelerators({"CUDA_VISIBLE_DEVICES": "0,1"}, machine()) == 0
 
@@ -98,10 +107,10 @@ def test_a_head_node_without_an_accelerator_does_not_become_a_cpu_run(monkeypatc
 
 
 def test_ranks_default_to_what_is_visible():
-    assert device_defaults([], "gpu", num_visible=2) == ["trainer.n_gpus_per_node=2"]
-    assert device_defaults(["trainer.n_gpus_per_node=1"], "gpu", num_visible=2) == []
-    assert device_defaults([], "gpu", num_visible=0) == []  # a head node: the cluster decides
-    assert device_defaults([], "cpu", num_visible=2) == []
+    assert device_defaults([], "gpu", {"cuda": 2}) == ["trainer.n_gpus_per_node=2"]
+    assert device_defaults(["trainer.n_gpus_per_node=1"], "gpu", {"cuda": 2}) == []
+    assert device_defaults([], "gpu", {}) == []  # a head node: the cluster decides
+    assert device_defaults([], "cpu", {"cuda": 2}) == []
     config = compose_config(["trainer.n_gpus_per_node=2", "preset=qwen3-4b", "recipe=grpo"], device="gpu")
     assert config.trainer.n_gpus_per_node == 2  # wins over the preset's 8
 

@@ -14,16 +14,19 @@ class Vendor(NamedTuple):
     files: str
     """Pattern of what the driver makes for each device, below the root of the file system."""
     variables: tuple[str, ...]
+    verl_name: str
+    """``trainer.device``."""
 
 
 VENDORS = (
-    Vendor("dev/nvidia[0-9]*", ("CUDA_VISIBLE_DEVICES",)),
+    Vendor("dev/nvidia[0-9]*", ("CUDA_VISIBLE_DEVICES",), "cuda"),
     # A node of AMD's list is a GPU when it has an id; processors are listed with 0.
     Vendor(
         "sys/class/kfd/kfd/topology/nodes/*/gpu_id",
         ("ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES"),
+        "cuda",
     ),
-    Vendor("dev/davinci[0-9]*", ("ASCEND_RT_VISIBLE_DEVICES",)),
+    Vendor("dev/davinci[0-9]*", ("ASCEND_RT_VISIBLE_DEVICES",), "npu"),
 )
 
 
@@ -46,21 +49,26 @@ def _is_device(path: Path) -> bool:
     return path.name != "gpu_id" or path.read_text().strip() not in ("", "0")
 
 
-def num_accelerators(environment: Mapping[str, str] | None = None, root: Path = ROOT) -> int:
-    """How many accelerators this process may use: those of the machine, less those that the usual variables hide.
+def visible_accelerators(environment: Mapping[str, str] | None = None, root: Path = ROOT) -> dict[str, int]:
+    """``trainer.device`` -> how many of them this process may use: the machine's, less what the usual variables hide.
 
     Args:
         environment: Variables, default those of this process.
         root: Where ``dev`` and ``sys`` are.
     """
     variables = os.environ if environment is None else environment
-    total = 0
+    found: dict[str, int] = {}
     for vendor in VENDORS:
         num_devices = sum(_is_device(path) for path in root.glob(vendor.files))
         if num_devices:
             named = [_num_named(variables[name], num_devices) for name in vendor.variables if name in variables]
-            total += min(named, default=num_devices)
-    return total
+            found[vendor.verl_name] = found.get(vendor.verl_name, 0) + min(named, default=num_devices)
+    return {name: number for name, number in found.items() if number}
+
+
+def num_accelerators(environment: Mapping[str, str] | None = None, root: Path = ROOT) -> int:
+    """How many accelerators of any kind this process may use; arguments as of ``visible_accelerators``."""
+    return sum(visible_accelerators(environment, root).values())
 
 
 def cluster_address(overrides: Sequence[str]) -> str | None:
@@ -98,14 +106,20 @@ def default_device(overrides: Sequence[str], num_visible: int | None = None) -> 
     return Choice("cpu", "no accelerator visible")
 
 
-def device_defaults(overrides: Sequence[str], device: str, num_visible: int | None = None) -> list[str]:
+def device_defaults(overrides: Sequence[str], device: str, visible: Mapping[str, int] | None = None) -> list[str]:
     """Options that follow from this machine and that the caller did not give: as many ranks as devices are visible.
 
-    A preset names the paper's machine; the launcher lists this with everything else that differs from it.
+    A preset names the paper's machine; the launcher lists this with everything else that differs from it. verl's own name
+    for Ascend devices is set where there are no others.
     """
-    num_visible = num_accelerators() if num_visible is None else num_visible
-    is_given = any(override.lstrip("+").startswith("trainer.n_gpus_per_node=") for override in overrides)
-    return [f"trainer.n_gpus_per_node={num_visible}"] if device == "gpu" and num_visible and not is_given else []
+    visible = visible_accelerators() if visible is None else visible
+    if device != "gpu" or not visible:
+        return []
+    chosen: dict[str, int | str] = {"trainer.n_gpus_per_node": sum(visible.values())}
+    if set(visible) == {"npu"}:
+        chosen["trainer.device"] = "npu"
+    given = {override.lstrip("+").partition("=")[0] for override in overrides}
+    return [f"{option}={value}" for option, value in chosen.items() if option not in given]
 
 
 if __name__ == "__main__":  # for recipes/common.sh

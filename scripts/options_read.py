@@ -1,0 +1,152 @@
+#!/usr/bin/env python
+"""Print recipes/OPTIONS.md: every option that this package sets, and the code that reads it in a run.
+
+    pytest -m slow tests/recipes/test_rehearsal.py      runs every recipe and keeps what each process has read
+    python scripts/options_read.py FOLDER > recipes/OPTIONS.md      FOLDER: what that has kept
+
+An option is set when a file of verl_ext/training/config gives it a value or a recipe names it. It is read when verl,
+TransferQueue or this package took its value in one of those runs, in any of their processes (tests/recipes/trace_reads.py
+says what counts), directly or as part of a section that is passed on whole, or when it is the value of another option that
+is read. Options of this package alone are looked for in its source: much of it runs before there is a run to watch.
+"""
+
+import ast
+import json
+import re
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from verl_ext.training.configuration import CONFIG_DIR, compose_config, verl_config_dir
+from verl_ext.training.rehearsal import leaves
+
+ROOT = Path(__file__).resolve().parents[1]
+FOLLOWED = re.compile(r"\$\{(?:oc\.select:)?([\w.]+)")
+SHELL_OPTION = re.compile(r"(?<![\w.$/{-])([a-z_0-9]+(?:\.[a-z_0-9]+)+)=")
+HANDED_OVER = {
+    # Option or section, and where it goes as a whole to code that is not watched.
+    "ray_kwargs.ray_init": "verl_ext/training/resources.py:ray_init_options, to ray.init",
+    "ray_kwargs.ray_init.runtime_env": "verl_ext/training/launch.py:_start_ray, to ray.init and this process",
+    # FSDPCriticConfig.__post_init__ copies it, and the engine reads the copy.
+    "critic.strategy": "verl/workers/config/critic.py:FSDPCriticConfig.__post_init__, to critic.fsdp.strategy",
+}
+QUEUE = "transfer_queue"
+"""TransferQueue makes its own configuration of this section, in which options have no section in front."""
+
+Reads = Mapping[str, Iterable[str]]
+
+
+def set_by_us() -> dict[str, list[str]]:
+    """Option -> the files that give it a value other than null."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for path in sorted(CONFIG_DIR.rglob("*.yaml")):
+        for option, value in leaves(OmegaConf.load(path)):
+            if not option.startswith(("hydra.", "defaults")) and value is not None:
+                found[option].append(str(path.relative_to(CONFIG_DIR)))
+    for path in sorted((ROOT / "recipes").glob("*.sh")):
+        code = "\n".join(line for line in path.read_text().splitlines() if not line.lstrip().startswith("#"))
+        for option in dict.fromkeys(SHELL_OPTION.findall(code)):
+            found[option].append(path.name)
+    return dict(sorted(found.items()))
+
+
+def read_traces(folder: Path) -> dict[str, dict[str, list[object]]]:
+    """Option -> reader -> the values that it was given, over all processes and runs below ``folder``."""
+    found: dict[str, dict[str, list[object]]] = defaultdict(lambda: defaultdict(list))
+    for path in sorted(folder.rglob("*.jsonl")):
+        if path.parent.name == "reads":
+            for line in path.read_text().splitlines():
+                option, value, reader = json.loads(line)
+                found[option][reader].append(value)
+    return found
+
+
+@cache
+def _verls_own() -> DictConfig:
+    from hydra import compose, initialize_config_dir
+
+    with initialize_config_dir(config_dir=str(verl_config_dir()), version_base=None):
+        return compose(config_name="ppo_trainer")
+
+
+@cache
+def _words_of_ours() -> dict[str, str]:
+    """Attribute or text in this package's source -> the first file that has it."""
+    found: dict[str, str] = {}
+    for path in sorted((ROOT / "verl_ext").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            word = node.attr if isinstance(node, ast.Attribute) else getattr(node, "value", None)
+            if isinstance(word, str):
+                found.setdefault(word, str(path.relative_to(ROOT)))
+    return found
+
+
+def _is_ours(option: str) -> bool:
+    section, _, key = option.rpartition(".")
+    found = OmegaConf.select(_verls_own(), section) if section else _verls_own()
+    return not (isinstance(found, DictConfig) and key in found) and not isinstance(found, type(None))
+
+
+def _followers(config: DictConfig) -> dict[str, set[str]]:
+    """Option -> the options whose value it is."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for option, value in leaves(config):
+        for name in FOLLOWED.findall(value) if isinstance(value, str) else []:
+            found[option.rpartition(".")[0] + name if name.startswith(".") else name].add(option)
+    return found
+
+
+def readers_of(
+    option: str, reads: Reads, followers: Mapping[str, set[str]], seen: frozenset[str] = frozenset()
+) -> list[str]:
+    """Who reads an option: ``file:function``, and where it is read under another name, that name."""
+    parts = option.split(".")
+    sections = [".".join(parts[:length]) for length in range(len(parts), 0, -1)]
+    if parts[0] == QUEUE:
+        sections += [section.removeprefix(f"{QUEUE}.") for section in sections[:-1]]
+    found: set[str] = set()
+    for section in sections:
+        found |= set(reads.get(section, ()))
+        found |= {HANDED_OVER[section]} if section in HANDED_OVER else set()
+        if found:
+            break
+    if _is_ours(option) and parts[-1] in _words_of_ours():
+        found.add(_words_of_ours()[parts[-1]])
+    for follower in sorted(followers.get(option, set()) - seen):
+        below = readers_of(follower, reads, followers, seen | {option})
+        found |= {f"{reader} (as {follower})" if " (as " not in reader else reader for reader in below}
+    return sorted(found, key=lambda reader: (" (as " in reader, "verl_ext" in reader, reader))
+
+
+def table(reads: Reads) -> dict[str, tuple[list[str], list[str]]]:
+    """Option -> the files that set it, and its readers."""
+    followers: dict[str, set[str]] = defaultdict(set)
+    for recipe in ("psr_nsr", "ppo", "grpo"):
+        for option, names in _followers(compose_config(["preset=qwen3-4b", f"recipe={recipe}"], device="gpu")).items():
+            followers[option] |= names
+    return {option: (files, readers_of(option, reads, followers)) for option, files in set_by_us().items()}
+
+
+def page(reads: Reads) -> str:
+    rows = table(reads)
+    lines = [
+        "# Options: set by us, read by verl",
+        "",
+        "Every option that a file of `verl_ext/training/config` or a recipe sets, and one place where its value was taken in a",
+        "run of the nine recipes with their GPU settings (on the CPU: see README.md). Made by `scripts/options_read.py`, which",
+        "says what counts; `tests/recipes/test_rehearsal.py` fails for an option that nobody reads or that arrives changed.",
+        "",
+        "| option | set in | read in |",
+        "|---|---|---|",
+    ]
+    for option, (files, readers) in rows.items():
+        lines.append(f"| `{option}` | {', '.join(files)} | {readers[0] if readers else '**nobody**'} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    print(page(read_traces(Path(sys.argv[1]))), end="")

@@ -1,0 +1,66 @@
+"""Rows of the real data sets and a small model, for every recipe; and a way to start one."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+RECIPES = sorted(path.name for path in (ROOT / "recipes").glob("run_*.sh"))
+
+
+def start(recipe, *options, **knobs):
+    environment = os.environ | {"DEVICE": "cpu"} | {name: str(value) for name, value in knobs.items()}
+    return subprocess.run(
+        ["bash", f"recipes/{recipe}", *options],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory, data_dir):
+    """Template -> a folder of real rows prepared with it."""
+    folders = {}
+
+    def prepare(template):
+        if template not in folders:
+            folders[template] = tmp_path_factory.mktemp(template)
+            for task in ("math", "aime2025", "amc23"):
+                subprocess.run(
+                    [
+                        sys.executable,
+                        "scripts/prepare_data.py",
+                        task,
+                        "--template",
+                        template,
+                        "--out",
+                        folders[template],
+                        "--data_dir",
+                        data_dir,
+                    ],
+                    cwd=ROOT,
+                    check=True,
+                    capture_output=True,
+                )
+        return folders[template]
+
+    return prepare
+
+
+def template_of(recipe):
+    return "llama" if "llama" in recipe else "qwen3_no_thinking" if "qwen3" in recipe else "qwen"
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("model") / "tiny"
+    subprocess.run(
+        [sys.executable, "scripts/build_small_model.py", "--random", "--tiny", "--out", folder], cwd=ROOT, check=True
+    )
+    return folder
