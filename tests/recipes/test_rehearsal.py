@@ -206,8 +206,10 @@ def test_every_option_that_we_set_is_read_and_arrives(rehearsals):
     reads = LISTS["read_traces"](rehearsals)
     rows = LISTS["table"](reads)
     assert [option for option, (_, readers) in rows.items() if not readers] == []
-    page = (ROOT / "recipes/OPTIONS.md").read_text()
-    assert page == LISTS["page"](reads), f"python scripts/options_read.py {rehearsals} > recipes/OPTIONS.md"
+    for line in (ROOT / "recipes/OPTIONS.md").read_text().splitlines():
+        if line.startswith("| `"):
+            option, _, reader = (cell.strip("` ") for cell in line.strip("|").split(" | "))
+            assert reader in rows[option][1], f"python scripts/options_read.py {rehearsals} > recipes/OPTIONS.md"
     for folder in rehearsals.iterdir():
         config = OmegaConf.create(json.loads((folder / "run.json").read_text())["config"])
         for option, values in LISTS["read_traces"](folder).items():
