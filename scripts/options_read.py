@@ -2,7 +2,8 @@
 """Print recipes/OPTIONS.md: every option that this package sets, and the code that reads it in a run.
 
     pytest -m slow tests/recipes/test_rehearsal.py      runs every recipe and keeps what each process has read
-    python scripts/options_read.py FOLDER > recipes/OPTIONS.md      FOLDER: what that has kept
+    python scripts/options_read.py FOLDER > OPTIONS.md  FOLDER: what that has kept
+    python scripts/options_read.py > OPTIONS.md         after a change of options: what the page says of the others stays
 
 An option is set when a file of verl_ext/training/config gives it a value or a recipe names it. It is read when verl,
 TransferQueue or this package took its value in one of those runs, in any of their processes (tests/recipes/trace_reads.py
@@ -25,6 +26,7 @@ from verl_ext.training.configuration import CONFIG_DIR, compose_config, verl_con
 from verl_ext.training.rehearsal import leaves
 
 ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "recipes/OPTIONS.md"
 FOLLOWED = re.compile(r"\$\{(?:oc\.select:)?([\w.]+)")
 SHELL_OPTION = re.compile(r"(?<![\w.$/{-])([a-z_0-9]+(?:\.[a-z_0-9]+)+)=")
 HANDED_OVER = {
@@ -65,6 +67,13 @@ def read_traces(folder: Path) -> dict[str, dict[str, list[object]]]:
     return found
 
 
+def read_page() -> dict[str, list[str]]:
+    """Option -> the reader that recipes/OPTIONS.md names, where a run has shown it."""
+    rows = (line.strip("|").split(" | ") for line in PAGE.read_text().splitlines() if line.startswith("| `"))
+    named = {option.strip("` "): reader.strip("` ") for option, _, reader in rows}
+    return {option: [reader] for option, reader in named.items() if ":" in reader}
+
+
 @cache
 def _verls_own() -> DictConfig:
     from hydra import compose, initialize_config_dir
@@ -77,9 +86,9 @@ def _verls_own() -> DictConfig:
 def _words_of_ours() -> dict[str, str]:
     """Attribute or text in this package's source -> the first file that has it."""
     found: dict[str, str] = {}
-    for path in sorted((ROOT / "verl_ext").rglob("*.py")):
-        if path.parent.name == "checks":
-            continue  # asking whether a value is possible is no use of it
+    # Asking whether a value is possible comes last: there are options for nothing else, but most have a use.
+    paths = sorted((ROOT / "verl_ext").rglob("*.py"), key=lambda path: (path.parent.name == "checks", path))
+    for path in (path for path in paths if path.name != "option_types.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             word = node.attr if isinstance(node, ast.Attribute) else getattr(node, "value", None)
             if isinstance(word, str):
@@ -151,4 +160,4 @@ def page(reads: Reads) -> str:
 
 
 if __name__ == "__main__":
-    print(page(read_traces(Path(sys.argv[1]))), end="")
+    print(page(read_traces(Path(sys.argv[1])) if len(sys.argv) > 1 else read_page()), end="")

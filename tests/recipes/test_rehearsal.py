@@ -175,7 +175,10 @@ def test_two_steps_with_the_gpus_settings(recipe, rehearse):
 
 
 def test_the_list_of_options_names_what_we_set():
-    """Of every option that we set, recipes/OPTIONS.md has a reader; made anew by scripts/options_read.py."""
+    """Of every option that we set, recipes/OPTIONS.md has a reader.
+
+    After a change of options: ``python scripts/options_read.py > /tmp/OPTIONS.md``, and that over recipes/OPTIONS.md.
+    """
     rows = [
         line.split(" | ") for line in (ROOT / "recipes/OPTIONS.md").read_text().splitlines() if line.startswith("| `")
     ]
