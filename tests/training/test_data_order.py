@@ -14,10 +14,14 @@ RANKS = 8
 def submitted(trainer, prompts: list[str], monkeypatch, num_samples: list[int] | None = None) -> None:
     """Tell the trainer what its rollout is asked for, as verl does."""
     from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
+    from verl.utils.tensordict_utils import get_tensordict
 
     monkeypatch.setattr(PPOTrainerSync, "_submit_batch_to_rollout", lambda _self, batch: len(batch["uid"]))
-    batch = {"uid": prompts} | ({} if num_samples is None else {"__rollout_n__": num_samples})
-    trainer._submit_batch_to_rollout(batch)
+    columns = {"uid": np.array(prompts, dtype=object)}
+    if num_samples is not None:
+        columns["__rollout_n__"] = np.array(num_samples, dtype=object)
+    trainer._submit_batch_to_rollout(get_tensordict(columns))
+    assert list(trainer._asked_for) == prompts
 
 
 def mini_batches(trainer, batch) -> list[list[str]]:

@@ -177,10 +177,9 @@ class SignFilterTrainer(PPOTrainerSync):
 
     def _submit_batch_to_rollout(self, batch: Any) -> int:
         """Note the order of the data, and how many samples each prompt should come back with."""
-        num_samples = batch.get("__rollout_n__", None)
-        for row, uid in enumerate(batch["uid"]):
-            wanted = self.config.actor_rollout_ref.rollout.n if num_samples is None else num_samples[row]
-            self._asked_for[str(uid)] = int(wanted)
+        uids, n = list(batch["uid"]), self.config.actor_rollout_ref.rollout.n
+        wanted = list(batch["__rollout_n__"]) if "__rollout_n__" in batch else [n] * len(uids)
+        self._asked_for |= {uid: int(number) for uid, number in zip(uids, wanted, strict=True)}
         return int(super()._submit_batch_to_rollout(batch))
 
     def _set_positive_weight(self, metrics: dict[str, Any]) -> None:
