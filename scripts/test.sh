@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# All checks, from a clean checkout: set-up, lint, unit and contract tests (a minute), then the slow tests, which run
-# the real trainer and vLLM (all of it up to 25 minutes on two cores). After a failure the slow tests are left out.
+# All checks, from a clean checkout: set-up, lint, unit and contract tests, then the slow tests, which run the real
+# trainer and vLLM. On two fast cores with nothing else to do two and 25 minutes; on old or busy ones several times that,
+# with the same result. After a failure the slow tests are left out.
 #
 #   scripts/test.sh                     everything
 #   scripts/test.sh --unit              without the slow tests

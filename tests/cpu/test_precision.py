@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 
@@ -78,3 +79,25 @@ def test_asking_loads_neither_torch_nor_verl():
         "sys.exit(str({'torch', 'verl', 'vllm', 'ray'} & set(sys.modules) or '') or None)"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32"])
+def test_the_precision_of_the_weights_is_read_from_them(tmp_path, dtype):
+    import torch
+    from safetensors.torch import save_file
+
+    weights = {name: torch.zeros(2, dtype=getattr(torch, dtype)) for name in "ab"}
+    save_file(
+        weights | {"scale": torch.zeros(2, dtype=torch.float64)}, tmp_path / "model.safetensors", {"format": "pt"}
+    )
+    assert precision.stored_dtype(tmp_path) == dtype
+    (tmp_path / "config.json").write_text('{"model_type": "qwen2", "dtype": "bfloat16"}')
+    precision.correct_dtype(tmp_path)
+    assert json.loads((tmp_path / "config.json").read_text()) == {"model_type": "qwen2", "dtype": dtype}
+
+
+def test_pickled_weights_have_no_precision_that_can_be_read(tmp_path):
+    (tmp_path / "pytorch_model.bin").write_bytes(b"")
+    assert precision.stored_dtype(tmp_path) is None
+    precision.correct_dtype(tmp_path)
+    assert not (tmp_path / "config.json").exists()

@@ -1,5 +1,6 @@
 """The whole path: launcher, Ray, FSDP2, vLLM, checkpoint, resume, and what it says when something is wrong."""
 
+import json
 import os
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import pytest
 
 from tests.end_to_end.conftest import environment
 from tests.end_to_end.rewards_path import REWARDS
+from verl_ext.cpu.precision import stored_dtype
 
 pytestmark = pytest.mark.slow
 
@@ -18,11 +20,16 @@ def reward(name: str) -> tuple[str, str]:
 
 def test_nsr_saves_resumes_and_can_be_evaluated(train, tmp_path, data):
     """Two steps, a checkpoint, two more from it; then answers are sampled from the merged FSDP shards."""
-    first = train(tmp_path, "trainer.save_freq=2", "trainer.rollout_data_dir=" + str(tmp_path / "rollouts"))
+    exported = "actor_rollout_ref.actor.checkpoint.save_contents=[model,optimizer,extra,hf_model]"
+    first = train(tmp_path, "trainer.save_freq=2", exported, "trainer.rollout_data_dir=" + str(tmp_path / "rollouts"))
     assert first.code == 0, first.shown
     assert "no accelerator" not in first.shown  # device=cpu was given
     assert first.left_running == [], "Ray's agents end with the run"
-    assert (tmp_path / "checkpoints" / "global_step_2" / "actor" / "model_world_size_1_rank_0.pt").exists()
+    actor = tmp_path / "checkpoints" / "global_step_2" / "actor"
+    assert (actor / "model_world_size_1_rank_0.pt").exists()
+    assert json.loads((actor / "huggingface" / "config.json").read_text())["dtype"] == stored_dtype(
+        actor / "huggingface"
+    )
     assert len((tmp_path / "rollouts" / "1.jsonl").read_text().splitlines()) == 32, "dropped samples are kept on file"
     step = first.steps[0]
     assert step["train/kept_samples"] == step["train/samples"] == 32, "a random model is never right"

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from verl_ext.evaluation import checkpoint
-from verl_ext.evaluation.checkpoint import Model, find_model, fingerprint, stored_dtype
+from verl_ext.evaluation.checkpoint import Model, find_model, fingerprint
 from verl_ext.small_model.tokenizer import build_tokenizer
 
 CONFIG = json.dumps({"model_type": "qwen2", "tie_word_embeddings": True})
@@ -320,19 +320,3 @@ def test_an_adapter_of_another_kind_is_refused(tmp_path, options, message):
     with pytest.raises(ValueError, match=message):
         checkpoint._merge_here(actor)
     assert not (actor / "merged").exists()
-
-
-@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32"])
-def test_the_precision_of_the_weights_is_read_from_them(tmp_path, dtype):
-    import torch
-    from safetensors.torch import save_file
-
-    folder = model_at(tmp_path / "model")
-    weights = {"a": torch.zeros(2, dtype=getattr(torch, dtype)), "b": torch.zeros(2, dtype=getattr(torch, dtype))}
-    save_file(weights | {"scale": torch.zeros(2, dtype=torch.float64)}, folder / "model.safetensors", {"format": "pt"})
-    assert stored_dtype(folder) == dtype
-
-
-def test_pickled_weights_have_no_precision_that_can_be_read(tmp_path):
-    (tmp_path / "pytorch_model.bin").write_bytes(b"")
-    assert stored_dtype(tmp_path) is None

@@ -12,7 +12,8 @@ RECIPES = sorted(path.name for path in (ROOT / "recipes").glob("run_*.sh"))
 
 
 def start(recipe, *options, **knobs):
-    environment = os.environ | {"DEVICE": "cpu"} | {name: str(value) for name, value in knobs.items()}
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"  # the recipe's python is the test's
+    environment = os.environ | {"PATH": path, "DEVICE": "cpu"} | {name: str(value) for name, value in knobs.items()}
     return subprocess.run(
         ["bash", f"recipes/{recipe}", *options],
         cwd=ROOT,

@@ -1,10 +1,11 @@
 """verl's FSDP2 engines, registered for the CPU.
 
-The engines themselves are verl's. A CPU needs two things more: not to pin the memory of an offloaded (forward-only)
-model, and merged LoRA weights in the precision that everything else has here.
+The engines themselves are verl's. A CPU needs three things more: not to pin the memory of an offloaded (forward-only)
+model, merged LoRA weights in the precision that everything else has here, and exports that say which precision they have.
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,10 +13,17 @@ from torch.distributed.tensor import DTensor
 from verl.workers.engine.base import EngineRegistry
 from verl.workers.engine.fsdp import transformer_impl
 
+from verl_ext.cpu.precision import correct_dtype
 from verl_ext.patches import unpinned_offload
 
 
 class _OnCPU:
+    def save_checkpoint(self, local_path: str, *arguments: Any, **options: Any) -> None:
+        """verl's, after which an exported model (``hf_model``) is loaded in the precision that it has."""
+        super().save_checkpoint(local_path, *arguments, **options)  # type: ignore[misc]
+        if torch.distributed.get_rank() == 0:
+            correct_dtype(Path(local_path) / "huggingface")
+
     def _build_fsdp_module(self, module: Any) -> Any:
         with unpinned_offload(transformer_impl):
             return super()._build_fsdp_module(module)  # type: ignore[misc]

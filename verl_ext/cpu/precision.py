@@ -5,9 +5,12 @@ every processor with AVX2 only, fifteen times slower or more. Read from the kern
 torch, and bounded by the variables that bound torch's and oneDNN's use of them.
 """
 
+import json
 import os
+from collections import Counter
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 CPUINFO = Path("/proc/cpuinfo")
 FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
@@ -41,3 +44,31 @@ def dtype_on_cpu(stored: str | None) -> str:
     That of the weights where the processor is fast in it; else float32, which holds every value of the smaller types.
     """
     return "bfloat16" if stored == "bfloat16" and has_fast_bfloat16() else "float32"
+
+
+def stored_dtype(folder: Path) -> str | None:
+    """The precision that most tensors of a model's first file have; None for pickled weights.
+
+    config.json may say something else: verl 0.9.1 exports with bfloat16 there, whatever the tensors are.
+    """
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        return None
+    with files[0].open("rb") as file:
+        header: dict[str, Any] = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+    codes = Counter(entry["dtype"] for name, entry in header.items() if name != "__metadata__")
+    names = {"BF16": "bfloat16", "F16": "float16", "F32": "float32"}
+    return names.get(codes.most_common(1)[0][0]) if codes else None
+
+
+def correct_dtype(folder: Path) -> None:
+    """Make ``folder/config.json`` say the precision of the tensors beside it, in which transformers will load them."""
+    file = folder / "config.json"
+    stored = stored_dtype(folder)
+    if stored is None or not file.is_file():
+        return
+    config = json.loads(file.read_text())
+    if config.get("dtype") != stored:
+        unfinished = file.with_name(".config.json.unfinished")
+        unfinished.write_text(json.dumps(config | {"dtype": stored}, indent=2) + "\n")
+        unfinished.replace(file)

@@ -7,7 +7,6 @@ import json
 import re
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -218,21 +217,6 @@ def merge(model: Model, log: TextIO) -> None:
     code = subprocess.run(command, stdout=log, stderr=log, check=False).returncode
     if code:
         raise RuntimeError(f"{model.to_merge} could not be merged into a model (exit code {code}).")
-
-
-def stored_dtype(folder: Path) -> str | None:
-    """The precision that most tensors of a model's first file have; None for pickled weights.
-
-    Not what config.json says: a checkpoint that verl exports says bfloat16 there, whatever its tensors are.
-    """
-    files = sorted(folder.glob("*.safetensors"))
-    if not files:
-        return None
-    with files[0].open("rb") as file:
-        header: dict[str, Any] = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-    codes = Counter(entry["dtype"] for name, entry in header.items() if name != "__metadata__")
-    names = {"BF16": "bfloat16", "F16": "float16", "F32": "float32"}
-    return names.get(codes.most_common(1)[0][0]) if codes else None
 
 
 def fingerprint(folder: Path) -> str:

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from verl_ext.command_line import path_option, print_any_text, shown
-from verl_ext.cpu.precision import dtype_on_cpu, has_fast_bfloat16
-from verl_ext.evaluation.checkpoint import Model, find_model, fingerprint, merge, stored_dtype
+from verl_ext.cpu.precision import dtype_on_cpu, has_fast_bfloat16, stored_dtype
+from verl_ext.evaluation.checkpoint import Model, find_model, fingerprint, merge
 from verl_ext.evaluation.disagreements import DisagreementLog
 from verl_ext.evaluation.engine import Job, check_fits
 from verl_ext.evaluation.evaluate import (
