@@ -23,6 +23,7 @@ OURS_ALONE = {
     "algorithm.positive_advantage_weight_schedule=linear": "leave it at None",
     "trainer.max_grader_error_ratio=0.5": "leave it at 0.05",
     "trainer.max_rollout_probs_diff=0": "leave it at 0.02",
+    "trainer.max_rollout_probs_diff_growth=2": "leave it at 10",
 }
 
 
@@ -52,7 +53,7 @@ def test_verls_trainers_are_not_given_what_they_ignore(folder, mode, override):
 def test_verls_trainers_may_be_told_to_do_without(folder, override):
     config = config_of(folder, override, "trainer.v1.trainer_mode=sync")
     preflight.check(config)
-    assert "neither trainer.max_grader_error_ratio nor trainer.max_rollout_probs_diff" in checks_of_verls_trainers(
+    assert "neither trainer.max_grader_error_ratio nor trainer.max_rollout_probs_diff nor" in checks_of_verls_trainers(
         config
     )
     assert checks_of_verls_trainers(config_of(folder)) == ""
