@@ -13,8 +13,9 @@ learner, each case in a process of its own, NSR on one step's samples, the updat
   attention: ...   all, with transformers' attentions
   padded           all, with a row per sample
   fused            all, with verl's use_fused_kernels: no logits
-"gap" is the mean difference of the sampled tokens' log-probs from the first case's, in which only bfloat16's order of
-summation may show.
+"gap" is the mean difference of the sampled tokens' log-probs from the first case's. Two attentions in bfloat16 differ by
+bfloat16's rounding, which a random model of 28 layers carries to 0.02; ``--cases float32,all,padded`` shows how far each
+is from float32.
 """
 
 import argparse
@@ -73,6 +74,8 @@ def learner_cases(arguments: argparse.Namespace, folder: Path) -> dict[str, dict
         "padded": base | {"packed": False, "attention": "sdpa"},
         "fused": base | {"fused": True},
     }
+    if arguments.cases and "float32" in arguments.cases:
+        cases["float32"] = base | {"packed": False, "attention": "sdpa", "dtype": "fp32"}
     chosen = arguments.cases.split(",") if arguments.cases else list(cases)
     return {name: cases[name] for name in chosen}
 
@@ -91,7 +94,16 @@ def run_learner(name: str, case: dict[str, Any], folder: Path) -> dict[str, Any]
     return json.loads(done.stdout.splitlines()[-1]) | {"log_probs": str(log_probs)}
 
 
-def learner(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
+def write_figures(arguments: argparse.Namespace, figures: dict[str, Any]) -> None:
+    """What is measured so far, with hardware and versions; a run that is cut short leaves it."""
+    if arguments.json:
+        command = ["python", "benchmarks/gpu.py", *sys.argv[1:]]
+        arguments.json.write_text(
+            json.dumps({"command": command, **hardware(arguments.device), **figures}, indent=2) + "\n"
+        )
+
+
+def learner(arguments: argparse.Namespace, folder: Path) -> None:
     import torch
 
     num_parameters = write_model(
@@ -123,7 +135,7 @@ def learner(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
             f"{result['grad_norm']:>12.5g}{'-' if gap is None else format(gap, '.2g'):>10}",
             flush=True,
         )
-    return {"num_parameters": num_parameters, "cases": results}
+        write_figures(arguments, {"num_parameters": num_parameters, "cases": results})
 
 
 def step_options(arguments: argparse.Namespace, folder: Path) -> list[str]:
@@ -162,7 +174,7 @@ def launch(options: list[str], output: Path) -> list[dict[str, Any]]:
     return [json.loads(line)["data"] for line in (output / "metrics.jsonl").read_text().splitlines()]
 
 
-def step(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
+def step(arguments: argparse.Namespace, folder: Path) -> None:
     from verl_ext.data.parquet import write_rows
     from verl_ext.data.rows import make_row
     from verl_ext.tasks.countdown import generate_problems, short_prompt
@@ -183,6 +195,7 @@ def step(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     }.items():
         output = folder / ("filtered" if name == "resumed" else name)
         runs[name] = launch([*options, "trainer.save_freq=-1", *extra], output)
+        write_figures(arguments, {"num_parameters": num_parameters, "steps": runs})
     parts = ("gen", "old_log_prob", "update_actor", "update_weights", "step")
     print(f"{arguments.shape}: {num_parameters / 1e9:.2f}B parameters, medians of the steps after the first")
     print(f"{'':14}{'step':>6}{'kept':>8}" + "".join(f"{part:>16}" for part in parts) + f"{'gap':>10}{'GiB':>8}")
@@ -196,7 +209,6 @@ def step(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
             + "".join(f"{seconds:>14.2f} s" for seconds in shown)
             + f"{gap:>10.2g}{peak:>8.1f}"
         )
-    return {"num_parameters": num_parameters, "steps": runs}
 
 
 def main() -> None:
@@ -216,14 +228,9 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=4, help="step: steps before the checkpoint")
     parser.add_argument("--vllm-memory", type=float, default=0.3, help="step: vLLM's share of the GPU's memory")
     parser.add_argument("--json", type=Path, help="where the figures go, with hardware and versions")
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()  # the launcher's options may stand anywhere
     with tempfile.TemporaryDirectory() as name:
-        result = {"learner": learner, "step": step}[arguments.part](arguments, Path(name))
-    if arguments.json:
-        command = ["python", "benchmarks/gpu.py", *sys.argv[1:]]
-        arguments.json.write_text(
-            json.dumps({"command": command, **hardware(arguments.device), **result}, indent=2) + "\n"
-        )
+        {"learner": learner, "step": step}[arguments.part](arguments, Path(name))
 
 
 if __name__ == "__main__":

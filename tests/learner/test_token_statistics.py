@@ -94,7 +94,8 @@ def test_a_word_that_is_excluded():
 def test_on_a_gpu_as_on_a_cpu():
     logits, labels = random_case((50,), 1000, seed=2)
     for dtype in (torch.float32, torch.bfloat16):
-        here, there = logits.to(dtype).requires_grad_(), logits.to(dtype).cuda().requires_grad_()
+        here = logits.to(dtype, copy=True).requires_grad_()
+        there = logits.to(dtype).cuda().requires_grad_()
         values = [token_log_probs(here, labels) + token_entropy(here)]
         values.append(token_log_probs(there, labels.cuda()) + token_entropy(there))
         torch.testing.assert_close(values[1].cpu(), values[0], atol=1e-4, rtol=1e-5)
