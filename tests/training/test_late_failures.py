@@ -162,3 +162,29 @@ def test_what_a_killed_actor_has_started_ends_too(monkeypatch):
         other.wait()
         other.stdout.close()
         actor.stdout.close()
+
+
+LOADER = """
+import psutil
+from torch.utils.data import DataLoader
+
+from verl_ext.training.launch import end_processes
+
+if __name__ == "__main__":
+    rows = iter(DataLoader(range(64), num_workers=1))
+    next(rows)
+    workers = psutil.Process().children(recursive=True)
+    assert workers
+    end_processes(workers)
+    assert not any(worker.is_running() for worker in workers)
+    print("ended")
+"""
+
+
+def test_a_data_loaders_worker_ends_with_the_run(tmp_path):
+    """PyTorch raises in the main thread when a worker is killed; a run that was done would end as a failure."""
+    script = tmp_path / "loader.py"
+    script.write_text(LOADER)
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "ended\n"

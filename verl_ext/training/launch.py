@@ -5,6 +5,7 @@ start, and the trainer's exceptions and events arrive where the person is.
 """
 
 import os
+import signal
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -111,6 +112,9 @@ def stop(trainer: Any, others: Sequence[psutil.Process]) -> None:
 
 def end_processes(processes: Sequence[psutil.Process]) -> None:
     """Kill those that still run; one whose number has gone to another process is left alone."""
+    if threading.current_thread() is threading.main_thread():
+        # PyTorch's handler raises here when a data loader's worker dies, which these are meant to.
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for process in processes:
         with suppress(psutil.NoSuchProcess):
             process.kill()
