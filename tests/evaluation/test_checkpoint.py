@@ -306,6 +306,17 @@ def test_shards_with_lora_merge_to_the_same_logits(tmp_path, is_tied, targets):
     assert_says_the_same(actor / "merged", model)
 
 
+def test_a_merged_model_needs_no_kernel_of_ours(tmp_path):
+    """verl writes the run's attn_implementation into the configuration; transformers refuses one that it does not know."""
+    base = tiny_model(tmp_path / "base", is_tied=True)
+    model = learnt_adapter(base, target_modules=["q_proj", "down_proj"])
+    actor = lora_shards(tmp_path / "actor", base, model)
+    file = actor / "huggingface" / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"attn_implementation": "unknown_to_transformers"}))
+    checkpoint._merge_here(actor)
+    assert_says_the_same(actor / "merged", model)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

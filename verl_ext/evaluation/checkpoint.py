@@ -286,6 +286,8 @@ def _merge_shards(folder: Path, target: Path) -> None:
 
     state = _joined_state(folder)
     config = read_object(folder / "huggingface" / "config.json")
+    # verl writes how the run attended into it, which may be a kernel that only this package has.
+    config.pop("attn_implementation", None)
     is_tied = bool(config.get("tie_word_embeddings"))
     if any(".lora_" in name for name in state):
         facts = read_object(folder / LORA_FACTS)
