@@ -123,8 +123,6 @@ def readers_of(
     for section in sections:
         found |= set(reads.get(section, ()))
         found |= {HANDED_OVER[section]} if section in HANDED_OVER else set()
-        if found:
-            break
     if _is_ours(option) and parts[-1] in _words_of_ours():
         found.add(_words_of_ours()[parts[-1]])
     for follower in sorted(followers.get(option, set()) - seen):

@@ -57,7 +57,6 @@ DEAD = (
     Dead(f"{MODEL}.lora.dropout", 0.0, "That is Megatron's."),
     Dead(f"{MODEL}.lora.exclude_modules", [], f"That is Megatron's. Set {MODEL}.exclude_modules."),
     Dead(f"{MODEL}.lora.adapter_path", None, f"That is Megatron's. Set {MODEL}.lora_adapter_path."),
-    Dead("algorithm.use_pf_ppo", False, NOTHING),
     Dead("algorithm.filter_groups.max_num_gen_batches", 0, "Set algorithm.filter_groups.max_inflight_gen_batches."),
 )
 
