@@ -61,6 +61,7 @@ class Worker:
 print("grader", ray.get(Worker.remote().grader.remote()))
 """
     environment = {name: value for name, value in os.environ.items() if not name.startswith("VERL_EXT_GRADER")}
+    environment["RAY_AUTH_MODE"] = "disabled"  # else a driver that is given an address needs the cluster's token
     options = {"stdout": subprocess.PIPE, "text": True, "env": environment}
     with subprocess.Popen([sys.executable, "-c", cluster], stdin=subprocess.PIPE, **options) as running:
         try:
