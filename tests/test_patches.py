@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from verl_ext.small_model.tokenizer import build_tokenizer
+
 
 def source(module: str) -> str:
     """The text of a module of verl, without importing it."""
@@ -87,6 +89,23 @@ def test_verl_still_takes_log_probs_in_the_type_of_the_logits():
 
     logits = torch.randn(4, 50, generator=torch.Generator().manual_seed(0)).bfloat16()
     assert logprobs_from_logits_v2(logits, torch.tensor([0, 1, 2, 3])).dtype == torch.bfloat16
+
+
+def test_a_saved_configuration_says_nothing_of_the_attention(tmp_path):
+    """save_no_attention: verl still makes it an attribute of the configuration; the model is loaded with it all the same."""
+    from transformers import Qwen2Config
+    from verl.workers.config import HFModelConfig
+    from verl.workers.engine.fsdp import transformer_impl
+
+    tokenizer = build_tokenizer(max_length=16)
+    tokenizer.save_pretrained(tmp_path)
+    Qwen2Config(architectures=["Qwen2ForCausalLM"], vocab_size=len(tokenizer)).save_pretrained(tmp_path)
+    model = HFModelConfig(path=str(tmp_path), override_config={"attn_implementation": "packed_sdpa"})
+    assert "packed_sdpa" in model.hf_config.to_json_string(), "verl no longer does; the patch can go"
+    with pytest.raises(ValueError, match="process group"):  # an engine without ranks: past the point that is looked at
+        transformer_impl.FSDPEngine(model, None, None, None)
+    assert "packed_sdpa" not in model.hf_config.to_json_string()
+    assert model.hf_config._attn_implementation == "packed_sdpa"
 
 
 def test_the_engine_uses_ours():

@@ -67,6 +67,22 @@ def load_value_model_as_configured() -> None:
     verl.utils.model.load_valuehead_model = load_valuehead_model
 
 
+def save_no_attention(transformer_impl: Any) -> None:
+    """Keep ``attn_implementation`` out of the checkpoints' ``config.json`` (``verl.workers.engine.fsdp.transformer_impl``).
+
+    verl sets every key of ``override_config`` as an attribute of the model's configuration, which transformers then
+    saves. The attention of a run is no property of its weights: whoever loads them elsewhere may not have it.
+    The model is loaded with it all the same, by what verl gives ``AutoConfig.from_pretrained``.
+    """
+    original = transformer_impl.FSDPEngine.__init__
+
+    def __init__(self: Any, model_config: Any, *arguments: Any, **options: Any) -> None:
+        vars(model_config.hf_config).pop("attn_implementation", None)
+        original(self, model_config, *arguments, **options)
+
+    transformer_impl.FSDPEngine.__init__ = __init__
+
+
 def count_sessions_in_groups(trainer_base: Any) -> None:
     """Group objectives of this package count a session once (``verl.trainer.ppo.v1.trainer_base``).
 

@@ -51,6 +51,7 @@ def _equip_learner(transformer_impl: ModuleType) -> None:
     packed_attention.register()
     patches.compute_token_statistics_in_float32(transformer_impl)
     patches.load_value_model_as_configured()
+    patches.save_no_attention(transformer_impl)
 
 
 def _add_cpu_platform() -> None:

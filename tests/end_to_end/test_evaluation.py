@@ -110,8 +110,6 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 from verl.model_merger.base_model_merger import ModelMergerConfig
 from verl.model_merger.fsdp_model_merger import FSDPModelMerger
-from verl_ext.learner.packed_attention import register
-register()  # verl writes the run's attn_implementation into the configuration that its merger reads
 actor, target, base = sys.argv[1:]
 config = ModelMergerConfig(
     operation="merge", backend="fsdp", local_dir=actor, target_dir=target, hf_model_config_path=actor + "/huggingface"

@@ -123,10 +123,15 @@ def _expand_home(config: DictConfig, overrides: Sequence[str]) -> None:
     for override in overrides:
         option = override.partition("=")[0].lstrip("+")
         value = OmegaConf.select(config, option) if option.endswith(PATH_ENDINGS) else None
-        if isinstance(value, str):
-            OmegaConf.update(config, option, os.path.expanduser(value))
-        elif isinstance(value, ListConfig):
-            OmegaConf.update(config, option, [os.path.expanduser(str(path)) for path in value])
+        # Written only where something changes: a name with ${ in it, once read, would be read as an option's name again.
+        if isinstance(value, str) and value.startswith("~"):
+            OmegaConf.update(config, option, _expanded(value))
+        elif isinstance(value, ListConfig) and any(str(path).startswith("~") for path in value):
+            OmegaConf.update(config, option, [_expanded(str(path)) for path in value])
+
+
+def _expanded(path: str) -> str:
+    return os.path.expanduser(path).replace("${", r"\${")
 
 
 def compose_config(overrides: Sequence[str], *, device: str) -> DictConfig:
