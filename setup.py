@@ -23,6 +23,7 @@ BASE = [
 TRAINING = [
     "datasets",
     "peft",
+    "psutil",
     "ray[default]==2.60.0",
     "tensorboard",
     "tensordict==0.10.0",

@@ -20,8 +20,6 @@ VARIABLES = "ray_kwargs.ray_init.runtime_env.env_vars"
 
 HARDWARE = {
     "trainer.device": "CUDA itself, NCCL between the ranks, pinned memory of what is offloaded, weights by CUDA's IPC",
-    "actor_rollout_ref.actor.use_torch_compile": "the compiled kernel of the entropy, for the reference too",
-    "critic.fsdp.use_torch_compile": "the same, for the critic",
     f"{ROLLOUT}.tensor_model_parallel_size": "replicas over several devices; that sizes fit is checked",
     f"{ROLLOUT}.enforce_eager": "CUDA graphs",
     f"{ROLLOUT}.free_cache_engine": "vLLM's cache leaves the device while the learner works",
