@@ -7,6 +7,7 @@ tier has to decide. ``grade_math`` waits for that; ``grade_math_async`` awaits i
 import asyncio
 import logging
 import os
+import re
 import sqlite3
 import threading
 from collections import OrderedDict
@@ -78,18 +79,16 @@ def _parsed_reference(reference: str) -> str:
     why = breach(answer)
     if why:
         raise ValueError(f"The ground truth {reference!r:.200} cannot be compared with: {why}.")
-    if not _has_matching_braces(answer):
+    if not has_matching_braces(answer):
         raise ValueError(f"The ground truth {reference!r:.200} is cut: its braces do not match.")
     return answer
 
 
-def _has_matching_braces(text: str) -> bool:
+def has_matching_braces(text: str) -> bool:
+    r"""Whether every brace has its partner. ``\{`` is a character; in ``\\{``, a new row, the brace is one that counts."""
     depth = 0
-    previous = ""
-    for char in text:
-        if previous != "\\":
-            depth += (char == "{") - (char == "}")
-        previous = char
+    for brace in re.sub(r"\\.", "", text, flags=re.DOTALL):
+        depth += (brace == "{") - (brace == "}")
         if depth < 0:
             return False
     return depth == 0

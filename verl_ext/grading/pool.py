@@ -28,6 +28,7 @@ from verl_ext.grading.compare import Decision, Tier
 DEFAULT_TIMEOUT_SECONDS = 2.0
 WALL_SECONDS = 600.0
 """For one comparison, and for a worker's start: reached by what stands still, on the busiest machine by nothing else."""
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 WORKER = "verl_ext.grading.worker"
 
 
@@ -229,8 +230,9 @@ class _Worker:
     """One process and the pipes to it. Used by one thread."""
 
     def __init__(self) -> None:
-        # Neither CUDA nor many threads: the work is small and single-threaded.
-        environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+        # Neither CUDA nor many threads: the work is small and single-threaded. OpenBLAS sets aside memory for each thread
+        # when numpy is imported, which on a machine of many cores is more than a worker may have.
+        environment = os.environ | dict.fromkeys(THREAD_VARIABLES, "1") | {"CUDA_VISIBLE_DEVICES": ""}
         root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
         self._process = subprocess.Popen(

@@ -10,6 +10,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from verl_ext.grading.grade import TABLES
 from verl_ext.training.device import num_accelerators
 from verl_ext.training.paths import local_path
 from verl_ext.training.resources import check_cpus, cluster_of
@@ -110,10 +111,14 @@ def check_grader() -> None:
     cache = os.environ.get("VERL_EXT_GRADER_CACHE")
     if cache and not local_path(cache).absolute().parent.is_dir():
         raise ValueError(f"VERL_EXT_GRADER_CACHE={cache}: there is no folder {Path(cache).absolute().parent}.")
-    for name in ("VERL_EXT_GRADER_WORKERS", "VERL_EXT_GRADER_SECONDS"):
-        value = os.environ.get(name)
-        if value and not re.fullmatch(r"\d+(\.\d+)?", value):
-            raise ValueError(f"{name}={value} is not a number.")
+    workers, seconds = (os.environ.get(f"VERL_EXT_GRADER_{name}") for name in ("WORKERS", "SECONDS"))
+    if workers and not re.fullmatch(r"0*[1-9]\d*", workers):
+        raise ValueError(f"VERL_EXT_GRADER_WORKERS={workers} is not a number of processes: 1 or more.")
+    if seconds and not (re.fullmatch(r"\d+(\.\d+)?", seconds) and float(seconds) > 0):
+        raise ValueError(f"VERL_EXT_GRADER_SECONDS={seconds} is not a number of seconds above 0.")
+    grader = os.environ.get("VERL_EXT_GRADER")
+    if grader and grader not in TABLES:
+        raise ValueError(f"VERL_EXT_GRADER={grader} is not a grader. There is {' and '.join(TABLES)}.")
 
 
 def check_launcher() -> None:
