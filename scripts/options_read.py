@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Print recipes/OPTIONS.md: every option that this package sets, and the code that reads it in a run.
 
-    pytest -m slow tests/recipes/test_rehearsal.py      runs every recipe and keeps what each process has read
+    pytest -m slow tests/recipes/test_rehearsal.py      runs recipes and keeps what each process has read
     python scripts/options_read.py FOLDER > OPTIONS.md  FOLDER: what that has kept
     python scripts/options_read.py > OPTIONS.md         after a change of options: what the page says of the others stays
 

@@ -2,6 +2,9 @@
 
 Two ranks, FSDP2, packed rows in bfloat16, gradient checkpointing, micro-batches by tokens, offload, verl's own agent loop
 and reward workers, checkpoint and resume. What the runs read of the options is kept and compared with recipes/OPTIONS.md.
+
+A run takes minutes, so by default there is one for each algorithm, each with another model's preset;
+``REHEARSE=all pytest -m slow tests/recipes`` makes all nine.
 """
 
 import json
@@ -45,6 +48,7 @@ VARIANTS = {
     "run_qwen2.5-math-7b_psr_nsr.sh": ({"ADVANTAGE": "negative"}, OFFLOAD),
     "run_qwen3-4b_psr_nsr.sh": ({"ADVANTAGE": "weighted"}, []),
     "run_llama3.1-8b_psr_nsr.sh": ({"ADVANTAGE": "negative", "MASK_TRUNCATED": "False"}, []),
+    "run_qwen3-4b_ppo.sh": ({}, OFFLOAD),
     "run_llama3.1-8b_ppo.sh": ({}, OFFLOAD),
     "run_llama3.1-8b_grpo.sh": ({"DR_GRPO": "True"}, []),
 }
@@ -58,6 +62,8 @@ READ_AND_REFUSED = {
     # Read by the trainer, which then takes the reference to be the actor without its adapter, but by nobody who makes one.
     "actor_rollout_ref.model.lora.rank",
 }
+ONE_OF_EACH = ("run_qwen2.5-math-7b_psr_nsr.sh", "run_qwen3-4b_ppo.sh", "run_llama3.1-8b_grpo.sh")
+REHEARSED = RECIPES if os.environ.get("REHEARSE") == "all" else ONE_OF_EACH
 RESUMED = ("run_qwen2.5-math-7b_psr_nsr.sh", "run_llama3.1-8b_ppo.sh")
 
 
@@ -148,7 +154,7 @@ def rehearse(rehearsals, prepared, model):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("recipe", REHEARSED)
 def test_two_steps_with_the_gpus_settings(recipe, rehearse):
     if recipe in RESUMED:
         rehearse(recipe, 1)
@@ -213,8 +219,8 @@ def test_an_option_that_nobody_reads_is_seen():
 
 @pytest.mark.slow
 def test_every_option_that_we_set_is_read_and_arrives(rehearsals):
-    if {path.name for path in rehearsals.iterdir()} != set(RECIPES):
-        pytest.skip("needs the runs of all recipes in this session")
+    if not {path.name for path in rehearsals.iterdir()} >= set(ONE_OF_EACH):
+        pytest.skip("needs the runs of one recipe of each algorithm in this session")
     reads = LISTS["read_traces"](rehearsals)
     rows = LISTS["table"](reads)
     assert [option for option, (_, readers) in rows.items() if not readers] == []
