@@ -126,9 +126,9 @@ def rehearsals(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def rehearse(rehearsals, prepared, model):
-    def run(recipe, num_steps):
+    def run(recipe, num_steps, reads="reads"):
         folder = rehearsals / recipe
-        (folder / "reads").mkdir(parents=True, exist_ok=True)
+        (folder / reads).mkdir(parents=True, exist_ok=True)
         knobs, options = VARIANTS.get(recipe, ({}, []))
         done = start(
             recipe,
@@ -142,7 +142,7 @@ def rehearse(rehearsals, prepared, model):
             DATA_DIR=prepared(template_of(recipe)),
             OUTPUT_DIR=folder,
             PYTHONPATH=os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]),
-            VERL_EXT_TRACE_READS=folder / "reads",
+            VERL_EXT_TRACE_READS=folder / reads,
             VERL_USE_EXTERNAL_MODULES="trace_reads",
             **knobs,
         )
@@ -157,7 +157,7 @@ def rehearse(rehearsals, prepared, model):
 @pytest.mark.parametrize("recipe", REHEARSED)
 def test_two_steps_with_the_gpus_settings(recipe, rehearse):
     if recipe in RESUMED:
-        rehearse(recipe, 1)
+        rehearse(recipe, 1, reads="before")  # another number of steps than the run.json that is compared with
     folder, _, steps = rehearse(recipe, 2)
     assert [step["training/global_step"] for step in steps][-1] == 2
     for step in steps:
