@@ -59,7 +59,7 @@ def test_values_and_gradients_are_those_of_float64(shape, num_words, seed, chunk
 
 
 def test_bfloat16_logits_lose_nothing_more():
-    """What verl computes instead is off by 0.02 on average: the test of why this module is there."""
+    """What verl computes instead loses more: the test of why this module is there."""
     from verl.utils.torch_functional import logprobs_from_logits_v2
 
     logits, labels = random_case((64,), 2000, seed=0, scale=3.0)

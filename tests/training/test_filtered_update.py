@@ -11,7 +11,7 @@ from verl_ext.small_model.architecture import Architecture, random_weights
 from verl_ext.small_model.tokenizer import build_tokenizer
 from verl_ext.training.options import kept_share
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

@@ -41,7 +41,6 @@ def test_the_graders_settings_stand_in_the_record(grader_of_the_paper, tmp_path)
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 def test_workers_of_a_running_cluster_have_the_environment_of_the_run_not_of_the_cluster():
     """What the first test builds on: Ray gives env_vars of a job to the actors of a cluster started without them."""
     cluster = """

@@ -1,9 +1,9 @@
 """Log-probability and entropy of each token from the model's logits: float32 whatever the logits are, in little memory.
 
 A model in bfloat16 gives logits in bfloat16. verl 0.9.1 computes from them as they are, and without flash-attn's kernel row
-by row: the log-probs of random bfloat16 logits were then off by 0.02 on average, as much as a step of training moves them.
-Here a few rows at a time are taken to float32, and the backward pass computes the softmax again instead of keeping it,
-so that the only large tensors are the logits and their gradient.
+by row, in a type whose numbers around -10 lie 0.06 apart. Here a few rows at a time are taken to float32, and the
+backward pass computes the softmax again instead of keeping it, so that the only large tensors are the logits and their
+gradient.
 
 Letters in shapes: T tokens (any leading shape), V words of the vocabulary.
 """
