@@ -12,6 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from verl_ext.files import read_object, write_whole
+
 CPUINFO = Path("/proc/cpuinfo")
 FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
 """Of x86 and, the last, of ARM."""
@@ -67,8 +69,6 @@ def correct_dtype(folder: Path) -> None:
     stored = stored_dtype(folder)
     if stored is None or not file.is_file():
         return
-    config = json.loads(file.read_text())
+    config = read_object(file)
     if config.get("dtype") != stored:
-        unfinished = file.with_name(".config.json.unfinished")
-        unfinished.write_text(json.dumps(config | {"dtype": stored}, indent=2) + "\n")
-        unfinished.replace(file)
+        write_whole(file, json.dumps(config | {"dtype": stored}, indent=2) + "\n")

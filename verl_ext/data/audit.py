@@ -1,7 +1,6 @@
 """What there is to know about prepared data: which references were changed or cannot be graded, what overlaps."""
 
 import json
-import os
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from verl_ext.data.sources import Row
+from verl_ext.files import write_whole
 from verl_ext.grading import grade
 from verl_ext.tasks import Task
 from verl_ext.tasks.task import SourceRow
@@ -103,9 +103,5 @@ def write_report(folder: Path, task_name: str, findings: Mapping[str, Any]) -> P
         except json.JSONDecodeError as error:
             raise ValueError(f"{path} is not a report of prepare_data.py ({error}). Move it away.") from None
     report[task_name] = findings
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    unfinished.write_text(
-        json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8", errors="backslashreplace"
-    )
-    unfinished.replace(path)
+    write_whole(path, json.dumps(report, indent=2, ensure_ascii=False) + "\n")
     return path

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from verl_ext.command_line import typed_path
+from verl_ext.files import read_object
 
 SHARD = re.compile(r"model_world_size_(\d+)_rank_(\d+)\.pt")
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
@@ -62,19 +63,6 @@ class Model:
 
         file = self.config_folder / "tokenizer.json"
         return Tokenizer.from_file(str(file)) if file.is_file() else None
-
-
-def read_object(path: Path) -> dict[str, Any]:
-    """The JSON object in a file of a model or a checkpoint; raises ValueError with the file's name."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ValueError(f"There is no {path}. Copy the whole folder.") from None
-    except ValueError as error:
-        raise ValueError(f"{path} is empty or damaged ({error}). Copy it again from where the folder came.") from None
-    if not isinstance(value, dict):
-        raise ValueError(f"{path} holds no JSON object. Copy it again from where the folder came.")
-    return value
 
 
 def _weight_files(folder: Path) -> list[Path]:

@@ -4,12 +4,12 @@ It is what a resumed evaluation is checked against: answers drawn in another way
 """
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from verl_ext.evaluation.problems import Problem
+from verl_ext.files import write_whole
 
 FORMAT = 1
 _SHOWN_CHARS = 200
@@ -34,11 +34,7 @@ def read_run(path: Path) -> dict[str, Any] | None:
 
 def write_run(path: Path, run: Mapping[str, Any]) -> None:
     """Write the side file, whole or not at all."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    # What UTF-8 cannot hold, half a pair of UTF-16, is spelt as JSON spells it.
-    text = json.dumps(run, ensure_ascii=False, indent=1) + "\n"
-    unfinished.write_text(text, encoding="utf-8", errors="backslashreplace")
-    unfinished.replace(path)
+    write_whole(path, json.dumps(run, ensure_ascii=False, indent=1) + "\n")
 
 
 def entry_of(problem: Problem) -> dict[str, Any]:

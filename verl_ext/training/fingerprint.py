@@ -11,6 +11,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from verl_ext.files import write_whole
 from verl_ext.training.configuration import leaves, resolved
 from verl_ext.training.options import uses_critic
 from verl_ext.training.paths import is_remote, local_files, local_path
@@ -168,7 +169,4 @@ def read(folder: Path) -> dict[str, Any] | None:
 
 def write(folder: Path, settings: Mapping[str, Any]) -> None:
     """Put a fingerprint beside the checkpoints: whole, or not at all."""
-    folder.mkdir(parents=True, exist_ok=True)
-    unfinished = folder / f".{NAME}.{os.getpid()}.tmp"
-    unfinished.write_text(json.dumps(settings, indent=2, default=str) + "\n", encoding="utf-8")
-    unfinished.replace(folder / NAME)
+    write_whole(folder / NAME, json.dumps(settings, indent=2, default=str) + "\n")

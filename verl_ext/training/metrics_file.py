@@ -1,9 +1,10 @@
 """``metrics.jsonl``: one row for each step, over all the launches of a run."""
 
 import json
-import os
 import shutil
 from pathlib import Path
+
+from verl_ext.files import write_whole
 
 VARIABLE = "VERL_FILE_LOGGER_PATH"
 """Where verl's FileLogger writes."""
@@ -38,8 +39,6 @@ def keep_until(path: Path, step: int) -> int:
     number = 1
     while (copy := path.with_name(f"{path.name}.{number}")).exists():
         number += 1
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    unfinished.write_text("".join(kept.values()), encoding="utf-8")
     shutil.copy2(path, copy)
-    unfinished.replace(path)
+    write_whole(path, "".join(kept.values()))
     return len(lines) - len(kept)

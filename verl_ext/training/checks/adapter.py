@@ -1,11 +1,11 @@
 """LoRA: what is trained reaches the rollout and can be made into a model afterwards."""
 
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from verl_ext.files import read_object
 from verl_ext.training.paths import local_path
 
 EMBEDDINGS = ("lm_head", "model.embed_tokens", "embed_out", "transformer.wte")
@@ -70,12 +70,12 @@ def _check_given_adapter(folder: Path, rank: int) -> None:
         if HUB_ID.fullmatch(str(folder)):
             return  # left to the hub
         raise ValueError(f"{option} does not exist. Name the folder of an adapter of peft.")
+    if not file.is_file():
+        raise ValueError(f"{option} has no adapter_config.json, so it is not an adapter of peft.")
     try:
-        adapter = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ValueError(f"{option} has no adapter_config.json, so it is not an adapter of peft.") from None
+        adapter = read_object(file, "Copy it again.")
     except ValueError as error:
-        raise ValueError(f"{option}: {file} is empty or damaged ({error}). Copy it again.") from None
+        raise ValueError(f"{option}: {error}") from None
     if adapter.get("r") != rank:
         raise ValueError(f"{option} has r={adapter.get('r')}, and {MODEL}.lora_rank={rank}: set it to the adapter's.")
     odd: Sequence[str] = [name for name in UNMERGEABLE if adapter.get(name)]

@@ -1,11 +1,11 @@
 """The model is one, and its context holds a prompt and a response."""
 
-import json
 import os
 import re
 from pathlib import Path
 from typing import Any
 
+from verl_ext.files import read_object
 from verl_ext.training.options import uses_critic
 from verl_ext.training.paths import is_remote, local_path
 
@@ -59,12 +59,9 @@ def _model_config(option: str, path: str) -> dict[str, Any] | None:
 
 def _read(option: str, path: str, file: Path) -> dict[str, Any]:
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        return read_object(file, "Copy the model again.")
     except ValueError as error:
-        raise ValueError(f"{option}={path}: {file} is empty or damaged ({error}). Copy the model again.") from None
-    if not isinstance(content, dict):
-        raise ValueError(f"{option}={path}: {file} is not a model's configuration.")
-    return content
+        raise ValueError(f"{option}={path}: {error}") from None
 
 
 def _from_hub(option: str, hub_id: str) -> Path:

@@ -1,0 +1,38 @@
+"""Files that are whole or not there, and errors that name them."""
+
+import pytest
+
+from verl_ext.files import read_object, write_whole
+
+
+def test_a_file_is_whole_or_as_it_was(tmp_path, monkeypatch):
+    path = tmp_path / "new" / "é.json"
+    write_whole(path, "{}")
+    monkeypatch.setattr("pathlib.Path.replace", lambda *_: (_ for _ in ()).throw(OSError("cut off")))
+    with pytest.raises(OSError, match="cut off"):
+        write_whole(path, '{"a": 1}')
+    assert path.read_text(encoding="utf-8") == "{}"
+
+
+def test_half_a_character_is_spelt(tmp_path):
+    write_whole(tmp_path / "file", '"\ud83d"')
+    assert (tmp_path / "file").read_text() == '"\\ud83d"'
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "There is no .*x.json"),
+        ("", "x.json is empty or damaged"),
+        ("{", "damaged .* Ask."),
+        ("[1]", "no JSON object. Ask."),
+    ],
+)
+def test_what_is_no_object_is_named(tmp_path, content, message):
+    path = tmp_path / "x.json"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(ValueError, match=message):
+        read_object(path, "Ask.")
+    path.write_text('{"a": 1}')
+    assert read_object(path) == {"a": 1}
