@@ -53,11 +53,24 @@ def test_a_dead_option_is_refused_with_the_way_out(dead):
         (f"{ACTOR}.use_dynamic_bsz", False, "critic.fsdp.use_dynamic_bsz"),
         ("critic.ppo_micro_batch_size_per_gpu", 3, "critic.fsdp.micro_batch_size_per_gpu"),
         ("critic.ulysses_sequence_parallel_size", 2, "critic.fsdp.ulysses_sequence_parallel_size"),
-        (f"{ACTOR}.use_torch_compile", False, f"{REF}.fsdp_config.use_torch_compile"),
+        (f"{ACTOR}.use_torch_compile", True, f"{REF}.fsdp_config.use_torch_compile"),
     ],
 )
 def test_the_usual_name_is_passed_on(device, option, value, read):
     assert OmegaConf.select(compose_config([f"{option}={value}"], device=device), read) == value
+
+
+@pytest.mark.parametrize("device", ["cpu", "gpu"])
+@pytest.mark.parametrize("section", [ACTOR, REF])
+def test_what_verl_reads_may_be_set_itself(device, section):
+    check_dead_options(compose_config([f"{section}.fsdp_config.use_torch_compile=True"], device=device))
+
+
+@pytest.mark.parametrize("device", ["cpu", "gpu"])
+@pytest.mark.parametrize(("usual", "unset"), [(usual, unset) for usual, unset, _ in FOLLOWERS])
+def test_the_value_of_a_usual_name_that_nobody_has_set(device, usual, unset):
+    """Otherwise a run that sets what verl reads would be told off for an option that it has not set."""
+    assert OmegaConf.select(compose_config([], device=device), usual) == unset
 
 
 def test_the_precision_is_passed_on():

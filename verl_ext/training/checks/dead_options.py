@@ -61,12 +61,12 @@ DEAD = (
 )
 
 FOLLOWERS = (
-    # The usual name, what it holds in verl, and what verl reads, which follows it unless it is given itself.
+    # The usual name, what it holds when nobody has set it, and what verl reads, which follows it unless it is given itself.
     (f"{ACTOR}.grad_clip", 1.0, f"{ACTOR}.optim.clip_grad"),
     (f"{ACTOR}.fsdp_config.dtype", "bfloat16", f"{ACTOR}.fsdp_config.mixed_precision.param_dtype"),
     (f"{REF}.fsdp_config.dtype", "bfloat16", f"{REF}.fsdp_config.mixed_precision.param_dtype"),
-    (f"{ACTOR}.use_torch_compile", True, f"{ACTOR}.fsdp_config.use_torch_compile"),
-    (f"{REF}.use_torch_compile", True, f"{REF}.fsdp_config.use_torch_compile"),
+    (f"{ACTOR}.use_torch_compile", False, f"{ACTOR}.fsdp_config.use_torch_compile"),
+    (f"{REF}.use_torch_compile", False, f"{REF}.fsdp_config.use_torch_compile"),
     ("critic.grad_clip", 1.0, "critic.optim.clip_grad"),
     ("critic.ppo_max_token_len_per_gpu", 32768, "critic.ppo_infer_max_token_len_per_gpu"),
     ("critic.forward_max_token_len_per_gpu", 32768, "critic.ppo_infer_max_token_len_per_gpu"),
