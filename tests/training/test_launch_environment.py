@@ -35,6 +35,13 @@ def test_the_graders_settings_go_to_every_worker(grader_of_the_paper, monkeypatc
     assert {name: value for name, value in told.items() if name.startswith("VERL_EXT_GRADER")} == GRADER
 
 
+@pytest.mark.parametrize(("given", "expected"), [(None, "0"), ("5", "5")])
+def test_rays_workers_are_no_less_than_other_processes(monkeypatch, given, expected):
+    monkeypatch.setattr(os, "environ", {launch.NICENESS: given} if given else {})
+    launch.prepare_environment(compose_config([], device="cpu"))
+    assert os.environ[launch.NICENESS] == expected
+
+
 def test_the_graders_settings_stand_in_the_record(grader_of_the_paper, tmp_path):
     write_run_record(tmp_path / "run.json", argv=["train"], config=resolved(compose_config([], device="cpu")))
     assert json.loads((tmp_path / "run.json").read_text())["grader"] == GRADER

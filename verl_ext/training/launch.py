@@ -22,6 +22,7 @@ from verl_ext.training.resources import check_cluster, cluster_of, ray_init_opti
 from verl_ext.training.run_record import grader_settings
 
 RAY_SHUTDOWN_SECONDS = 1.0
+NICENESS = "RAY_worker_niceness"  # Ray's own spelling
 
 
 def prepare_environment(config: DictConfig) -> None:
@@ -33,6 +34,9 @@ def prepare_environment(config: DictConfig) -> None:
     modules = [name for name in os.environ.get("VERL_USE_EXTERNAL_MODULES", "").split(",") if name]
     if "verl_ext.plugin" not in modules:
         os.environ["VERL_USE_EXTERNAL_MODULES"] = ",".join([*modules, "verl_ext.plugin"])
+    # Ray starts its workers at niceness 15. All of the run but this process would then wait for whatever else is running:
+    # beside two busy processes a launch on two cores took minutes.
+    os.environ.setdefault(NICENESS, "0")
     # TensorBoard and the file logger of verl take their folders from the environment.
     os.environ.setdefault("TENSORBOARD_DIR", os.path.join(config.trainer.output_dir, "tensorboard"))
     os.environ.setdefault(VARIABLE, os.path.join(config.trainer.output_dir, "metrics.jsonl"))
