@@ -12,7 +12,7 @@ Prints:
   evaluation  80 problems x 256 responses, deduplicated, with the workers on two cores
 
 Math-Verify is called as its documentation does: parse the reference, parse the whole response, verify. The paper's
-verdicts are those of ``verl_ext.grading.paper_grader``; its time is that of its evaluation, which compares formulas in a
+verdicts are those of ``verl_ext.grading.paper.grader``; its time is that of its evaluation, which compares formulas in a
 process forked for each, and waits for that up to a second. Such a process reads model output with sympy's
 ``parse_expr``, so here it gives up its rights first, which takes 2 ms.
 """
@@ -31,7 +31,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from verl_ext.grading import Reason, compare, exact, grade, mathematics, normalize, paper_grader, structure, units
+from verl_ext.grading import Reason, grade, mathematics
+from verl_ext.grading.answers import compare, numbers, spelling, structure, units
+from verl_ext.grading.paper import grader as paper_grader
 
 ROOT = Path(__file__).resolve().parents[1]
 NOT_MATHEMATICAL = ("convention", "wrong mathematically", "security payload", "letter extraction", "precision")
@@ -203,7 +205,7 @@ def benchmark_gsm8k(folder: Path) -> None:
 
 def forget_everything() -> None:
     """Clear what the grader remembers in this process; its decisions about formulas are kept elsewhere (``fresh``)."""
-    modules = (compare, exact, mathematics, normalize, paper_grader, structure, units)
+    modules = (compare, numbers, mathematics, spelling, paper_grader, structure, units)
     for module in modules:
         for value in vars(module).values():
             if callable(getattr(value, "cache_clear", None)):
@@ -269,7 +271,8 @@ def compare_in_forked_process(answer: str, reference: str) -> bool:
 
 
 def tell_whether_equal(answer: str, reference: str, told: Any) -> None:
-    from verl_ext.grading import paper_formulas, sandbox
+    from verl_ext.grading.paper import formulas as paper_formulas
+    from verl_ext.grading.paper import sandbox
 
     sandbox.give_up_rights()
     told.put(paper_grader.same_answer(answer, reference, paper_formulas.equal_formulas))
@@ -382,7 +385,8 @@ def load_libraries(name: str) -> None:
     elif name == "paper":
         from sympy.parsing.latex import parse_latex
 
-        from verl_ext.grading import paper_formulas, sandbox
+        from verl_ext.grading.paper import formulas as paper_formulas
+        from verl_ext.grading.paper import sandbox
 
         # The paper's first attempt at every formula. It fails with the antlr that verl needs, too, and takes its time.
         paper_formulas.PARSERS = (parse_latex, *paper_formulas.PARSERS)

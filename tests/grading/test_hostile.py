@@ -10,7 +10,7 @@ import pytest
 from tests.effort import costs_less_than
 from verl_ext.grading import Reason, grade
 from verl_ext.grading.mathematics import GSM8K_FALLBACKS, MATH_FALLBACKS, Pending, default_pool, finish, start
-from verl_ext.grading.pool import GraderPool
+from verl_ext.grading.workers.pool import GraderPool
 
 PROCESSOR_SECONDS = 0.5
 """Of a comparison here: none of these is to be decided, only to end."""

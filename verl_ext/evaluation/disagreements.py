@@ -14,9 +14,9 @@ from typing import Any
 
 from verl_ext.evaluation.generations import drop_cut_line, line_of, read_records
 from verl_ext.grading import Reason, mathematics
-from verl_ext.grading.compare import Decision, Tier
+from verl_ext.grading.answers.compare import Decision, Tier
 from verl_ext.grading.grade import grader_of
-from verl_ext.grading.pool import TimedOutError, WorkerError
+from verl_ext.grading.workers.pool import TimedOutError, WorkerError
 
 KIND = "math_verify"
 SURE_TIERS = (Tier.STRING, Tier.EXACT)

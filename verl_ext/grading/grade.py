@@ -8,7 +8,8 @@ from difflib import get_close_matches
 from functools import partial
 from typing import Any, Protocol
 
-from verl_ext.grading import countdown, mathematics, paper_grader
+from verl_ext.grading import countdown, mathematics
+from verl_ext.grading.paper import grader as paper_grader
 from verl_ext.grading.verdict import Reason, Verdict
 
 logger = logging.getLogger(__name__)

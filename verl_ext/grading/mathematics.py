@@ -18,13 +18,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from verl_ext.grading.compare import Decision, Tier, compare
-from verl_ext.grading.extract import CutBox, extract_answer, reference_boxes
-from verl_ext.grading.limits import MAX_ANSWER_CHARS, breach
-from verl_ext.grading.normalize import key, normalize
-from verl_ext.grading.number_text import number_text
-from verl_ext.grading.pool import DEFAULT_TIMEOUT_SECONDS, GraderPool, TimedOutError, WorkerError
+from verl_ext.grading.answers.compare import Decision, Tier, compare
+from verl_ext.grading.answers.extract import CutBox, extract_answer, reference_boxes
+from verl_ext.grading.answers.limits import MAX_ANSWER_CHARS, breach
+from verl_ext.grading.answers.number_text import number_text
+from verl_ext.grading.answers.spelling import key, normalize
 from verl_ext.grading.verdict import Reason, Verdict
+from verl_ext.grading.workers.pool import DEFAULT_TIMEOUT_SECONDS, GraderPool, TimedOutError, WorkerError
 
 GRADER_VERSION = "1"
 """Part of every cached decision's key: a grader that decides otherwise starts afresh."""

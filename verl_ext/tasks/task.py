@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from verl_ext.grading.number_text import number_text
+from verl_ext.grading.answers.number_text import number_text
 
 Split = Literal["train", "test"]
 SourceRow = Mapping[str, Any]

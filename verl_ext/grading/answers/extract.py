@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from verl_ext.grading.limits import MAX_ANSWER_CHARS, MAX_RESPONSE_CHARS
+from verl_ext.grading.answers.limits import MAX_ANSWER_CHARS, MAX_RESPONSE_CHARS
 
 BOX = re.compile(r"\\(?:boxed|fbox|beginboxed)(?![a-zA-Z])\s*")
 BOX_ARGUMENT = re.compile(r"[^\s{}$\\,.;]+|\\[a-zA-Z]+")

@@ -20,10 +20,10 @@ import sympy
 from latex2sympy2_extended import latex2sympy
 from sympy.parsing.sympy_parser import parse_expr
 
-from verl_ext.grading import sandbox
-from verl_ext.grading.budget import OVERRUN, end_for_good_after, slowness
-from verl_ext.grading.compare import Decision, Tier
-from verl_ext.grading.paper_grader import RELATIVE_TOLERANCE, same_answer
+from verl_ext.grading.answers.compare import Decision, Tier
+from verl_ext.grading.paper import sandbox
+from verl_ext.grading.paper.grader import RELATIVE_TOLERANCE, same_answer
+from verl_ext.grading.workers.budget import OVERRUN, end_for_good_after, slowness
 
 PROCESSOR_SECONDS = 1.0
 WALL_SECONDS = 100.0

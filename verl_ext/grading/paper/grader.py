@@ -24,11 +24,11 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
-from verl_ext.grading.limits import MAX_ANSWER_CHARS
+from verl_ext.grading.answers.limits import MAX_ANSWER_CHARS
+from verl_ext.grading.answers.number_text import number_text
 from verl_ext.grading.mathematics import default_pool
-from verl_ext.grading.number_text import number_text
-from verl_ext.grading.pool import TimedOutError, WorkerError
 from verl_ext.grading.verdict import Reason, Verdict
+from verl_ext.grading.workers.pool import TimedOutError, WorkerError
 
 TIER = "paper"
 RELATIVE_TOLERANCE = 1e-4

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from verl_ext.grading.budget import end_after, slowness
+from verl_ext.grading.workers.budget import end_after, slowness
 
 MEMORY_BYTES = 2 * 1024**3
 RECURSION_LIMIT = 20_000
@@ -30,7 +30,7 @@ def main() -> None:
     # Libraries print; only answers may reach the parent.
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
-    from verl_ext.grading.symbolic import compare_symbolically
+    from verl_ext.grading.formulas.symbolic import compare_symbolically
 
     failed = [pair for *pair, expected in SELF_TEST if compare_symbolically(*pair).is_same is not expected]
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
@@ -43,10 +43,10 @@ def main() -> None:
 
 def _comparison(kind: str) -> Callable[[str, str], Any]:
     """The function for a kind of task, with all that it imports."""
-    from verl_ext.grading.symbolic import compare_symbolically, compare_with_math_verify
+    from verl_ext.grading.formulas.symbolic import compare_symbolically, compare_with_math_verify
 
     if kind == "paper":  # most runs never ask
-        from verl_ext.grading.paper_formulas import compare_in_child, warm_up
+        from verl_ext.grading.paper.formulas import compare_in_child, warm_up
 
         warm_up()
         return compare_in_child

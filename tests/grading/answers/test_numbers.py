@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from verl_ext.grading.compare import compare
-from verl_ext.grading.exact import compare_exact, read_exact
-from verl_ext.grading.normalize import normalize
+from verl_ext.grading.answers.compare import compare
+from verl_ext.grading.answers.numbers import compare_exact, read_exact
+from verl_ext.grading.answers.spelling import normalize
 
 
 @pytest.mark.parametrize(

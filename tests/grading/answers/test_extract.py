@@ -1,7 +1,7 @@
 import pytest
 
 from tests.effort import costs_less_than
-from verl_ext.grading.extract import CutBox, Extracted, extract_answer
+from verl_ext.grading.answers.extract import CutBox, Extracted, extract_answer
 from verl_ext.grading.mathematics import GSM8K_FALLBACKS, MATH_FALLBACKS
 
 

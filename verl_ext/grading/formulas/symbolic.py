@@ -14,11 +14,11 @@ from typing import Any
 
 import mpmath
 
-from verl_ext.grading import structure as st
-from verl_ext.grading.compare import Decision, Tier, compare
-from verl_ext.grading.exact import is_stated, is_terminating, read_exact
-from verl_ext.grading.expression import ExpressionError, Operation, TooComplexError, evaluate, names_of, parse
-from verl_ext.grading.normalize import normalize
+from verl_ext.grading.answers import structure as st
+from verl_ext.grading.answers.compare import Decision, Tier, compare
+from verl_ext.grading.answers.numbers import is_stated, is_terminating, read_exact
+from verl_ext.grading.answers.spelling import normalize
+from verl_ext.grading.formulas.expression import ExpressionError, Operation, TooComplexError, evaluate, names_of, parse
 
 NUM_POINTS = 8
 MIN_VALID_POINTS = 3

@@ -1,8 +1,8 @@
 import pytest
 
 from tests.effort import costs_less_than
-from verl_ext.grading.expression import ExpressionError, names_of, parse
-from verl_ext.grading.symbolic import compare_symbolically, math_verify_says
+from verl_ext.grading.formulas.expression import ExpressionError, names_of, parse
+from verl_ext.grading.formulas.symbolic import compare_symbolically, math_verify_says
 
 SAME = [
     (r"\sqrt{3} - 1", "-1 + sqrt(3)"),

@@ -2,9 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from verl_ext.grading.compare import Tier, compare
-from verl_ext.grading.limits import breach
-from verl_ext.grading.normalize import key
+from verl_ext.grading.answers.compare import Tier, compare
+from verl_ext.grading.answers.limits import breach
+from verl_ext.grading.answers.spelling import key
 
 SAME = [
     (r"\text{Evelyn}", "evelyn"),

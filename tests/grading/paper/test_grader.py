@@ -8,10 +8,11 @@ import sys
 
 import pytest
 
-from verl_ext.grading import Reason, grade, grade_async, sandbox
+from verl_ext.grading import Reason, grade, grade_async
 from verl_ext.grading.grade import grader_of
 from verl_ext.grading.mathematics import default_pool
-from verl_ext.grading.paper_grader import extract, normalize, paper_grade, parse_reference
+from verl_ext.grading.paper import sandbox
+from verl_ext.grading.paper.grader import extract, normalize, paper_grade, parse_reference
 
 WRONG_BUT_ACCEPTED = [
     ("5", "500", "a hundredth"),
@@ -158,7 +159,7 @@ def test_an_answer_cannot_change_the_verdict_of_the_next():
 
 CONFINED = """
 import os, socket, subprocess, sys, threading
-from verl_ext.grading import sandbox
+from verl_ext.grading.paper import sandbox
 
 path = sys.argv[1]
 os.mkdir(path + "/folder")

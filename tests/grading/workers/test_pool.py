@@ -10,10 +10,11 @@ from concurrent.futures import Future
 
 import pytest
 
-from verl_ext.grading import Reason, budget, grade, mathematics
-from verl_ext.grading.compare import Decision, Tier
+from verl_ext.grading import Reason, grade, mathematics
+from verl_ext.grading.answers.compare import Decision, Tier
 from verl_ext.grading.mathematics import DecisionCache, finish, start
-from verl_ext.grading.pool import WALL_SECONDS, GraderPool, TimedOutError, WorkerError, _Task, _Worker
+from verl_ext.grading.workers import budget
+from verl_ext.grading.workers.pool import WALL_SECONDS, GraderPool, TimedOutError, WorkerError, _Task, _Worker
 
 COSTLY = (r"\sum_{k=1}^{10^{9}} \frac{1}{k^{2}}", "1")
 """A comparison that takes minutes."""
@@ -155,7 +156,7 @@ def test_reasons_of_time_out_and_fault():
 
 def test_a_worker_loads_neither_torch_nor_verl():
     program = (
-        "import sys, verl_ext.grading.worker, verl_ext.grading.symbolic, math_verify;"
+        "import sys, verl_ext.grading.workers.worker, verl_ext.grading.formulas.symbolic, math_verify;"
         "sys.exit(str({'torch', 'verl', 'ray', 'vllm'} & set(sys.modules) or '') or None)"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
@@ -168,7 +169,7 @@ def test_nothing_is_left_when_the_pool_closes_or_its_process_is_killed():
         assert ids <= children_of(os.getpid())
     assert not ids & children_of(os.getpid())
     program = (
-        "import os, sys, time; from verl_ext.grading.pool import GraderPool\n"
+        "import os, sys, time; from verl_ext.grading.workers.pool import GraderPool\n"
         "pool = GraderPool(num_workers=1).start(wait=True)\n"
         "print(next(iter(pool._workers))._process.pid, flush=True); time.sleep(3600)"
     )

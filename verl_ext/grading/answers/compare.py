@@ -11,10 +11,10 @@ from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
 
-from verl_ext.grading import structure as st
-from verl_ext.grading.exact import compare_exact, read_exact
-from verl_ext.grading.normalize import key, normalize
-from verl_ext.grading.units import without_units
+from verl_ext.grading.answers import structure as st
+from verl_ext.grading.answers.numbers import compare_exact, read_exact
+from verl_ext.grading.answers.spelling import key, normalize
+from verl_ext.grading.answers.units import without_units
 
 
 class Tier(StrEnum):
