@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from verl_ext.command_line import print_any_text, typed_path
+from verl_ext.host.command_line import print_any_text, typed_path
 
 _OPTIONS = ("file_path", "k", "by", "maj", "json", "csv", "plot", "skip_bad_lines", "seed")
 
@@ -51,7 +51,7 @@ def main(
             near = difflib.get_close_matches(name, _OPTIONS, n=1)
             hint = f"Did you mean --{near[0]}?" if near else f"The options are --{', --'.join(_OPTIONS)}."
             raise ValueError(f"There is no option --{name}. {hint}")
-        from verl_ext.metrics.command import Options, run
+        from verl_ext.commands.measure import Options, run
 
         run(
             Options(

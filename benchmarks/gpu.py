@@ -37,7 +37,7 @@ def hardware(device: str) -> dict[str, Any]:
 
     import torch
 
-    from verl_ext.training.run_record import versions
+    from verl_ext.host.provenance import versions
 
     facts: dict[str, Any] = {"versions": versions(), "platform": platform.platform()}
     if device == "gpu":

@@ -25,7 +25,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from verl_ext.command_line import path_option, print_any_text
 from verl_ext.data.audit import (
     corrected_references,
     respelled_references,
@@ -36,6 +35,7 @@ from verl_ext.data.audit import (
 from verl_ext.data.parquet import write_checked
 from verl_ext.data.rows import VerlRow, make_problem_row, make_row
 from verl_ext.data.sources import Row, problems_of, read_source
+from verl_ext.host.command_line import path_option, print_any_text
 from verl_ext.tasks import TASKS, Task, task_named
 from verl_ext.tasks.countdown import (
     COUNTDOWN,

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from verl_ext.command_line import path_option, print_any_text
+from verl_ext.host.command_line import path_option, print_any_text
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 METHODS = ("psr", "nsr", "w_reinforce", "grpo")

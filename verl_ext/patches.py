@@ -195,13 +195,10 @@ def unpinned_offload(transformer_impl: ModuleType) -> Any:
     return replaced(transformer_impl, "CPUOffloadPolicy", lambda pin_memory: policy(pin_memory=False))
 
 
-def early_llm_servers(trainer_base: ModuleType, config: Any) -> Any:
+def early_llm_servers(trainer_base: ModuleType, manager: type) -> Any:
     """Rollout servers that start now and have no load balancer, inside ``with`` (``verl.trainer.ppo.v1.trainer_base``).
 
     The trainer names ``LLMServerManager`` itself, makes one only after the actor has loaded, and the manager always
     starts a balancer: a process that imports verl (6 s of a core) to choose among one or two servers.
     """
-    from verl_ext.cpu.servers import EarlyServers, LocalLLMServerManager
-
-    manager = type("EarlyLLMServerManager", (LocalLLMServerManager,), {"early": EarlyServers(config)})
     return replaced(trainer_base, "LLMServerManager", manager)

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 
-from verl_ext.training.console import Console, output_to, step_line, tail
+from verl_ext.training.console import Console, output_to, step_line
 
 METRICS = {
     "train/correct_ratio": 0.3125,
@@ -65,13 +65,6 @@ def test_children_write_to_the_log_and_the_terminal_stays(tmp_path, capfd):
     print("after")
     assert set(log.read_text().splitlines()) == {"from Python", "from a child", "from C"}
     assert capfd.readouterr().out.splitlines() == ["for the person", "after"]
-
-
-def test_the_tail_of_a_log(tmp_path):
-    log = tmp_path / "log"
-    assert tail(log) == ""
-    log.write_text("".join(f"{n}\n" for n in range(100)))
-    assert tail(log, 2) == "98\n99\n"
 
 
 def test_prompts_that_failed_in_the_rollout_are_said():

@@ -2,7 +2,7 @@
 
 import os
 
-from verl_ext.training.device import num_accelerators
+from verl_ext.host.accelerators import num_accelerators
 
 VLLM_ON_CPU = {
     "VERL_PLATFORM": "cpu",

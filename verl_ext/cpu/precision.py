@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from verl_ext.files import read_object, write_whole
+from verl_ext.host.files import read_object, write_whole
 
 CPUINFO = Path("/proc/cpuinfo")
 FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}

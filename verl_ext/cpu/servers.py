@@ -103,3 +103,8 @@ class LocalLLMServerManager(LLMServerManager):
 
     def get_client(self, client_cls: Any = None, **_kwargs: Any) -> LLMServerClient:
         return DirectClient(self.config, dict(zip(self.server_addresses, self.server_handles, strict=True)))
+
+
+def start_early_servers(config: Any) -> type[LLMServerManager]:
+    """Start the servers of a run, and return the class of a manager that waits for them."""
+    return type("EarlyLLMServerManager", (LocalLLMServerManager,), {"early": EarlyServers(config)})

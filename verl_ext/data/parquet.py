@@ -2,8 +2,8 @@
 
 import json
 import math
-import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import pyarrow.parquet
 
 from verl_ext.data.rows import COLUMNS, VerlRow, row_fault
 from verl_ext.grading.grade import GRADERS
+from verl_ext.host.files import replacing
 
 _INT64_CHARS = len(str(-(2**63)))
 JSON_ENDINGS = (".json", ".jsonl")
@@ -41,17 +42,10 @@ def write_checked(files: Mapping[Path, Sequence[VerlRow]]) -> None:
 
 def write_files(files: Mapping[Path, Sequence[VerlRow]]) -> None:
     """Write every file beside its place, and only then put them there."""
-    unfinished = {path: path.with_name(f".{path.name}.{os.getpid()}.tmp") for path in files}
-    try:
+    with ExitStack() as places:
         for path, rows in files.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with unfinished[path].open("wb") as file:
+            with places.enter_context(replacing(path)).open("wb") as file:
                 pyarrow.parquet.write_table(pa.Table.from_pylist(list(rows)), file)
-        for path in files:
-            unfinished[path].replace(path)
-    finally:
-        for path in unfinished.values():
-            path.unlink(missing_ok=True)
 
 
 def read_rows(path: str | Path) -> list[VerlRow]:

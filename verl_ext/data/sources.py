@@ -19,8 +19,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet
 
-from verl_ext.command_line import typed_path
 from verl_ext.data.errata import ERRATA, question_digest
+from verl_ext.host.command_line import typed_path
 from verl_ext.tasks import Task, task_named
 from verl_ext.tasks.task import SourceRow, Split
 

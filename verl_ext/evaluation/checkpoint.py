@@ -14,8 +14,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, TextIO
 
-from verl_ext.command_line import typed_path
-from verl_ext.files import read_object
+from verl_ext.host.command_line import typed_path
+from verl_ext.host.files import read_object
 
 SHARD = re.compile(r"model_world_size_(\d+)_rank_(\d+)\.pt")
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")

@@ -14,7 +14,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
 
-from verl_ext.command_line import path_option, print_any_text, shown
 from verl_ext.cpu.precision import dtype_on_cpu, has_fast_bfloat16, stored_dtype
 from verl_ext.evaluation.checkpoint import Model, find_model, fingerprint, merge
 from verl_ext.evaluation.disagreements import DisagreementLog
@@ -43,10 +42,11 @@ from verl_ext.evaluation.summary import Progress, summary_table
 from verl_ext.evaluation.vllm_sampler import EngineError, VllmSampler
 from verl_ext.grading import Reason
 from verl_ext.grading.mathematics import GRADER_VERSION
+from verl_ext.host.accelerators import num_accelerators
+from verl_ext.host.command_line import path_option, print_any_text, shown
+from verl_ext.host.log_tail import tail
+from verl_ext.host.provenance import git_state, versions
 from verl_ext.tasks.templates import render_prompt
-from verl_ext.training.console import tail
-from verl_ext.training.device import num_accelerators
-from verl_ext.training.run_record import git_state, versions
 
 BAD_INPUT, FAILED, INTERRUPTED = 2, 1, 130
 SHOWN_CHANGES = 50

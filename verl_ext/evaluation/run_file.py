@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from verl_ext.evaluation.problems import Problem
-from verl_ext.files import write_whole
+from verl_ext.host.files import write_whole
 
 FORMAT = 1
 _SHOWN_CHARS = 200

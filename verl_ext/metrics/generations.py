@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from verl_ext.command_line import shown, typed_path
+from verl_ext.host.command_line import shown, typed_path
 from verl_ext.metrics.counter import AnswerCounter, QuestionId, count_answers
 from verl_ext.metrics.parts import count_in_parts
 from verl_ext.metrics.pass_at_k import IntArray

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from verl_ext.command_line import shown
+from verl_ext.host.command_line import shown
 from verl_ext.metrics.counter import STRICT_TIERS, AnswerCounter, count_answers
 from verl_ext.metrics.generations import LABELS_ENDING, Generations, stem
 from verl_ext.metrics.pass_at_k import IntArray

@@ -5,8 +5,6 @@ up to date.
 """
 
 import json
-import shutil
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -19,6 +17,7 @@ import torch
 from transformers import GenerationConfig, PreTrainedTokenizerFast, Qwen2ForCausalLM
 
 from verl_ext.grading.countdown import canonical_answer, grade_countdown
+from verl_ext.host.files import replacing
 from verl_ext.small_model.architecture import Architecture, random_weights
 from verl_ext.small_model.demonstrations import draw_demonstrations, prompt_text, tokenize
 from verl_ext.small_model.sampling import sample_responses
@@ -212,10 +211,7 @@ def _publish(
     out_dir: Path, model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast, record: dict[str, Any]
 ) -> None:
     """Write all files beside ``out_dir``, then put the folder in its place."""
-    out_dir.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(prefix=f".{out_dir.name}.", dir=out_dir.parent))
-    beside.chmod(0o755)
-    try:
+    with replacing(out_dir) as beside:
         model.generation_config = GenerationConfig(
             eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id, do_sample=True
         )
@@ -227,9 +223,3 @@ def _publish(
             "versions": {name: version(name) for name in ("torch", "transformers", "tokenizers")},
         }
         (beside / "build.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-        if out_dir.exists():
-            shutil.rmtree(out_dir)
-        beside.rename(out_dir)
-    except BaseException:
-        shutil.rmtree(beside, ignore_errors=True)
-        raise

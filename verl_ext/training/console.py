@@ -12,7 +12,6 @@ from tqdm import tqdm
 
 PHASES = {"gen": "rollout", "old_log_prob": "old", "ref": "ref", "values": "val", "update_critic": "critic"}
 PHASES |= {"update_actor": "update", "update_weights": "sync", "save_checkpoint": "save", "testing": "test"}
-TAIL_LINES = 30
 
 
 @contextmanager
@@ -39,15 +38,6 @@ def output_to(log_path: Path) -> Iterator[TextIO]:
             os.close(original)
         os.close(log)
         terminal.close()
-
-
-def tail(path: Path, num_lines: int = TAIL_LINES) -> str:
-    """The last lines of a log file; empty when there is none."""
-    if not path.exists():
-        return ""
-    with path.open(encoding="utf-8", errors="replace") as log:
-        lines = log.readlines()[-num_lines:]
-    return "".join(lines)
 
 
 def step_line(step: int, total: int, metrics: Mapping[str, float]) -> str:

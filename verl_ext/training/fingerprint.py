@@ -11,7 +11,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from verl_ext.files import write_whole
+from verl_ext.host.files import write_whole
 from verl_ext.training.configuration import leaves, resolved
 from verl_ext.training.options import uses_critic
 from verl_ext.training.paths import is_remote, local_files, local_path

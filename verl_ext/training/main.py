@@ -16,11 +16,12 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
+from verl_ext.host.log_tail import tail
 from verl_ext.training import events, presets, resume
 from verl_ext.training.attention import described
 from verl_ext.training.checks.algorithm import checks_of_verls_trainers
 from verl_ext.training.configuration import compose_config, resolved
-from verl_ext.training.console import Console, output_to, tail
+from verl_ext.training.console import Console, output_to
 from verl_ext.training.device import chosen_device, default_device, device_defaults
 from verl_ext.training.launch import prepare_environment, train
 from verl_ext.training.preflight import check

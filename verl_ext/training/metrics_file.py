@@ -4,7 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
-from verl_ext.files import write_whole
+from verl_ext.host.files import write_whole
 
 VARIABLE = "VERL_FILE_LOGGER_PATH"
 """Where verl's FileLogger writes."""

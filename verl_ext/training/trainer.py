@@ -150,9 +150,10 @@ class SignFilterTrainer(PPOTrainerSync):
         if self.config.trainer.device != "cpu":
             super()._setup()
             return
+        from verl_ext.cpu.servers import start_early_servers
         from verl_ext.patches import early_llm_servers
 
-        with early_llm_servers(trainer_base, self.config):
+        with early_llm_servers(trainer_base, start_early_servers(self.config)):
             super()._setup()
 
     def _build_replay_buffer(self) -> Any:

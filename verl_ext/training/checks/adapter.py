@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from verl_ext.files import read_object
+from verl_ext.host.files import read_object
 from verl_ext.training.paths import local_path
 
 EMBEDDINGS = ("lm_head", "model.embed_tokens", "embed_out", "transformer.wte")

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from verl_ext.files import read_object
+from verl_ext.host.files import read_object
 from verl_ext.training.options import uses_critic
 from verl_ext.training.paths import is_remote, local_path
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from verl_ext.command_line import path_option, shown, typed_path
+from verl_ext.host.command_line import path_option, shown, typed_path
 
 
 def test_a_tilde_is_the_home_folder_unless_there_is_such_a_file(tmp_path, monkeypatch):

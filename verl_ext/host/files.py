@@ -1,0 +1,61 @@
+"""Files and folders: written whole or not at all, and read with an error that names them."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a place beside ``path`` for a new file or folder, which replaces ``path`` when the block ends.
+
+    When the block raises, ``path`` stays as it was and what was written beside it is removed. Missing parent folders
+    are made. Several files that belong together are entered into one ``contextlib.ExitStack``: none of them is put in
+    its place before all are written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield unfinished
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)  # the system replaces a file, but no folder that holds something
+        unfinished.replace(path)
+    finally:
+        if unfinished.is_dir():
+            shutil.rmtree(unfinished)
+        else:
+            unfinished.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Replace ``path`` by a file of ``text`` in UTF-8.
+
+    What UTF-8 cannot hold, half a pair of UTF-16, is spelt with a backslash, as JSON spells it.
+    """
+    with replacing(path) as unfinished:
+        unfinished.write_text(text, encoding="utf-8", errors="backslashreplace")
+
+
+def read_object(path: Path, remedy: str = "Copy it again from where the folder came.") -> dict[str, Any]:
+    """The JSON object in a file.
+
+    Args:
+        path: The file.
+        remedy: What to do about a damaged one: a sentence, the end of the error.
+
+    Raises:
+        ValueError: It is not there, is no JSON, or holds something else; the file is named.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ValueError(f"There is no {path}. Copy the whole folder.") from None
+    except ValueError as error:
+        raise ValueError(f"{path} is empty or damaged ({error}). {remedy}") from None
+    if not isinstance(value, dict):
+        raise ValueError(f"{path} holds no JSON object. {remedy}")
+    return value
