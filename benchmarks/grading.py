@@ -31,8 +31,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from verl_ext.grading import Reason, grade, mathematics
+from verl_ext.grading import Reason, mathematics
 from verl_ext.grading.answers import compare, numbers, spelling, structure, units
+from verl_ext.grading.grade import grade
 from verl_ext.grading.paper import grader as paper_grader
 
 ROOT = Path(__file__).resolve().parents[1]

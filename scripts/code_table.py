@@ -44,6 +44,7 @@ LAYERS = (
     _layer("objectives", "torch"),
     _layer("metrics"),
     _layer("tasks"),
+    _layer("grading.grade"),
     _layer("data"),
     _layer("rewards", "verl"),
     _layer("analysis"),

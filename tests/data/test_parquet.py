@@ -9,7 +9,7 @@ import pytest
 from tests.effort import costs_less_than
 from verl_ext.data.parquet import check_rows, first_template, read_rows, write_checked, write_rows
 from verl_ext.data.rows import make_row
-from verl_ext.grading import grade
+from verl_ext.grading.grade import grade
 from verl_ext.tasks.countdown import generate_problems, short_prompt
 
 REFERENCE = '{"numbers": [3, 5, 7], "target": 22}'
@@ -85,13 +85,13 @@ NO_TRUTH = r"has no ground truth \(reward_model.ground_truth\)"
             {"reward_model": {"style": "rule", "ground_truth": "22"}},
             "has a ground truth that cannot be graded against: .* got 22",
         ),
-        ({"data_source": "sudoku"}, "has the data_source 'sudoku', but there are only graders for countdown"),
+        ({"data_source": "sudoku"}, "has the data_source 'sudoku', but there are only graders for math"),
         ({"data_source": None}, "has the data_source None"),
     ],
 )
 def test_a_bad_row_is_named(path, change, message):
     write_rows([GOOD, GOOD | change, GOOD], path)
-    with pytest.raises(ValueError, match=rf"{path}, row 1, {message}.*prepare_data.py, or mend the row\."):
+    with pytest.raises(ValueError, match=rf"{path}, row 1, {message}.*prepare_data.py, or fix the row\."):
         check_rows(path, is_graded_here=True)
 
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.effort import costs_less_than
-from verl_ext.grading import Reason, Verdict, grade
+from verl_ext.grading import Reason, Verdict
 from verl_ext.grading.countdown import (
     MAX_EXPRESSION_CHARS,
     ExpressionError,
@@ -22,6 +22,7 @@ from verl_ext.grading.countdown import (
     parse,
     parse_reference,
 )
+from verl_ext.grading.grade import grade
 
 CASES = [json.loads(line) for line in Path(__file__).with_name("countdown_cases.jsonl").read_text().splitlines()]
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from verl_ext.data.sources import load_rows, read_source
-from verl_ext.grading import check_reference, grade
+from verl_ext.grading.grade import check_reference, grade
 from verl_ext.grading.mathematics import has_matching_braces
 from verl_ext.tasks import task_named
 

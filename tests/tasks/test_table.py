@@ -1,8 +1,9 @@
 import pytest
 
-from verl_ext.grading.grade import GRADERS
+from verl_ext.grading.graders import TABLES
 from verl_ext.tasks import TASKS, task_named
 from verl_ext.tasks.competition_math import last_box
+from verl_ext.tasks.table import DATA_SOURCES
 
 ROWS = {
     "math": {"train": 7500, "test": 5000},
@@ -22,7 +23,14 @@ def test_the_tasks_and_their_row_counts():
 
 
 def test_every_task_has_a_grader():
-    assert set(TASKS) <= set(GRADERS)
+    for graders in TABLES.values():
+        assert {task.grader for task in TASKS.values()} == set(graders)
+
+
+def test_the_names_that_a_row_may_have():
+    others = {"TianHongZXY/MATH": "math", "TianHongZXY/AIME2025": "aime2025", "TianHongZXY/amc23": "amc23"}
+    others |= {"openai/gsm8k": "gsm8k"}
+    assert {name: task.data_source for name, task in DATA_SOURCES.items()} == {name: name for name in TASKS} | others
 
 
 @pytest.mark.parametrize(

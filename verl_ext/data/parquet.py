@@ -13,13 +13,13 @@ import pyarrow.json
 import pyarrow.parquet
 
 from verl_ext.data.rows import COLUMNS, VerlRow, row_fault
-from verl_ext.grading.grade import GRADERS
 from verl_ext.host.files import replacing
+from verl_ext.tasks.table import DATA_SOURCES
 
 _INT64_CHARS = len(str(-(2**63)))
 JSON_ENDINGS = (".json", ".jsonl")
 READ_COLUMNS = (*COLUMNS, "extra_info")
-REMEDY = "Make the file again with scripts/prepare_data.py, or mend the row."
+REMEDY = "Make the file again with scripts/prepare_data.py, or fix the row."
 
 
 def write_rows(rows: Sequence[VerlRow], path: str | Path) -> None:
@@ -36,7 +36,7 @@ def write_checked(files: Mapping[Path, Sequence[VerlRow]]) -> None:
     for path, rows in files.items():
         if not rows:
             raise ValueError(f"{path} would have no rows, so nothing was written.")
-        _refuse_faults(path, (row_fault(row, GRADERS) for row in rows), len(rows), "Nothing was written.")
+        _refuse_faults(path, (row_fault(row, DATA_SOURCES) for row in rows), len(rows), "Nothing was written.")
     write_files(files)
 
 
@@ -65,7 +65,7 @@ def first_template(path: str | Path) -> str | None:
 def check_rows(
     path: str | Path,
     *,
-    graded: Collection[str] = tuple(GRADERS),
+    graded: Collection[str] = tuple(DATA_SOURCES),
     is_graded_here: bool = False,
     prompt_key: str = "prompt",
 ) -> int:

@@ -102,9 +102,9 @@ def _problem(task: Task, row: SourceRow, split: Split, index: int, where: str) -
             f"{task.repo_id}. (Files made by prepare_data.py are for verl: give the folder they were made from.)"
         ) from None
     except ValueError as error:
-        raise ValueError(f"{where}, row {index}, {error} Get the data set again, or mend the row.") from None
+        raise ValueError(f"{where}, row {index}, {error} Get the data set again, or fix the row.") from None
     if not question.strip():
-        raise ValueError(f"{where}, row {index}, has an empty question. Get the data set again, or mend the row.")
+        raise ValueError(f"{where}, row {index}, has an empty question. Get the data set again, or fix the row.")
     erratum = ERRATA.get(task.data_source, {}).get((split, index))
     if erratum is not None and erratum.question_digest != question_digest(question):
         raise ValueError(

@@ -405,7 +405,7 @@ class _Evaluation:
 
 
 def grader_name() -> str:
-    """Which grader gives the labels (``verl_ext.grading.grade.TABLES``)."""
+    """Which grader gives the labels (``verl_ext.grading.graders.TABLES``)."""
     return os.environ.get("VERL_EXT_GRADER") or "default"
 
 

@@ -19,8 +19,8 @@ from verl_ext.evaluation.generations import (
 )
 from verl_ext.evaluation.problems import Problem
 from verl_ext.evaluation.sampler import WITHHELD, Answer, Chunk, Sampler, missing_runs, problem_seed
-from verl_ext.grading import Reason, Verdict, grade_async, mathematics
-from verl_ext.grading.grade import grader_of
+from verl_ext.grading import Reason, Verdict, mathematics
+from verl_ext.grading.grade import grade_async, grader_of
 
 WITHHELD_REASON = "withheld"
 """What stands in a line instead of a verdict's reason, where the server has withheld the answer."""

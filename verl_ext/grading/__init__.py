@@ -1,6 +1,8 @@
-"""Response text in, verdict out: the one grader, used by training and by evaluation. Needs neither torch nor verl."""
+"""Response text in, verdict out: the one grader, used by training and by evaluation. Needs neither torch nor verl.
 
-from verl_ext.grading.grade import check_reference, grade, grade_async
+``grade`` is the entrance. It stands above ``verl_ext.tasks``, so it is not imported here.
+"""
+
 from verl_ext.grading.verdict import Reason, Verdict
 
-__all__ = ["Reason", "Verdict", "check_reference", "grade", "grade_async"]
+__all__ = ["Reason", "Verdict"]

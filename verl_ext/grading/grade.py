@@ -1,65 +1,18 @@
-"""The one entrance to grading: every task's grader, by the name verl's rows carry in ``data_source``."""
+"""The one entrance to grading: a response to a task, by the name that verl's rows carry in ``data_source``.
+
+It stands above ``verl_ext.tasks``, which says which of the ``graders`` a task has; the rest of this package stands below.
+"""
 
 import logging
 import os
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from difflib import get_close_matches
-from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
-from verl_ext.grading import countdown, mathematics
-from verl_ext.grading.paper import grader as paper_grader
+from verl_ext.grading.graders import TABLES, Grader
 from verl_ext.grading.verdict import Reason, Verdict
+from verl_ext.tasks.table import DATA_SOURCES
 
 logger = logging.getLogger(__name__)
-
-
-class GradeResponse(Protocol):
-    def __call__(self, response: str, reference: Any, *, is_truncated: bool) -> Verdict: ...
-
-
-class GradeResponseAsync(Protocol):
-    def __call__(self, response: str, reference: Any, *, is_truncated: bool) -> Awaitable[Verdict]: ...
-
-
-@dataclass(frozen=True)
-class Grader:
-    """How one task is graded."""
-
-    grade: GradeResponse
-    parse_reference: Callable[[Any], Any]
-    """Raises ValueError for a reference that no answer can be compared with."""
-    grade_async: GradeResponseAsync | None = None
-    """For a grader that may wait for a worker process; the others are done in microseconds."""
-
-
-def _math_grader(fallbacks: tuple[str, ...]) -> Grader:
-    return Grader(
-        partial(mathematics.grade_math, fallbacks=fallbacks),
-        mathematics.parse_reference,
-        partial(mathematics.grade_math_async, fallbacks=fallbacks),
-    )
-
-
-MATH, GSM8K = _math_grader(mathematics.MATH_FALLBACKS), _math_grader(mathematics.GSM8K_FALLBACKS)
-GRADERS = {
-    "countdown": Grader(countdown.grade_countdown, countdown.parse_reference),
-    "gsm8k": GSM8K,
-    "openai/gsm8k": GSM8K,
-    **dict.fromkeys(("math", "math500", "aime2024", "aime2025", "amc23", "minerva", "olympiadbench"), MATH),
-    # The data sources of the paper's own rows
-    **dict.fromkeys(("TianHongZXY/MATH", "TianHongZXY/AIME2025", "TianHongZXY/amc23"), MATH),
-}
-PAPER_GRADERS = {
-    **GRADERS,
-    **dict.fromkeys(
-        (task for task in GRADERS if task != "countdown"),
-        Grader(paper_grader.grade_parsed, paper_grader.parse_reference, paper_grader.grade_parsed_async),
-    ),
-}
-"""The paper's verdicts where it has them: for parity with its numbers, unsafe to trust (``paper_grader``)."""
-TABLES = {"default": GRADERS, "paper": PAPER_GRADERS}
 
 
 def grade(
@@ -70,7 +23,7 @@ def grade(
     Args:
         response: The generated text, without the prompt. Any text at all: it is untrusted.
         reference: The row's ground truth. For countdown a mapping, or its JSON text, with ``numbers`` and ``target``.
-        task: A name of ``GRADERS``, which is also the row's ``data_source``.
+        task: The row's ``data_source``, a name of ``verl_ext.tasks.table.DATA_SOURCES``.
         is_truncated: The response was cut by its length limit.
         grader: ``default`` or ``paper``; without one, what VERL_EXT_GRADER says, else ``default``.
 
@@ -116,12 +69,16 @@ def check_reference(reference: Any, task: str) -> None:
 
 
 def grader_of(task: str, grader: str | None = None) -> Grader:
+    """The grader that ``task`` names, in the table that ``grader`` or VERL_EXT_GRADER names.
+
+    Raises:
+        ValueError: There is no such task or no such table; says which is nearest.
+    """
     name = grader or os.environ.get("VERL_EXT_GRADER") or "default"
     if name not in TABLES:
         raise ValueError(f"There is no grader called {name!r} (VERL_EXT_GRADER); there is {' and '.join(TABLES)}.")
-    graders = TABLES[name]
-    if task not in graders:
-        nearest = get_close_matches(str(task), graders, n=1, cutoff=0.5)
-        hint = f"Did you mean {nearest[0]}?" if nearest else f"There is a grader for {', '.join(graders)}."
+    if task not in DATA_SOURCES:
+        nearest = get_close_matches(str(task), DATA_SOURCES, n=1, cutoff=0.5)
+        hint = f"Did you mean {nearest[0]}?" if nearest else f"There is a grader for {', '.join(DATA_SOURCES)}."
         raise ValueError(f"There is no grader for the task (data_source) {task!r}. {hint}")
-    return graders[task]
+    return TABLES[name][DATA_SOURCES[task].grader]

@@ -66,6 +66,8 @@ def _numbered_level(row: SourceRow) -> str | None:
 # tell whether main still holds the rows they were read from.
 MATH = Task(
     data_source="math",
+    other_data_sources=("TianHongZXY/MATH",),
+    grader="math",
     repo_id="TianHongZXY/MATH",
     revision="main",
     num_rows={"train": 7500, "test": 5000},
@@ -79,6 +81,8 @@ MATH = Task(
 )
 AIME2025 = Task(
     data_source="aime2025",
+    other_data_sources=("TianHongZXY/AIME2025",),
+    grader="math",
     repo_id="TianHongZXY/AIME2025",
     revision="main",
     num_rows={"test": 30},
@@ -89,6 +93,8 @@ AIME2025 = Task(
 )
 AMC23 = Task(
     data_source="amc23",
+    other_data_sources=("TianHongZXY/amc23",),
+    grader="math",
     repo_id="TianHongZXY/amc23",
     revision="main",
     num_rows={"test": 40},
@@ -99,6 +105,7 @@ AMC23 = Task(
 )
 AIME2024 = Task(
     data_source="aime2024",
+    grader="math",
     repo_id="HuggingFaceH4/aime_2024",
     revision="2fe88a2f1091d5048c0f36abc874fb997b3dd99a",
     num_rows={"test": 30},
@@ -110,6 +117,7 @@ AIME2024 = Task(
 )
 MATH500 = Task(
     data_source="math500",
+    grader="math",
     repo_id="HuggingFaceH4/MATH-500",
     revision="6e4ed1a2a79af7d8630a6b768ec859cb5af4d3be",
     num_rows={"test": 500},

@@ -87,6 +87,7 @@ def _whole(value: Any, name: str) -> int:
 
 COUNTDOWN = Task(
     data_source="countdown",
+    grader="countdown",
     repo_id="justinphan3110/Countdown-Tasks-3to4",
     revision="main",  # no commit of this set is on record
     num_rows={"train": None, "test": None},  # problems are drawn from it, or made from a seed

@@ -11,6 +11,8 @@ def _answer(row: SourceRow) -> str:
 
 GSM8K = Task(
     data_source="gsm8k",
+    other_data_sources=("openai/gsm8k",),
+    grader="gsm8k",
     repo_id="openai/gsm8k",
     revision="cc7b047b6e5bb11b4f1af84efc572db110a51b3c",
     config="main",

@@ -11,6 +11,7 @@ def _answer(row: SourceRow) -> str:
 
 MINERVA = Task(
     data_source="minerva",
+    grader="math",
     repo_id="zwhe99/simplerl-minerva-math",
     revision="main",  # no commit of this copy is on record; the row count is checked
     num_rows={"test": 272},

@@ -13,6 +13,7 @@ def _answer(row: SourceRow) -> str:
 
 OLYMPIADBENCH = Task(
     data_source="olympiadbench",
+    grader="math",
     repo_id="zwhe99/simplerl-OlympiadBench",
     revision="main",  # no commit of this copy is on record; the row count is checked
     num_rows={"test": 675},

@@ -15,6 +15,10 @@ TASKS: dict[str, Task] = {
     for task in (MATH, MATH500, AIME2025, AIME2024, AMC23, MINERVA, OLYMPIADBENCH, GSM8K, COUNTDOWN)
 }
 """Name -> task."""
+DATA_SOURCES: dict[str, Task] = {
+    name: task for task in TASKS.values() for name in (task.data_source, *task.other_data_sources)
+}
+"""What a row's ``data_source`` may be -> task."""
 
 
 def _plain(name: str) -> str:

@@ -21,6 +21,10 @@ class Task:
 
     data_source: str
     """The task's name and verl's key for it: picks the grader and names the validation metrics."""
+    other_data_sources: tuple[str, ...] = ()
+    """What ready rows of others have as their ``data_source``."""
+    grader: str
+    """A name of ``verl_ext.grading.graders.GRADERS``."""
     repo_id: str
     revision: str
     """Commit or branch of the data set; a commit brings the same rows back a year from now."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from verl_ext.grading.grade import TABLES
+from verl_ext.grading.graders import TABLES
 from verl_ext.host.accelerators import num_accelerators
 from verl_ext.training.paths import local_path
 from verl_ext.training.resources import check_cpus, cluster_of
