@@ -1,4 +1,4 @@
-"""Seconds and memory of calculate_metrics.py, against what the paper's script does with the same file.
+"""Seconds and memory (RSS) of calculate_metrics.py, against what the paper's script does with the same file.
 
     python benchmarks/metrics.py [--problems 300] [--runs 3]
 
@@ -6,7 +6,6 @@ Writes a file of problems x 256 answers with the fields of the paper's eval.py (
 problems are 560 MB) into a temporary folder, and prints, each command a process of its own, all of them after a warm-up:
   paper     reads the file once per k for 9 values of k, decodes every line, and multiplies its estimator out
   ours      one pass; pass@k and pass^k at the same k, with both kinds of intervals
-  memory    of ours: all its processes together (PSS), looked at every few milliseconds, and the largest alone (RSS)
   labels    ours, from the label file beside it
   agree     the largest difference of any pass@k
 """
@@ -20,12 +19,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-
-import psutil
 
 ROOT = Path(__file__).resolve().parents[1]
 NUM_SAMPLES = 256
@@ -102,21 +98,6 @@ def run(command: Sequence[str | Path]) -> Done:
     return Done(seconds, usage.ru_maxrss * 1024)
 
 
-def peak_of_all(command: Sequence[str | Path]) -> int:
-    """Bytes of a command and its children together at the worst moment seen, shared memory counted once."""
-    process = psutil.Popen(list(map(str, command)), stdout=subprocess.DEVNULL)
-    peak = 0
-    while process.poll() is None:
-        total = 0
-        with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
-            for one in [process, *process.children(recursive=True)]:
-                with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
-                    total += one.memory_full_info().pss
-        peak = max(peak, total)
-        time.sleep(0.002)
-    return peak
-
-
 def pass_at_k_of(path: Path) -> list[float]:
     (measured,) = json.loads(path.read_text())["files"]
     return list(measured["pass_at_k"]["pass_at_k"])
@@ -140,9 +121,10 @@ def main() -> None:
         theirs, mine = list(json.loads(peer_out.read_text()).values()), pass_at_k_of(our_out)
         ratio = median(peer.seconds / ours.seconds for peer, ours in pairs)
         print(f"paper    {_seconds([peer for peer, _ in pairs])}", flush=True)
-        print(f"ours     {_seconds([ours for _, ours in pairs])}: {ratio:.1f}x faster, median of {options.runs} pairs")
-        largest = max(ours.peak_bytes for _, ours in pairs)
-        print(f"memory   {peak_of_all(ours) / 1e6:.0f} MB together, {largest / 1e6:.0f} MB the largest", flush=True)
+        print(
+            f"ours     {_seconds([ours for _, ours in pairs])}: {ratio:.1f}x faster, median of {options.runs} pairs",
+            flush=True,
+        )
 
         writing = run([sys.executable, "-c", WRITE_LABELS, file])
         label_runs = [run(ours) for _ in range(options.runs + 1)][1:]

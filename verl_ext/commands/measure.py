@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -36,7 +35,6 @@ from verl_ext.metrics.tables import (
     undecided_in,
 )
 
-_MOST_PROCESSES = 8  # more would wait for the disk
 _PLOT_ENDINGS = (".png", ".svg", ".pdf")
 
 
@@ -134,12 +132,7 @@ def _count(path: Path, name: str, options: Options) -> Generations:
         except UnusableLabels as reason:
             print(f"Note: {reason}. It is left aside, and the answers themselves are read.", file=sys.stderr)
     return read_generations(
-        path,
-        name=name,
-        by=options.by,
-        with_answers=options.maj,
-        skip_bad_lines=options.skip_bad_lines,
-        num_processes=min(_MOST_PROCESSES, os.cpu_count() or 1),
+        path, name=name, by=options.by, with_answers=options.maj, skip_bad_lines=options.skip_bad_lines
     )
 
 

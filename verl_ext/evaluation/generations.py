@@ -18,7 +18,7 @@ from typing import Any
 import orjson
 import pyarrow
 
-from verl_ext.metrics.json_lines import ObjectReader
+from verl_ext.metrics.json_lines import decode_exactly, read_lines, read_objects
 
 PACKED_ENDINGS = (".zst", ".gz")
 HEADER_KIND = "header"
@@ -76,7 +76,7 @@ def read_done(path: Path) -> Done:
     done = Done()
     if not path.exists():
         return done
-    for number, record in ObjectReader(path, ("kind", "question_id", "generation_id", "label", "reason")):
+    for number, record, _ in read_objects(path):
         if record is not None and record.get("kind") == HEADER_KIND:
             continue
         fields = record or {}
@@ -157,8 +157,8 @@ def unpack(path: Path) -> None:
     if packed is None or packed == plain:
         return
     unfinished = plain.with_name(f".{plain.name}.unpacking")
-    with open_lines(packed) as source, unfinished.open("wb") as target:
-        shutil.copyfileobj(source, target, _PIECE_BYTES)
+    with unfinished.open("wb") as target:
+        target.writelines(read_lines(packed))
     unfinished.replace(plain)
     packed.unlink()
 
@@ -173,15 +173,6 @@ def pack(path: Path, how: str) -> Path:
     unfinished.replace(target)
     plain.unlink()
     return target
-
-
-def open_lines(path: Path) -> Any:
-    """A generations file, packed or not, as a stream of bytes."""
-    if path.suffix == ".gz":
-        return gzip.open(path, "rb")
-    if path.suffix == ".zst":
-        return pyarrow.input_stream(path.open("rb"), compression="zstd")  # a name would have to be UTF-8
-    return path.open("rb")
 
 
 def create_lines(path: Path, how: str) -> Any:
@@ -199,30 +190,13 @@ def read_records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     Raises:
         ValueError: A line is not a JSON object; names the file and the line.
     """
-    with open_lines(path) as lines:
-        buffered = lines if hasattr(lines, "peek") else _lines_of(lines)
-        for number, line in enumerate(buffered, start=1):
-            try:
-                record = json.loads(line)
-            except ValueError:
-                record = None
-            if not isinstance(record, dict):
-                raise ValueError(f"{path}, line {number}, is not a JSON object. Correct or delete the line.")
-            yield number, record
+    for number, line in enumerate(read_lines(path), start=1):
+        record = decode_exactly(line)
+        if record is None:
+            raise ValueError(f"{path}, line {number}, is not a JSON object. Correct or delete the line.")
+        yield number, record
 
 
 def read_starting_with(path: Path, starts: tuple[bytes, ...]) -> Iterator[dict[str, Any]]:
     """The records of the lines that begin with one of ``starts``."""
-    with open_lines(path) as lines:
-        for line in lines if hasattr(lines, "peek") else _lines_of(lines):
-            if line.startswith(starts):
-                yield json.loads(line)
-
-
-def _lines_of(stream: Any) -> Iterator[bytes]:
-    rest = b""
-    while piece := stream.read(_PIECE_BYTES):
-        *lines, rest = (rest + piece).split(b"\n")
-        yield from (line + b"\n" for line in lines)
-    if rest:
-        yield rest
+    return (json.loads(line) for line in read_lines(path) if line.startswith(starts))

@@ -2,182 +2,171 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from verl_ext.metrics.json_lines import ObjectReader
+from verl_ext.metrics.json_lines import decode_exactly, read_objects
 
-QuestionId = str
-"""1 and "1" are one problem: the paper's files have numbers, others have texts."""
 STRICT_TIERS = frozenset({"string", "exact", "typed", "value"})
 """Tiers whose "correct" rests on strings, exact numbers and types alone; "value" is exact too, and Countdown's."""
 
-_FIELDS = ("kind", "question_id", "generation_id", "label", "gold_answer", "reason", "pred_answer", "tier")
 _LABELS = (True, False)  # equal to 1 and 0
-_MAX_DENSE_ID = 1 << 16  # generation ids below this are marked in an array of bytes
+_EXPECTED = {
+    "question_id": "an integer or a string",
+    "label": "0, 1, true or false",
+    "generation_id": "an integer or a string",
+    "tier": "a string",
+}
 
 
-class _NoGroup(str):
-    """What is wrong with an answer that has no value to group by."""
+class Fault(NamedTuple):
+    """Why a line is not counted."""
+
+    what: str
+    """Continues "line 7"."""
+    remedy: str = "Correct or delete the line; --skip_bad_lines leaves such lines out and counts them."
+
+
+@dataclass(slots=True)
+class ProblemCounts:
+    """What the lines so far say about one problem."""
+
+    index: int
+    """Its place in the order of the problems' first lines."""
+    reference: Any
+    """``gold_answer`` of its first line."""
+    groups: list[Any]
+    """Its value of each field to group by."""
+    num_samples: int = 0
+    num_correct: int = 0
+    num_strict: int = 0
+    """Correct by one of ``STRICT_TIERS``."""
+    answers: Counter[str] = field(default_factory=Counter)
+    """How often each ``pred_answer`` was given, where they are counted."""
+    correct_answers: Counter[str] = field(default_factory=Counter)
+    generation_ids: set[int | str] = field(default_factory=set)
 
 
 class AnswerCounter:
-    """What is known of each problem after the lines so far."""
+    """What is known after the lines so far."""
 
-    def __init__(self, path: Path, by: Sequence[str], normalise_answer: Callable[[str], str] | None) -> None:
-        self.path = path
-        self.by = by
-        self.normalise_answer = normalise_answer
-        self.index_of: dict[QuestionId, int] = {}
-        self.num_samples: list[int] = []
-        self.num_correct: list[int] = []
-        self.num_strict: list[int] = []
-        self.references: list[Any] = []
-        self.groups: list[list[Any]] = []
-        self.answers: list[Counter[str]] = []
-        self.correct_answers: list[Counter[str]] = []
+    def __init__(
+        self,
+        path: Path,
+        by: Sequence[str] = (),
+        *,
+        with_answers: bool = False,
+        on_answer: Callable[[ProblemCounts, Mapping[str, Any]], None] | None = None,
+    ) -> None:
+        """Count the lines of ``path``, grouped by the fields ``by``; ``on_answer`` is called after each answer."""
+        self.problems: dict[str, ProblemCounts] = {}
+        """By question id as text: 1 and "1" are one problem, since some files have numbers and others texts."""
         self.reasons: Counter[str] = Counter()
         self.headers: list[dict[str, Any]] = []
         self.num_bad_lines = 0
-        self.has_tiers = False
-        self.num_correct_without_tier = 0
-        self._seen_small: list[bytearray] = []
-        self._seen_other: set[tuple[int, int | str]] = set()
+        self._path = path
+        self._by = by
+        self._with_answers = with_answers
+        self._on_answer = on_answer
+        self._has_tiers = False
+        self._num_correct_without_tier = 0
 
     @property
     def has_strict_labels(self) -> bool:
         """Whether every correct answer says which tier decided."""
-        return self.has_tiers and not self.num_correct_without_tier
+        return self._has_tiers and not self._num_correct_without_tier
 
-    def add(self, number: int, record: Mapping[str, Any]) -> str | None:
-        """Count one answer; what is wrong with the line if it is no answer."""
-        given_id = record.get("question_id")
-        if type(given_id) is not str and type(given_id) is not int:
-            return _expected(record, "question_id", "an integer or a string")
-        question_id = str(given_id)
-        label = record.get("label")
-        if label not in _LABELS:
-            return _expected(record, "label", "0, 1, true or false")
-        generation_id = record.get("generation_id")
-        if generation_id is not None and type(generation_id) is not int and type(generation_id) is not str:
-            return _expected(record, "generation_id", "an integer or a string")
-        tier = record.get("tier")
-        if tier is not None and type(tier) is not str:
-            return _expected(record, "tier", "a string")
-        values = []
-        for name in self.by:
-            value = record.get(name)
-            if value is None or isinstance(value, (dict, list)):
-                return _NoGroup(_expected(record, name, "a number or a string to group by"))
-            values.append(value)
+    def add(self, number: int, record: dict[str, Any] | None) -> Fault | None:
+        """Count line ``number``; what is wrong with it if it is not an answer.
 
-        index = self.index_of.get(question_id)
-        if index is None:
-            index = self._new_problem(question_id, record, values)
-        elif values and values != self.groups[index]:
-            return f"puts question_id {given_id!r} in {values}, and an earlier line in {self.groups[index]}"
-        if generation_id is not None:
-            self._check_new(number, index, given_id, generation_id)
-
-        self.num_samples[index] += 1
-        if tier is not None:
-            self.has_tiers = True
-        if label:
-            self.num_correct[index] += 1
-            if tier is None:
-                self.num_correct_without_tier += 1
-            elif tier in STRICT_TIERS:
-                self.num_strict[index] += 1
-        if (reason := record.get("reason")) is not None:
-            self.reasons[str(reason)] += 1
-        if self.normalise_answer is not None:
-            answer = record.get("pred_answer")
-            answer = "" if answer is None else self.normalise_answer(str(answer))
-            if answer:
-                self.answers[index][answer] += 1
-                if label:
-                    self.correct_answers[index][answer] += 1
+        Raises:
+            ValueError: The answer was counted before.
+        """
+        if record is None:
+            return Fault('is not a JSON object like {"question_id": 0, "label": 1}')
+        if record.get("kind") == "header":
+            self.headers.append(record)
+            return None
+        fault = _fault_in(record) or self._fault_in_groups(record)
+        if fault is not None:
+            return fault
+        question_id = str(record["question_id"])
+        problem = self.problems.get(question_id)
+        if problem is None:
+            groups = [record[name] for name in self._by]
+            problem = ProblemCounts(len(self.problems), record.get("gold_answer"), groups)
+            self.problems[question_id] = problem
+        self._check_is_new(number, problem, record)
+        self._count(problem, record)
+        if self._on_answer is not None:
+            self._on_answer(problem, record)
         return None
 
-    def absorb(self, later: "AnswerCounter") -> bool:
-        """Add what was counted in a later part of the file; False, and useless from then on, where the two conflict."""
-        for question_id, theirs in later.index_of.items():
-            index = self.index_of.get(question_id)
-            if index is None:
-                index = self.index_of[question_id] = len(self.num_samples)
-                for mine, other in zip(self._by_problem(), later._by_problem(), strict=True):
-                    if other:
-                        mine.append(other[theirs])
-                continue
-            if self.by and self.groups[index] != later.groups[theirs]:
-                return False
-            if _share_an_id(self._seen_small[index], later._seen_small[theirs]):
-                return False
-            self._seen_small[index] = _either(self._seen_small[index], later._seen_small[theirs])
-            self.num_samples[index] += later.num_samples[theirs]
-            self.num_correct[index] += later.num_correct[theirs]
-            self.num_strict[index] += later.num_strict[theirs]
-            if self.answers:
-                self.answers[index] += later.answers[theirs]
-                self.correct_answers[index] += later.correct_answers[theirs]
-        names = list(later.index_of)
-        seen_other = {(self.index_of[names[theirs]], generation_id) for theirs, generation_id in later._seen_other}
-        if self._seen_other & seen_other:
-            return False
-        self._seen_other |= seen_other
-        self.reasons += later.reasons
-        self.headers += later.headers
-        self.num_bad_lines += later.num_bad_lines
-        self.has_tiers |= later.has_tiers
-        self.num_correct_without_tier += later.num_correct_without_tier
-        return True
+    def _fault_in_groups(self, record: Mapping[str, Any]) -> Fault | None:
+        for name in self._by:
+            if record.get(name) is None or isinstance(record[name], (dict, list)):
+                fault = _unexpected(record, name, "a number or a string to group by")
+                if self.problems:
+                    return fault
+                # No line before had it either, so not the line is wrong but what was asked for.
+                advice = f"Leave it out of --by {','.join(self._by)}, or name a field that the answers have."
+                return Fault(fault.what, advice)
+        problem = self.problems.get(str(record["question_id"])) if self._by else None
+        groups = [record[name] for name in self._by]
+        if problem is not None and groups != problem.groups:
+            return Fault(
+                f"puts question_id {record['question_id']!r} in {groups}, and an earlier line in {problem.groups}"
+            )
+        return None
 
-    def _by_problem(self) -> tuple[list[Any], ...]:
-        """Every list with an entry per problem, or without any where the field was not asked for."""
-        counts = (self.num_samples, self.num_correct, self.num_strict, self.references)
-        return (*counts, self.groups, self.answers, self.correct_answers, self._seen_small)
-
-    def _new_problem(self, question_id: QuestionId, record: Mapping[str, Any], values: list[Any]) -> int:
-        index = self.index_of[question_id] = len(self.num_samples)
-        self.num_samples.append(0)
-        self.num_correct.append(0)
-        self.num_strict.append(0)
-        self.references.append(record.get("gold_answer"))
-        self._seen_small.append(bytearray())
-        if values:
-            self.groups.append(values)
-        if self.normalise_answer is not None:
-            self.answers.append(Counter())
-            self.correct_answers.append(Counter())
-        return index
-
-    def _check_new(self, number: int, index: int, question_id: int | str, generation_id: int | str) -> None:
-        if type(generation_id) is str and _is_number(generation_id):
+    def _check_is_new(self, number: int, problem: ProblemCounts, record: Mapping[str, Any]) -> None:
+        generation_id = record.get("generation_id")
+        if generation_id is None:
+            return
+        if type(generation_id) is str and _is_integer(generation_id):
             generation_id = int(generation_id)
-        if type(generation_id) is int and 0 <= generation_id < _MAX_DENSE_ID:
-            seen = self._seen_small[index]
-            if generation_id >= len(seen):
-                seen.extend(bytes(2 * generation_id + 16 - len(seen)))
-            is_new = not seen[generation_id]
-            seen[generation_id] = 1
-        else:
-            is_new = (index, generation_id) not in self._seen_other
-            self._seen_other.add((index, generation_id))
-        if not is_new:
+        if generation_id in problem.generation_ids:
             raise ValueError(
-                f"{self.path}, line {number}, repeats question_id {question_id!r}, generation_id {generation_id!r}. "
+                f"{self._path}, line {number}, repeats question_id {record['question_id']!r}, generation_id {generation_id!r}. "
                 "Counted twice, an answer would weigh twice: delete one of the lines."
             )
+        problem.generation_ids.add(generation_id)
+
+    def _count(self, problem: ProblemCounts, record: Mapping[str, Any]) -> None:
+        is_correct = bool(record["label"])
+        tier = record.get("tier")
+        problem.num_samples += 1
+        problem.num_correct += is_correct
+        problem.num_strict += is_correct and tier in STRICT_TIERS
+        self._has_tiers |= tier is not None
+        self._num_correct_without_tier += is_correct and tier is None
+        if (reason := record.get("reason")) is not None:
+            self.reasons[str(reason)] += 1
+        if self._with_answers and (answer := answer_in(record)):
+            problem.answers[answer] += 1
+            if is_correct:
+                problem.correct_answers[answer] += 1
 
 
 def count_answers(path: Path, counter: AnswerCounter, *, skip_bad_lines: bool = False) -> None:
     """Add every answer of a file to ``counter``.
 
     Raises:
-        ValueError: A line that is no answer, an answer twice, or no answer at all; names the file and the line.
+        ValueError: A line that is not an answer, an answer twice, or no answer at all; names the file and the line.
     """
-    first_fault = count_lines(path, counter, skip_bad_lines=skip_bad_lines)
-    if not counter.num_samples:
+    first_fault = ""
+    for number, record, line in read_objects(path):
+        fault = counter.add(number, record)
+        if fault is None:
+            continue
+        if (exact := decode_exactly(line)) is not None and (fault := counter.add(number, exact)) is None:
+            continue
+        if not skip_bad_lines:
+            raise ValueError(f"{path}, line {number}, {fault.what}. {fault.remedy}")
+        counter.num_bad_lines += 1
+        first_fault = first_fault or f"line {number} {fault.what}"
+    if not counter.problems:
         bad = f"only {counter.num_bad_lines} bad lines: {first_fault}" if counter.num_bad_lines else ""
         found = bad or ("only a header" if counter.headers else "it is empty")
         raise ValueError(
@@ -185,48 +174,34 @@ def count_answers(path: Path, counter: AnswerCounter, *, skip_bad_lines: bool = 
         )
 
 
-def count_lines(
-    path: Path, counter: AnswerCounter, *, skip_bad_lines: bool, start: int = 0, stop: int | None = None
-) -> str:
-    """As ``count_answers``, the part from byte ``start`` to ``stop``, which may hold no answer.
-
-    Returns:
-        What is wrong with the first of the lines left out; "" without one.
-    """
-    first_fault = ""
-    reader = ObjectReader(path, {*_FIELDS, *counter.by}, start, stop)
-    for number, record in reader:
-        fault = None
-        if record is None:
-            fault = 'is not a JSON object like {"question_id": 0, "label": 1}'
-        elif record.get("kind") == "header":
-            counter.headers.append(record)
-        else:
-            fault = counter.add(number, record)
-            if fault is not None and (exact := reader.decode_exactly()) is not None:
-                fault = counter.add(number, exact)
-        if fault is not None and skip_bad_lines:
-            counter.num_bad_lines += 1
-            first_fault = first_fault or f"line {number} {fault}"
-        elif fault is not None:
-            # Where no line before had a group either, not the line is wrong but what was asked for.
-            is_asked_wrongly = isinstance(fault, _NoGroup) and not counter.num_samples
-            remedy = (
-                f"Leave it out of --by {','.join(counter.by)}, or name a field that the answers have."
-                if is_asked_wrongly
-                else "Correct or delete the line; --skip_bad_lines leaves such lines out and counts them."
-            )
-            raise ValueError(f"{path}, line {number}, {fault}. {remedy}")
-    return first_fault
+def answer_in(record: Mapping[str, Any]) -> str:
+    """``pred_answer`` of a line; "" where the response had no answer."""
+    answer = record.get("pred_answer")
+    return "" if answer is None else str(answer).strip()
 
 
-def _expected(record: Mapping[str, Any], name: str, expected: str) -> str:
+def _fault_in(record: Mapping[str, Any]) -> Fault | None:
+    """What is wrong with the fields that every answer has, or may have."""
+    if type(record.get("question_id")) not in (int, str):
+        wrong = "question_id"
+    elif record.get("label") not in _LABELS:
+        wrong = "label"
+    elif type(record.get("generation_id")) not in (int, str, type(None)):
+        wrong = "generation_id"
+    elif type(record.get("tier")) not in (str, type(None)):
+        wrong = "tier"
+    else:
+        return None
+    return _unexpected(record, wrong, _EXPECTED[wrong])
+
+
+def _unexpected(record: Mapping[str, Any], name: str, expected: str) -> Fault:
     if name not in record:
-        return f"has no {name} (expected {expected}); its fields are {', '.join(record) or 'none'}"
-    return f"has {name} {_short(record[name])} where {expected} was expected"
+        return Fault(f"has no {name} (expected {expected}); its fields are {', '.join(record) or 'none'}")
+    return Fault(f"has {name} {_short(record[name])} where {expected} was expected")
 
 
-def _is_number(text: str) -> bool:
+def _is_integer(text: str) -> bool:
     """Whether it is the text of a whole number from 0, as an integer would be written."""
     return text.isascii() and text.isdecimal() and (text == "0" or text[0] != "0") and len(text) < 20
 
@@ -234,12 +209,3 @@ def _is_number(text: str) -> bool:
 def _short(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
-
-
-def _share_an_id(ours: bytearray, theirs: bytearray) -> bool:
-    return bool(int.from_bytes(ours, "little") & int.from_bytes(theirs, "little"))
-
-
-def _either(ours: bytearray, theirs: bytearray) -> bytearray:
-    either = int.from_bytes(ours, "little") | int.from_bytes(theirs, "little")
-    return bytearray(either.to_bytes(max(len(ours), len(theirs)), "little"))

@@ -7,7 +7,7 @@ as ``level``. A line with ``"kind": "header"`` holds facts about the run and is 
 
 import difflib
 import glob
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 
 from verl_ext.host.command_line import shown, typed_path
-from verl_ext.metrics.counter import AnswerCounter, QuestionId, count_answers
-from verl_ext.metrics.parts import count_in_parts
+from verl_ext.metrics.counter import AnswerCounter, count_answers
 from verl_ext.metrics.pass_at_k import IntArray
 
 ENDINGS = (".jsonl", ".jsonl.gz", ".jsonl.zst")
@@ -32,7 +31,7 @@ class Generations:
     name: str
     """What tables and plots call the file's method."""
     path: str
-    question_ids: list[QuestionId]
+    question_ids: list[str]
     num_samples_P: IntArray
     num_correct_P: IntArray
     num_strict_P: IntArray | None = None
@@ -110,46 +109,42 @@ def read_generations(
     name: str | None = None,
     by: Sequence[str] = (),
     with_answers: bool = False,
-    normalise_answer: Callable[[str], str] = str.strip,
     skip_bad_lines: bool = False,
-    num_processes: int = 1,
 ) -> Generations:
     """Count the answers of a file in one pass.
 
-    Memory grows with the problems (and, ``with_answers``, with their distinct answers), not with the size of the file.
+    Memory grows with the number of answers (a generation id each, and, ``with_answers``, each distinct answer), not with
+    their length.
 
     Args:
         path: A file of JSON lines, plain or compressed by gzip or zstd.
         name: What to call it; the file's name without its ending if None.
         by: Fields to group problems by; each must have one value per problem.
         with_answers: Also count ``pred_answer`` per problem.
-        normalise_answer: Makes answers that are the same equal; "" is no answer.
         skip_bad_lines: Count lines that cannot be read as an answer instead of stopping at the first.
-        num_processes: Read a large file in as many parts at once, where this process has no other threads.
 
     Raises:
         ValueError: The file cannot be counted; names it, the line and what was expected. A (question_id, generation_id)
             that comes twice stops the count even with ``skip_bad_lines``.
     """
-
-    def new_counter() -> AnswerCounter:
-        return AnswerCounter(path, by, normalise_answer if with_answers else None)
-
-    counter = count_in_parts(path, new_counter, num_processes, skip_bad_lines=skip_bad_lines)
-    if counter is None:
-        counter = new_counter()
-        count_answers(path, counter, skip_bad_lines=skip_bad_lines)
+    counter = AnswerCounter(path, by, with_answers=with_answers)
+    count_answers(path, counter, skip_bad_lines=skip_bad_lines)
+    problems = list(counter.problems.values())
     return Generations(
         name=shown(stem(path) if name is None else name),
         path=shown(path),
-        question_ids=list(counter.index_of),
-        num_samples_P=np.array(counter.num_samples, dtype=np.int64),
-        num_correct_P=np.array(counter.num_correct, dtype=np.int64),
-        num_strict_P=np.array(counter.num_strict, dtype=np.int64) if counter.has_strict_labels else None,
-        references=counter.references,
-        groups={name: [str(values[column]) for values in counter.groups] for column, name in enumerate(by)},
-        answers=[dict(answers) for answers in counter.answers] if with_answers else None,
-        correct_answers=[dict(answers) for answers in counter.correct_answers] if with_answers else None,
+        question_ids=list(counter.problems),
+        num_samples_P=np.array([problem.num_samples for problem in problems], dtype=np.int64),
+        num_correct_P=np.array([problem.num_correct for problem in problems], dtype=np.int64),
+        num_strict_P=(
+            np.array([problem.num_strict for problem in problems], dtype=np.int64)
+            if counter.has_strict_labels
+            else None
+        ),
+        references=[problem.reference for problem in problems],
+        groups={name: [str(problem.groups[column]) for problem in problems] for column, name in enumerate(by)},
+        answers=[dict(problem.answers) for problem in problems] if with_answers else None,
+        correct_answers=[dict(problem.correct_answers) for problem in problems] if with_answers else None,
         reasons=dict(counter.reasons),
         headers=counter.headers,
         num_bad_lines=counter.num_bad_lines,

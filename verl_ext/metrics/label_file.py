@@ -26,7 +26,8 @@ import numpy as np
 import numpy.typing as npt
 
 from verl_ext.host.command_line import shown
-from verl_ext.metrics.counter import STRICT_TIERS, AnswerCounter, count_answers
+from verl_ext.host.files import replacing
+from verl_ext.metrics.counter import STRICT_TIERS, AnswerCounter, ProblemCounts, answer_in, count_answers
 from verl_ext.metrics.generations import LABELS_ENDING, Generations, stem
 from verl_ext.metrics.pass_at_k import IntArray
 
@@ -54,44 +55,42 @@ def write_labels(generations_path: Path) -> Path:
         ValueError: The file cannot be counted (see ``read_generations``), or changed while it was read.
     """
     before = generations_path.stat()
-    counter = _LabelCounter(generations_path)
+    labels = _Labels()
+    counter = AnswerCounter(generations_path, on_answer=labels.add)
     count_answers(generations_path, counter)
     after = generations_path.stat()
     if _stamp(before) != _stamp(after):
         raise ValueError(
             f"{generations_path} changed while it was read: write its labels when nothing is added to it any more."
         )
-    order, rows, columns = counter.places()
-    shape = (len(counter.num_samples), max(counter.num_samples))
+    problems = list(counter.problems.values())
+    num_samples_P = [problem.num_samples for problem in problems]
+    order, rows, columns = labels.places(num_samples_P)
+    shape = (len(problems), max(num_samples_P))
     facts = {
         "format": _FORMAT,
         **_stamp(after),
-        "question_ids": list(counter.index_of),
-        "references": counter.references,
-        "groups": counter.constant_fields(),
+        "question_ids": list(counter.problems),
+        "references": [problem.reference for problem in problems],
+        "groups": {field: list(map(str, values)) for field, values in labels.constant_fields.items()},
         "reasons": counter.reasons,
         "headers": counter.headers,
     }
     arrays = {
-        "labels": _table(shape, rows, columns, np.array(counter.labels, dtype=np.int8)[order], MISSING),
+        "labels": _table(shape, rows, columns, np.array(labels.labels, dtype=np.int8)[order], MISSING),
         "strict": (
-            _table(shape, rows, columns, np.array(counter.strict_labels, dtype=np.int8)[order], MISSING)
+            _table(shape, rows, columns, np.array(labels.strict_labels, dtype=np.int8)[order], MISSING)
             if counter.has_strict_labels
             else np.zeros((0, 0), dtype=np.int8)
         ),
-        "answers": _table(shape, rows, columns, _narrow(np.array(counter.answer_ids, dtype=np.int64)[order]), 0),
+        "answers": _table(shape, rows, columns, _narrow(np.array(labels.answer_ids, dtype=np.int64)[order]), 0),
         "facts": np.frombuffer(json.dumps(facts).encode(), dtype=np.uint8),
     }
     target = labels_path(generations_path)
-    unfinished = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        with unfinished.open("wb") as file:
-            np.savez_compressed(file, allow_pickle=False, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(target)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with replacing(target) as unfinished, unfinished.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays)
+        file.flush()
+        os.fsync(file.fileno())
     return target
 
 
@@ -132,61 +131,59 @@ def read_labels(
     )
 
 
-class _LabelCounter(AnswerCounter):
-    """Keeps every answer's label, not only their number: about 20 bytes an answer."""
+class _Labels:
+    """Every answer's label, not only their number: about 20 bytes an answer."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path, (), None)
+    def __init__(self) -> None:
         self.rows = array("q")
         self.generation_ids: array[int] | None = array("q")
+        """None where one of them is no integer of 64 bits."""
         self.labels = array("b")
         self.strict_labels = array("b")
         self.answer_ids = array("q")
+        self.constant_fields: dict[str, list[Any]] = {field: [] for field in GROUP_FIELDS}
+        """The fields that have one value per problem, with these."""
         self._id_of_answer: list[dict[str, int]] = []
-        self._fields: dict[str, list[Any]] = {field: [] for field in GROUP_FIELDS}
 
-    def add(self, number: int, record: Mapping[str, Any]) -> str | None:
-        fault = super().add(number, record)
-        if fault is not None:
-            return fault
-        row = self.index_of[str(record["question_id"])]
-        is_new = row == len(self._id_of_answer)
-        if is_new:
+    def add(self, problem: ProblemCounts, record: Mapping[str, Any]) -> None:
+        """Note the answer that ``problem`` was just counted with."""
+        row = problem.index
+        if row == len(self._id_of_answer):
             self._id_of_answer.append({})
-        self.rows.append(row)
         is_correct = bool(record["label"])
+        self.rows.append(row)
         self.labels.append(is_correct)
         self.strict_labels.append(is_correct and record.get("tier") in STRICT_TIERS)
-        answer = record.get("pred_answer")
-        answer = "" if answer is None else str(answer).strip()
         ids = self._id_of_answer[row]
+        answer = answer_in(record)
         self.answer_ids.append(ids.setdefault(answer, len(ids) + 1) if answer else 0)
+        self._note_generation_id(record.get("generation_id"))
+        self._note_constant_fields(row, record)
 
-        generation_id = record.get("generation_id")
+    def _note_generation_id(self, generation_id: Any) -> None:
         if type(generation_id) is not int or not -_MOST_INT64 <= generation_id <= _MOST_INT64:
             self.generation_ids = None
         elif self.generation_ids is not None:
             self.generation_ids.append(generation_id)
-        for field in list(self._fields):
-            value, values = record.get(field), self._fields[field]
-            if value is None or isinstance(value, (dict, list)) or (not is_new and value != values[row]):
-                del self._fields[field]
-            elif is_new:
+
+    def _note_constant_fields(self, row: int, record: Mapping[str, Any]) -> None:
+        for field, values in list(self.constant_fields.items()):
+            value = record.get(field)
+            if value is None or isinstance(value, (dict, list)):
+                del self.constant_fields[field]
+            elif row == len(values):
                 values.append(value)
-        return None
+            elif value != values[row]:
+                del self.constant_fields[field]
 
-    def constant_fields(self) -> dict[str, list[str]]:
-        """The fields of ``GROUP_FIELDS`` that have one value per problem, with these."""
-        return {field: [str(value) for value in values] for field, values in self._fields.items()}
-
-    def places(self) -> tuple[IntArray, IntArray, IntArray]:
+    def places(self, num_samples_P: Sequence[int]) -> tuple[IntArray, IntArray, IntArray]:
         """In which order the answers go into a table by problem, and the row and the column of each."""
         rows = np.array(self.rows, dtype=np.int64)
         if self.generation_ids is None:
             order = np.argsort(rows, kind="stable")
         else:
             order = np.lexsort((np.array(self.generation_ids, dtype=np.int64), rows))
-        first_P = np.cumsum([0, *self.num_samples[:-1]])
+        first_P = np.cumsum([0, *num_samples_P[:-1]])
         return order, rows[order], np.arange(len(rows)) - first_P[rows[order]]
 
 
