@@ -8,7 +8,7 @@ import pytest
 
 from verl_ext.evaluation.disagreements import DisagreementLog
 from verl_ext.grading import mathematics
-from verl_ext.grading.answers.compare import Decision, Tier
+from verl_ext.grading.verdict import Decision, Tier
 from verl_ext.grading.workers.pool import TimedOutError
 
 

@@ -6,7 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 
 from verl_ext.grading import Reason, mathematics
-from verl_ext.grading.answers.compare import Decision, Tier
+from verl_ext.grading.verdict import Decision, Tier
 from verl_ext.rewards import reward
 
 

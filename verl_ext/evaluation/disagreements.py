@@ -14,8 +14,8 @@ from typing import Any
 
 from verl_ext.evaluation.generations import drop_cut_line, line_of, read_records
 from verl_ext.grading import Reason, mathematics
-from verl_ext.grading.answers.compare import Decision, Tier
 from verl_ext.grading.grade import grader_of
+from verl_ext.grading.verdict import Decision, Tier
 from verl_ext.grading.workers.pool import TimedOutError, WorkerError
 
 KIND = "math_verify"

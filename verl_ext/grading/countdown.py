@@ -21,7 +21,7 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
-from verl_ext.grading.verdict import Reason, Verdict
+from verl_ext.grading.verdict import Reason, Tier, Verdict
 
 MAX_EXPRESSION_CHARS = 1500
 """With its outer blanks. This also keeps numbers below the 4,300 digits beyond which Python refuses to read them."""
@@ -98,34 +98,36 @@ def grade_countdown(response: str, reference: Mapping[str, Any] | Reference | st
     numbers, target = parse_reference(reference)
     extracted = extract_answer(response)
     if is_truncated and (extracted is None or extracted.rule == "bare"):
-        return Verdict(Reason.TRUNCATED, None, rule="", tier="extraction", detail="cut before the answer was complete")
+        return Verdict(
+            Reason.TRUNCATED, None, rule="", tier=Tier.EXTRACTION, detail="cut before the answer was complete"
+        )
     if extracted is None:
         detail = f"{OPEN_TAG} is not closed" if OPEN_TAG in response else f"no {OPEN_TAG}, and more than an expression"
-        return Verdict(Reason.NO_ANSWER, None, rule="", tier="extraction", detail=detail)
+        return Verdict(Reason.NO_ANSWER, None, rule="", tier=Tier.EXTRACTION, detail=detail)
 
     text, rule = extracted
     answer = text[:MAX_EXPRESSION_CHARS]
     if not text:
-        return Verdict(Reason.NO_ANSWER, None, rule, tier="extraction", detail="the answer is empty")
+        return Verdict(Reason.NO_ANSWER, None, rule, tier=Tier.EXTRACTION, detail="the answer is empty")
     if len(text) > MAX_EXPRESSION_CHARS:
         detail = f"longer than {MAX_EXPRESSION_CHARS} characters"
-        return Verdict(Reason.UNPARSABLE, answer, rule, tier="limits", detail=detail)
+        return Verdict(Reason.UNPARSABLE, answer, rule, tier=Tier.LIMITS, detail=detail)
     try:
         expression = parse(text)
     except ExpressionError as error:
-        return Verdict(Reason.UNPARSABLE, answer, rule, tier="grammar", detail=str(error))
+        return Verdict(Reason.UNPARSABLE, answer, rule, tier=Tier.GRAMMAR, detail=str(error))
 
     used = sorted(token for token in expression if isinstance(token, int))
     if used != list(numbers):
         detail = f"uses {_shown(used)} instead of {_shown(numbers)}"
-        return Verdict(Reason.INCORRECT, answer, rule, tier="numbers", detail=detail)
+        return Verdict(Reason.INCORRECT, answer, rule, tier=Tier.NUMBERS, detail=detail)
     try:
         value = evaluate(expression)
     except ZeroDivisionError:
-        return Verdict(Reason.INCORRECT, answer, rule, tier="value", detail="division by zero")
+        return Verdict(Reason.INCORRECT, answer, rule, tier=Tier.VALUE, detail="division by zero")
     if value != target:
-        return Verdict(Reason.INCORRECT, answer, rule, tier="value", detail=f"equals {value} instead of {target}")
-    return Verdict(Reason.CORRECT, answer, rule, tier="value")
+        return Verdict(Reason.INCORRECT, answer, rule, tier=Tier.VALUE, detail=f"equals {value} instead of {target}")
+    return Verdict(Reason.CORRECT, answer, rule, tier=Tier.VALUE)
 
 
 def _shown(numbers: Sequence[int]) -> str:

@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from verl_ext.grading.graders import TABLES, Grader
-from verl_ext.grading.verdict import Reason, Verdict
+from verl_ext.grading.verdict import Reason, Tier, Verdict
 from verl_ext.tasks.table import DATA_SOURCES
 
 logger = logging.getLogger(__name__)
@@ -60,7 +60,7 @@ def _logged_grader_error(error: Exception, task: str, reference: Any) -> Verdict
 
 def grader_error(error: Exception) -> Verdict:
     """The verdict of a response that could not be graded because of ``error``."""
-    return Verdict(Reason.GRADER_ERROR, None, rule="", tier="grader", detail=f"{type(error).__name__}: {error}")
+    return Verdict(Reason.GRADER_ERROR, None, rule="", tier=Tier.GRADER, detail=f"{type(error).__name__}: {error}")
 
 
 def check_reference(reference: Any, task: str) -> None:

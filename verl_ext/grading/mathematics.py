@@ -18,12 +18,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from verl_ext.grading.answers.compare import Decision, Tier, compare
+from verl_ext.grading.answers.compare import compare
 from verl_ext.grading.answers.extract import CutBox, extract_answer, reference_boxes
 from verl_ext.grading.answers.limits import MAX_ANSWER_CHARS, breach
 from verl_ext.grading.answers.number_text import number_text
 from verl_ext.grading.answers.spelling import key, normalize
-from verl_ext.grading.verdict import Reason, Verdict
+from verl_ext.grading.verdict import Decision, Reason, Tier, Verdict
 from verl_ext.grading.workers.pool import DEFAULT_TIMEOUT_SECONDS, GraderPool, TimedOutError, WorkerError
 
 GRADER_VERSION = "1"
@@ -100,23 +100,23 @@ def start(response: str, reference: str, *, is_truncated: bool, fallbacks: Seque
     found = extract_answer(response, () if is_truncated else fallbacks)
     if isinstance(found, CutBox):
         if is_truncated:
-            return Verdict(Reason.TRUNCATED, None, rule="", tier="extraction", detail="cut inside its last box")
+            return Verdict(Reason.TRUNCATED, None, rule="", tier=Tier.EXTRACTION, detail="cut inside its last box")
         found = found.before
     if found is None:
         if is_truncated:
-            return Verdict(Reason.TRUNCATED, None, rule="", tier="extraction", detail="cut before an answer")
-        return Verdict(Reason.NO_ANSWER, None, rule="", tier="extraction", detail="no box and no other mark")
+            return Verdict(Reason.TRUNCATED, None, rule="", tier=Tier.EXTRACTION, detail="cut before an answer")
+        return Verdict(Reason.NO_ANSWER, None, rule="", tier=Tier.EXTRACTION, detail="no box and no other mark")
     text, rule = found
     answer = text[:MAX_ANSWER_CHARS]
     if not text.strip():
-        return Verdict(Reason.NO_ANSWER, None, rule, tier="extraction", detail="the answer is empty")
+        return Verdict(Reason.NO_ANSWER, None, rule, tier=Tier.EXTRACTION, detail="the answer is empty")
     why = breach(text)
     if why:
-        return Verdict(Reason.UNPARSABLE, answer, rule, tier="limits", detail=why)
+        return Verdict(Reason.UNPARSABLE, answer, rule, tier=Tier.LIMITS, detail=why)
     try:
         decision = compare(reference, text)
     except RecursionError:
-        return Verdict(Reason.UNPARSABLE, answer, rule, tier="limits", detail="too many parts within parts")
+        return Verdict(Reason.UNPARSABLE, answer, rule, tier=Tier.LIMITS, detail="too many parts within parts")
     if decision.is_same is None:
         return Pending(reference, text, rule)
     return verdict_of(decision, answer, rule)
@@ -318,5 +318,5 @@ def finish(pending: Pending, future: "Future[Decision]") -> Verdict:
     except TimedOutError as error:
         return Verdict(Reason.TIMED_OUT, answer, pending.rule, tier=Tier.SYMBOLIC, detail=str(error))
     except WorkerError as error:
-        return Verdict(Reason.GRADER_ERROR, answer, pending.rule, tier="grader", detail=str(error))
+        return Verdict(Reason.GRADER_ERROR, answer, pending.rule, tier=Tier.GRADER, detail=str(error))
     return verdict_of(decision, answer, pending.rule)

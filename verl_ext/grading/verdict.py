@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class Reason(StrEnum):
@@ -20,6 +21,41 @@ class Reason(StrEnum):
     """The grader failed. This says nothing about the response, so no run may learn from it as if it were wrong."""
 
 
+class Tier(StrEnum):
+    """The stage of a grader that decided."""
+
+    EXTRACTION = "extraction"
+    """No answer was found in the response."""
+    LIMITS = "limits"
+    """The answer is too long, too deep or no mathematics."""
+    STRING = "string"
+    EXACT = "exact"
+    """Two numbers, compared as rationals."""
+    TYPED = "typed"
+    """Tuples, intervals, sets, matrices, relations and texts, part by part."""
+    SYMBOLIC = "symbolic"
+    """Formulas, in a worker process."""
+    GRAMMAR = "grammar"
+    """Countdown: the answer is no expression."""
+    NUMBERS = "numbers"
+    """Countdown: the expression does not use the given numbers."""
+    VALUE = "value"
+    """Countdown: what the expression equals."""
+    PAPER = "paper"
+    """The paper's grader, whose stages are not told apart."""
+    GRADER = "grader"
+    """A fault of the grader."""
+
+
+class Decision(NamedTuple):
+    """Whether a tier takes a reference and an answer for the same."""
+
+    is_same: bool | None
+    """None: the tier cannot read one of the two."""
+    tier: Tier
+    detail: str = ""
+
+
 @dataclass(frozen=True)
 class Verdict:
     """The grade of one response."""
@@ -29,8 +65,7 @@ class Verdict:
     """The extracted answer as the response spells it, cut to the task's length limit; None where nothing was found."""
     rule: str
     """The rule that extracted the answer; "" where none did."""
-    tier: str
-    """The stage that decided: extraction, limits, grammar, numbers, value, or grader."""
+    tier: Tier
     detail: str = ""
     """What was wrong, for a reader. Only the reason is counted."""
 

@@ -2,9 +2,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from verl_ext.grading.answers.compare import Tier, compare
+from verl_ext.grading.answers.compare import compare
 from verl_ext.grading.answers.limits import breach
 from verl_ext.grading.answers.spelling import key
+from verl_ext.grading.verdict import Tier
 
 SAME = [
     (r"\text{Evelyn}", "evelyn"),

@@ -11,9 +11,9 @@ from concurrent.futures import Future
 import pytest
 
 from verl_ext.grading import Reason, mathematics
-from verl_ext.grading.answers.compare import Decision, Tier
 from verl_ext.grading.grade import grade
 from verl_ext.grading.mathematics import DecisionCache, finish, start
+from verl_ext.grading.verdict import Decision, Tier
 from verl_ext.grading.workers import budget
 from verl_ext.grading.workers.pool import WALL_SECONDS, GraderPool, TimedOutError, WorkerError, _Task, _Worker
 

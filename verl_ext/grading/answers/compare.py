@@ -6,32 +6,14 @@ never loosens what an earlier one has decided.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from enum import StrEnum
 from functools import partial
 from itertools import pairwise
-from typing import NamedTuple
 
 from verl_ext.grading.answers import structure as st
 from verl_ext.grading.answers.numbers import compare_exact, read_exact
 from verl_ext.grading.answers.spelling import key, normalize
 from verl_ext.grading.answers.units import without_units
-
-
-class Tier(StrEnum):
-    """The stage that decided, cheapest first."""
-
-    STRING = "string"
-    EXACT = "exact"
-    TYPED = "typed"
-    SYMBOLIC = "symbolic"
-
-
-class Decision(NamedTuple):
-    is_same: bool | None
-    """None: no rule up to this tier decides."""
-    tier: Tier
-    detail: str = ""
-
+from verl_ext.grading.verdict import Decision, Tier
 
 Leaf = Callable[[str, str], bool | None]
 

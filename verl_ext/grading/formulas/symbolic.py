@@ -15,10 +15,11 @@ from typing import Any
 import mpmath
 
 from verl_ext.grading.answers import structure as st
-from verl_ext.grading.answers.compare import Decision, Tier, compare
+from verl_ext.grading.answers.compare import compare
 from verl_ext.grading.answers.numbers import is_stated, is_terminating, read_exact
 from verl_ext.grading.answers.spelling import normalize
 from verl_ext.grading.formulas.expression import ExpressionError, Operation, TooComplexError, evaluate, names_of, parse
+from verl_ext.grading.verdict import Decision, Tier
 
 NUM_POINTS = 8
 MIN_VALID_POINTS = 3

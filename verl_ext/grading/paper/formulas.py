@@ -20,9 +20,9 @@ import sympy
 from latex2sympy2_extended import latex2sympy
 from sympy.parsing.sympy_parser import parse_expr
 
-from verl_ext.grading.answers.compare import Decision, Tier
 from verl_ext.grading.paper import sandbox
 from verl_ext.grading.paper.grader import RELATIVE_TOLERANCE, same_answer
+from verl_ext.grading.verdict import Decision, Tier
 from verl_ext.grading.workers.budget import OVERRUN, end_for_good_after, slowness
 
 PROCESSOR_SECONDS = 1.0

@@ -27,10 +27,9 @@ from typing import Any
 from verl_ext.grading.answers.limits import MAX_ANSWER_CHARS
 from verl_ext.grading.answers.number_text import number_text
 from verl_ext.grading.mathematics import default_pool
-from verl_ext.grading.verdict import Reason, Verdict
+from verl_ext.grading.verdict import Reason, Tier, Verdict
 from verl_ext.grading.workers.pool import TimedOutError, WorkerError
 
-TIER = "paper"
 RELATIVE_TOLERANCE = 1e-4
 LAST_NUMBER = re.compile(r"-?\d*\.?\d+")
 
@@ -269,25 +268,27 @@ def grade_parsed(response: str, reference: str, *, is_truncated: bool = False) -
     is_cut = is_truncated and not _ends_in_closed_box(response)
     if len(raw) > MAX_ANSWER_CHARS and not is_cut:
         why = f"longer than {MAX_ANSWER_CHARS} characters"
-        return Verdict(Reason.UNPARSABLE, raw[:MAX_ANSWER_CHARS], rule, tier=TIER, detail=why)
+        return Verdict(Reason.UNPARSABLE, raw[:MAX_ANSWER_CHARS], rule, tier=Tier.PAPER, detail=why)
     if len(raw) > MAX_ANSWER_CHARS:
-        return Verdict(Reason.TRUNCATED, None, rule, tier=TIER, detail="cut inside its last box")
+        return Verdict(Reason.TRUNCATED, None, rule, tier=Tier.PAPER, detail="cut inside its last box")
     answer = normalize(raw)
     is_same = same_answer(answer, reference, leaf=_unknown)
     if is_same is None:
         try:
             is_same = _ask_worker(reference, answer)
         except TimedOutError as error:
-            return Verdict(Reason.TIMED_OUT, answer, rule, tier=TIER, detail=str(error))
+            return Verdict(Reason.TIMED_OUT, answer, rule, tier=Tier.PAPER, detail=str(error))
         except WorkerError as error:
-            return Verdict(Reason.GRADER_ERROR, answer, rule, tier="grader", detail=str(error))
+            return Verdict(Reason.GRADER_ERROR, answer, rule, tier=Tier.GRADER, detail=str(error))
     if not is_same and is_cut:
-        return Verdict(Reason.TRUNCATED, answer or None, rule, tier=TIER, detail="cut before its answer was complete")
+        return Verdict(
+            Reason.TRUNCATED, answer or None, rule, tier=Tier.PAPER, detail="cut before its answer was complete"
+        )
     if not is_same and not answer:
         return Verdict(
-            Reason.NO_ANSWER, None, rule, tier=TIER, detail="no box, no phrase and no number, or an empty one"
+            Reason.NO_ANSWER, None, rule, tier=Tier.PAPER, detail="no box, no phrase and no number, or an empty one"
         )
-    return Verdict(Reason.CORRECT if is_same else Reason.INCORRECT, answer, rule, tier=TIER)
+    return Verdict(Reason.CORRECT if is_same else Reason.INCORRECT, answer, rule, tier=Tier.PAPER)
 
 
 async def grade_parsed_async(response: str, reference: str, *, is_truncated: bool = False) -> Verdict:

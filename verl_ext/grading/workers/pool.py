@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from verl_ext.grading.answers.compare import Decision, Tier
+from verl_ext.grading.verdict import Decision, Tier
 from verl_ext.grading.workers.budget import OVERRUN
 
 DEFAULT_TIMEOUT_SECONDS = 2.0
