@@ -19,10 +19,12 @@ done
 source "$(dirname "${BASH_SOURCE[0]}")/../scripts/env.sh"
 enter_venv
 
-# use_model PRESET HUB_ID TEMPLATE: what a model's recipes have in common.
+# use_model PRESET: what a model's recipes have in common.
 use_model() {
-    PRESET=$1 HUB_ID=$2 TEMPLATE=$3
+    PRESET=$1
     local found num_visible default
+    found=$(python -m verl_ext.families "$PRESET") # its hub id and its prompt template
+    read -r HUB_ID TEMPLATE <<<"$found"
     found=$(python -m verl_ext.training.device) # how many accelerators are visible, and the device that follows
     read -r num_visible default <<<"$found"
     DEVICE=${DEVICE:-$default}

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # PPO on MATH, a critic and a KL penalty in the reward: Llama-3.1-8B-Instruct, as in arXiv:2506.01347.
-# Hardware: 8 x H200, one node, as in the paper. Hours: about 18 for 140 steps, reckoned, not measured (scripts/reckon_hours.py).
+# Hardware: 8 x H200, one node, as in the paper. Hours: about 18 for 140 steps, estimated, not measured (scripts/estimate_hours.py).
 # Vary: algorithm.kl_ctrl.kl_coef, critic.optim.lr; the other knobs are in recipes/common.sh.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 source "$(dirname "${BASH_SOURCE[0]}")/algorithms.sh"
-use_model llama3.1-8b meta-llama/Llama-3.1-8B-Instruct llama
+use_model llama3.1-8b
 train_ppo "$@"

@@ -40,6 +40,7 @@ def _layer(name: str, *engines: str) -> Layer:
 
 LAYERS = (
     _layer("host"),
+    _layer("families"),
     _layer("grading"),
     _layer("objectives", "torch"),
     _layer("metrics"),

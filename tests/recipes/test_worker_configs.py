@@ -4,12 +4,13 @@ import pytest
 from omegaconf import OmegaConf
 
 from tests.recipes.verl_workers import Workers
+from verl_ext.families import FAMILIES
 from verl_ext.small_model.architecture import Architecture, random_weights
 from verl_ext.small_model.tokenizer import build_tokenizer
 from verl_ext.training.checks.machine import check_ranks
 from verl_ext.training.configuration import compose_config
 
-MODELS = ("qwen2.5-math-7b", "qwen3-4b", "llama3.1-8b")
+MODELS = [family.preset for family in FAMILIES]
 RECIPES = ("psr_nsr", "ppo", "grpo")
 MACHINES = {"1 GPU": (1, 1), "2 GPUs": (2, 1), "8 GPUs": (8, 1), "2 nodes": (8, 2)}
 ACTOR, ROLLOUT, REF = (f"actor_rollout_ref.{name}" for name in ("actor", "rollout", "ref"))

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
+from verl_ext.families import FAMILIES
 from verl_ext.training.checks.dead_options import DEAD, FOLLOWERS, check_dead_options
 from verl_ext.training.checks.micro_batches import check_micro_batches
 from verl_ext.training.configuration import compose_config, verl_config_dir
@@ -16,7 +17,7 @@ ACTOR, ROLLOUT, REF = (f"actor_rollout_ref.{name}" for name in ("actor", "rollou
 
 
 @pytest.mark.parametrize("device", ["cpu", "gpu"])
-@pytest.mark.parametrize("preset", ["none", "qwen2.5-math-7b", "qwen3-4b", "llama3.1-8b"])
+@pytest.mark.parametrize("preset", ["none", *(family.preset for family in FAMILIES)])
 @pytest.mark.parametrize("recipe", ["none", "psr_nsr", "ppo", "grpo"])
 def test_what_we_set_ourselves_passes(device, preset, recipe):
     config = compose_config([f"preset={preset}", f"recipe={recipe}"], device=device)

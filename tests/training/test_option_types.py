@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from tests.training.conftest import config_of
+from verl_ext.families import FAMILIES
 from verl_ext.training import option_types, preflight
 from verl_ext.training.checks.option_values import check_types
 from verl_ext.training.configuration import compose_config, kinds_of_options
@@ -62,7 +63,7 @@ def test_what_can_be_held_passes(override):
 
 
 @pytest.mark.parametrize("device", ["cpu", "gpu"])
-@pytest.mark.parametrize("preset", ["none", "qwen2.5-math-7b", "qwen3-4b", "llama3.1-8b"])
+@pytest.mark.parametrize("preset", ["none", *(family.preset for family in FAMILIES)])
 @pytest.mark.parametrize("recipe", ["none", "psr_nsr", "ppo", "grpo"])
 def test_presets_and_recipes_pass(device, preset, recipe):
     check_types(compose_config([f"preset={preset}", f"recipe={recipe}"], device=device))

@@ -37,7 +37,7 @@ from verl_ext.evaluation.problems import Problem, problems_of_file, problems_of_
 from verl_ext.evaluation.regrade import diff_table, regrade
 from verl_ext.evaluation.run_file import differences, merged_run, new_run, read_run, write_run
 from verl_ext.evaluation.sampler import SEEDS
-from verl_ext.evaluation.settings import CHAT, Family, Sampling, family_of
+from verl_ext.evaluation.settings import CHAT, Defaults, Sampling, defaults_of
 from verl_ext.evaluation.summary import Progress, summary_table
 from verl_ext.evaluation.vllm_sampler import EngineError, VllmSampler
 from verl_ext.grading import Reason
@@ -127,12 +127,12 @@ class _Evaluation:
         _check_options(options)
         self.model: Model | None = None
         self.server: Any = None
-        self.family = self._find_model()
+        self.defaults = self._find_model()
         given = {
             name: getattr(options, name) for name in ("num_samples", "temperature", "top_p", "top_k", "max_tokens")
         }
         given["seed"] = options.seed
-        self.sampling = replace(self.family.sampling, **{name: v for name, v in given.items() if v is not None})
+        self.sampling = replace(self.defaults.sampling, **{name: v for name, v in given.items() if v is not None})
         self.outputs = self._outputs()
         self.problems = [problem for output in self.outputs for problem in output.problems]
         folder = options.output_dir
@@ -140,7 +140,7 @@ class _Evaluation:
             folder / "eval.log" if folder else self.outputs[0].path.with_name(f"{self.outputs[0].path.name}.log")
         )
 
-    def _find_model(self) -> Family:
+    def _find_model(self) -> Defaults:
         path = self.options.model_path
         # Named here, and only imported for a server: no other evaluation needs an HTTP client.
         if path.startswith(("http://", "https://")):
@@ -148,11 +148,11 @@ class _Evaluation:
 
             self.api_key = read_api_key(os.environ.get("OPENAI_API_KEY"))
             self.server = find_server(path, self.options.served_model, self.api_key)
-            return family_of(self.server.model)
+            return defaults_of(self.server.model)
         self.model = find_model(path)
         config = self.model.config
         self.context = _context(config, self.options.max_model_len)
-        return family_of(path, str(config.get("model_type")), self.model.tokenizer_text)
+        return defaults_of(path, str(config.get("model_type")), self.model.tokenizer_text)
 
     def _outputs(self) -> list[Output]:
         options, limit = self.options, self.options.num_problems
@@ -162,7 +162,7 @@ class _Evaluation:
             return [_output(options.data.stem, problems, path)]
         outputs = []
         for name in options.task:
-            template = options.template or self.family.template
+            template = options.template or self.defaults.template
             problems = problems_of_task(name, template=template, data_dir=options.data_dir, limit=limit)
             path = options.output_path or options.output_dir / f"{problems[0].task}.jsonl"
             outputs.append(_output(name, problems, path))
@@ -277,7 +277,7 @@ class _Evaluation:
 
     def _chat_options(self) -> Mapping[str, Any]:
         options: Mapping[str, Any] | None = self.options.chat_options
-        return self.family.chat_options if options is None else options
+        return self.defaults.chat_options if options is None else options
 
     def _dtype(self) -> str:
         if self.options.dtype:

@@ -1,10 +1,10 @@
 """How answers are drawn, and what the paper used for each family of models (arXiv:2506.01347)."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from verl_ext.tasks.templates import RAW_TEMPLATES, template_of_model
+from verl_ext.families import FAMILIES, named_in
 
 CHAT = "chat"
 """The template that stands for the tokenizer's own chat template."""
@@ -43,8 +43,8 @@ class Sampling:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Family:
-    """What the paper did with one family of models."""
+class Defaults:
+    """How a model is asked and its answers drawn, where the caller says nothing."""
 
     sampling: Sampling
     template: str
@@ -53,24 +53,12 @@ class Family:
     """Given to the chat template, where that is used."""
 
 
-FAMILIES = {
-    "qwen": Family(sampling=Sampling(), template="qwen", chat_options={}),
-    "qwen3_no_thinking": Family(
-        sampling=Sampling(num_samples=64, temperature=0.7, top_p=0.8, top_k=20),
-        template="qwen3_no_thinking",
-        chat_options={"enable_thinking": False},
-    ),
-    "llama": Family(sampling=Sampling(), template="llama", chat_options={}),
-}
-"""By the template, which is what tells the families apart."""
-OTHER = Family(sampling=Sampling(), template=CHAT, chat_options={})
-"""A model that the paper did not use: its settings for Qwen2.5, and the model's own chat template."""
-TEMPLATE_OF_TYPE = {"qwen2": "qwen", "qwen3": "qwen3_no_thinking", "llama": "llama"}
-"""By ``model_type`` of a model's configuration: a checkpoint may have any name."""
+OTHER = Defaults(sampling=Sampling(), template=CHAT, chat_options={})
+"""Of a model that the paper did not use: its settings for Qwen2.5, and the model's own chat template."""
 
 
-def family_of(name: str, model_type: str | None = None, tokenizer_text: str | None = None) -> Family:
-    """The family of a model.
+def defaults_of(name: str, model_type: str | None = None, tokenizer_text: str | None = None) -> Defaults:
+    """The paper's settings for a model's family.
 
     Args:
         name: A hub id, a path or what a server calls it; asked where ``model_type`` is unknown.
@@ -80,16 +68,15 @@ def family_of(name: str, model_type: str | None = None, tokenizer_text: str | No
     """
     if "deepseek" in name.lower():  # a Qwen or Llama by its configuration, with a template of its own
         return OTHER
-    if model_type is not None:
-        template = TEMPLATE_OF_TYPE.get(model_type)
+    if model_type is None:
+        family = named_in(name)
     else:
-        try:
-            template = template_of_model(name)
-        except ValueError:  # the name tells no family
-            template = None
-    if template is None:
+        family = next((family for family in FAMILIES if family.model_type == model_type), None)
+    if family is None:
         return OTHER
-    opening = RAW_TEMPLATES[template][0].partition(">")[0] + ">"
+    opening = family.prompt[0].partition(">")[0] + ">"
     if tokenizer_text is not None and opening not in tokenizer_text:
         return OTHER
-    return FAMILIES[template]
+    return Defaults(
+        sampling=replace(Sampling(), **family.sampling), template=family.template, chat_options=family.chat_options
+    )

@@ -15,41 +15,20 @@ prepared with. Prompts longer than data.max_prompt_length are left out by verl's
 in the paper.
 """
 
-import re
 from difflib import get_close_matches
+
+from verl_ext.families import FAMILIES, named_in
 
 BOX_INSTRUCTION = "\nPlease reason step by step, and put your final answer within \\boxed{}."
 """Follows the question, in the paper's templates and in a chat prompt."""
 
-_SYSTEM = "You are a helpful assistant."
-_QWEN = (
-    f"<|im_start|>system\n{_SYSTEM}<|im_end|>\n<|im_start|>user\n",
-    "<|im_end|>\n<|im_start|>assistant\n",
-)
-RAW_TEMPLATES: dict[str, tuple[str, str]] = {
-    "qwen": _QWEN,
-    # One newline after </think>, as the paper trained and evaluated; Qwen3's own chat template has two.
-    "qwen3_no_thinking": (_QWEN[0], _QWEN[1] + "<think>\n\n</think>\n"),
-    "llama": (
-        f"<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\n{_SYSTEM}<|eot_id|>"
-        "<|start_header_id|>user<|end_header_id|>\n\n",
-        "<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n",
-    ),
-}
+RAW_TEMPLATES = {family.template: family.prompt for family in FAMILIES}
 """Name -> what stands before the question, and what follows it and the instruction."""
 
 TEMPLATES = ("chat", *RAW_TEMPLATES, "none")
 """chat is the question with the instruction, for the tokenizer's own chat template; none is the bare question."""
 
 PASS_THROUGH_CHAT_TEMPLATE = "{{ messages[0].content }}"
-
-_FAMILIES = (
-    # Qwen3.5 and later think in another way than Qwen3 does.
-    (re.compile(r"qwen-?_?3(?![.\d])"), "qwen3_no_thinking"),
-    (re.compile(r"qwen-?_?(1\.5|2(\.5)?)(?!\d)"), "qwen"),
-    (re.compile(r"llama-?_?3(?!\d)"), "llama"),
-)
-_EXAMPLES = {"Qwen2.5": "qwen", "Qwen3": "qwen3_no_thinking", "Llama-3.1": "llama"}
 
 
 def render_prompt(template: str, question: str, *, instruction: str = BOX_INSTRUCTION) -> str:
@@ -77,7 +56,7 @@ def render_prompt(template: str, question: str, *, instruction: str = BOX_INSTRU
 
 
 def template_of_model(model_name: str) -> str:
-    """The raw template the paper uses for a model's family: Qwen2.5, Qwen3 (not thinking) or Llama 3.
+    """The raw template that the paper uses for a model's family.
 
     Args:
         model_name: A hub id or a path; the last part that names a family decides.
@@ -85,17 +64,14 @@ def template_of_model(model_name: str) -> str:
     Raises:
         ValueError: The name tells no family, or that of a model with a template of its own.
     """
-    for part in reversed(model_name.lower().split("/")):
-        # Named after the model they were distilled into, with DeepSeek's chat template.
-        if "deepseek" in part:
-            break
-        for family, template in _FAMILIES:
-            if family.search(part):
-                return template
+    family = named_in(model_name)
+    if family is not None:
+        return family.template
     last = model_name.rstrip("/").rpartition("/")[2]
-    nearest = get_close_matches(last.lower(), [example.lower() for example in _EXAMPLES], n=1, cutoff=0.5)
-    known = next((f"{name}: {_EXAMPLES[name]}" for name in _EXAMPLES if name.lower() in nearest), None)
-    hint = f"The nearest known is {known}" if known else f"Known are {', '.join(_EXAMPLES)}"
+    template_of = {family.name: family.template for family in FAMILIES}
+    nearest = get_close_matches(last.lower(), [name.lower() for name in template_of], n=1, cutoff=0.5)
+    known = next((f"{name}: {template}" for name, template in template_of.items() if name.lower() in nearest), None)
+    hint = f"The nearest known is {known}" if known else f"Known are {', '.join(template_of)}"
     raise ValueError(
         f"The name {model_name} does not tell which prompt template the model was made for. {hint}; name one of "
         f"{', '.join(TEMPLATES)} yourself (chat is the model's own)."

@@ -4,6 +4,7 @@ import glob
 from typing import Any
 
 from verl_ext.data.parquet import check_rows, first_template
+from verl_ext.families import with_template
 from verl_ext.tasks.templates import PASS_THROUGH_CHAT_TEMPLATE, RAW_TEMPLATES
 from verl_ext.training.paths import is_remote, local_files, local_path
 
@@ -52,10 +53,11 @@ def check_template(config: Any) -> None:
                     f"template on top. Set actor_rollout_ref.model.custom_chat_template='{PASS_THROUGH_CHAT_TEMPLATE}'."
                 )
             if wanted is not None and found != wanted:
-                thinking = " Qwen3 would think in these." if wanted == "qwen3_no_thinking" else ""
+                family = with_template(wanted)
+                consequence = f" {family.in_other_prompts}" if family and family.in_other_prompts else ""
                 raise ValueError(
                     f"data.{option}={file} was prepared with the prompt template {found}, and this preset needs {wanted}."
-                    f"{thinking} python scripts/prepare_data.py TASK --template {wanted} --out DIR makes the files, and "
+                    f"{consequence} python scripts/prepare_data.py TASK --template {wanted} --out DIR makes the files, and "
                     "prompt_template=null takes any."
                 )
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python
-"""Reckon the hours of each recipe from arithmetic alone; nobody has measured them. Prints the table of recipes/README.md.
+"""Estimate the hours of each recipe from arithmetic alone; nobody has measured them. Prints the table of recipes/README.md.
 
-python scripts/reckon_hours.py
+python scripts/estimate_hours.py
 
 A step samples 1,024 x 8 responses and passes them through the learner. Seconds of sampling are tokens over an assumed
 throughput of vLLM; seconds of learning are floating-point operations over an assumed share of the GPUs' peak:
@@ -11,7 +11,7 @@ throughput of vLLM; seconds of learning are floating-point operations over an as
 NUM_GPUS = 8
 PEAK_FLOPS = 990e12
 """Of one H200 in bfloat16, dense."""
-UTILISATION = 0.35
+UTILIZATION = 0.35
 """Of that peak, in packed training of a model of this size. Assumed."""
 SAMPLES = 1024 * 8
 PROMPT_TOKENS = 180
@@ -37,7 +37,7 @@ def seconds_of_a_step(model: str, recipe: str) -> float:
     # PSR and NSR pass only what they keep; half of the samples over a run is a guess on the high side for NSR.
     share = 0.5 if recipe == "psr_nsr" else 1.0
     tokens = SAMPLES * (PROMPT_TOKENS + response_tokens) * share
-    return sampling + PASSES[recipe] * parameters * tokens / (NUM_GPUS * PEAK_FLOPS * UTILISATION)
+    return sampling + PASSES[recipe] * parameters * tokens / (NUM_GPUS * PEAK_FLOPS * UTILIZATION)
 
 
 def main() -> None:
