@@ -3,12 +3,9 @@
 import json
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from verl_ext.data.sources import load_rows, read_source
 from verl_ext.grading.grade import check_reference, grade
-from verl_ext.grading.mathematics import has_matching_braces
 from verl_ext.tasks import task_named
 
 SPLITS = [
@@ -98,28 +95,3 @@ def test_the_known_broken_references_are_corrected(data_dir):
         corrected = {row.ground_truth, *row.also_right}
         right = entry["correct"].split(" or ")
         assert any(grade(boxed(right[-1]), reference, "math").is_correct for reference in corrected), entry
-
-
-@pytest.mark.parametrize(
-    "text", [r"\begin{pmatrix}1\\{2}\end{pmatrix}", r"\{1,2\}", r"\left\{x\right.", r"a\\\{b", "{{}}", ""]
-)
-def test_braces_that_match(text):
-    r"""``\\{`` is a new row and a brace that opens; ``\{`` is a character."""
-    assert has_matching_braces(text)
-
-
-@pytest.mark.parametrize("text", [r"\frac{1}{2", "}{", r"\\{", r"{\}", r"\\\}}"])
-def test_braces_that_do_not(text):
-    assert not has_matching_braces(text)
-
-
-@given(st.text(alphabet="\\{}a", max_size=12))
-def test_braces_as_an_obvious_reading_counts_them(text):
-    depth, place = 0, 0
-    while place < len(text) and depth >= 0:
-        if text[place] == "\\" and place + 1 < len(text):
-            place += 2
-            continue
-        depth += {"{": 1, "}": -1}.get(text[place], 0)
-        place += 1
-    assert has_matching_braces(text) == (depth == 0)

@@ -7,7 +7,6 @@ tier has to decide. ``grade_math`` waits for that; ``grade_math_async`` awaits i
 import asyncio
 import logging
 import os
-import re
 import sqlite3
 import threading
 from collections import OrderedDict
@@ -18,6 +17,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from verl_ext.grading.answers.brackets import braces, is_balanced
 from verl_ext.grading.answers.compare import compare
 from verl_ext.grading.answers.extract import CutBox, extract_answer, reference_boxes
 from verl_ext.grading.answers.limits import MAX_ANSWER_CHARS, breach
@@ -79,19 +79,9 @@ def _parsed_reference(reference: str) -> str:
     why = breach(answer)
     if why:
         raise ValueError(f"The ground truth {reference!r:.200} cannot be compared with: {why}.")
-    if not has_matching_braces(answer):
+    if not is_balanced(braces(answer)):
         raise ValueError(f"The ground truth {reference!r:.200} is cut: its braces do not match.")
     return answer
-
-
-def has_matching_braces(text: str) -> bool:
-    r"""Whether every brace has its partner. ``\{`` is a character; in ``\\{``, a new row, the brace is one that counts."""
-    depth = 0
-    for brace in re.sub(r"\\.", "", text, flags=re.DOTALL):
-        depth += (brace == "{") - (brace == "}")
-        if depth < 0:
-            return False
-    return depth == 0
 
 
 def start(response: str, reference: str, *, is_truncated: bool, fallbacks: Sequence[str]) -> Verdict | Pending:

@@ -9,13 +9,12 @@ from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from verl_ext.grading.answers.brackets import braces, closing, pairs
 from verl_ext.grading.answers.limits import MAX_ANSWER_CHARS, MAX_RESPONSE_CHARS
 
 BOX = re.compile(r"\\(?:boxed|fbox|beginboxed)(?![a-zA-Z])\s*")
 BOX_ARGUMENT = re.compile(r"[^\s{}$\\,.;]+|\\[a-zA-Z]+")
 r"""Of ``\boxed 7`` and ``\boxed\pi``, which LaTeX also accepts."""
-BRACE = re.compile(r"\\.|([{}])", re.DOTALL)
-"""A brace as the first group, or an escaped character, which is passed over."""
 JOINT = re.compile(
     r"\}(?:[\s$.]|\\[,;:!() ]|\\\]|\\\[|\\q?quad)*(?:,|;|\band\b|\bor\b|\\text\{\s*,?\s*(?:and|or)\s*\})(?:[\s$]|\\[,;:!() ]|\\\]|\\\[|\\q?quad|\band\b)*$"
 )
@@ -65,7 +64,7 @@ def find_box(text: str) -> Extracted | CutBox | None:
     if text[start : start + 1] != "{":
         argument = BOX_ARGUMENT.match(text, start)
         return Extracted(argument[0], "box") if argument else CutBox(_last_closed_box(text))
-    end = closing_brace(text, start)
+    end = closing(braces(text, start))
     if end is None:
         return _box_with_stray_backslash(text, start) or CutBox(_last_closed_box(text))
     return _joined_boxes(text, match.start(), text[start + 1 : end].strip())
@@ -81,11 +80,9 @@ def _joined_boxes(text: str, start: int, content: str) -> Extracted:
         # The box that ends where the gap begins is the last one before it.
         opening = text.rfind("boxed", max(0, gap.start() - MAX_ANSWER_CHARS), gap.start())
         match = BOX.match(text, opening - 1) if opening > 0 else None
-        if (
-            match is None
-            or text[match.end() : match.end() + 1] != "{"
-            or closing_brace(text, match.end()) != gap.start()
-        ):
+        if match is None or text[match.end() : match.end() + 1] != "{":
+            break
+        if closing(braces(text, match.end())) != gap.start():
             break
         contents.insert(0, text[match.end() + 1 : gap.start()].strip())
         start = match.start()
@@ -109,31 +106,14 @@ class Box(NamedTuple):
 def closed_boxes(text: str) -> list[Box]:
     """Every box whose brace is closed, by where it starts; found in one pass, however many are open."""
     starts = {match.end(): match.start() for match in BOX.finditer(text)}
-    open_braces: list[int] = []
-    boxes = []
-    for match in BRACE.finditer(text):
-        if match[1] == "{":
-            open_braces.append(match.start())
-        elif match[1] and open_braces:
-            brace = open_braces.pop()
-            if brace in starts:
-                boxes.append(Box(starts[brace], match.start(), text[brace + 1 : match.start()].strip()))
-    return sorted(boxes)
+    return sorted(
+        Box(starts[brace], end, text[brace + 1 : end].strip()) for brace, end in pairs(braces(text)) if brace in starts
+    )
 
 
 def _last_closed_box(text: str) -> Extracted | None:
     boxes = closed_boxes(text)
     return Extracted(boxes[-1].content, "box") if boxes else None
-
-
-def closing_brace(text: str, start: int) -> int | None:
-    """The index of the brace that closes the one at ``start``; an escaped brace is a character like any other."""
-    depth = 0
-    for match in BRACE.finditer(text, start):
-        depth += {"{": 1, "}": -1}.get(match[1], 0)
-        if not depth:
-            return match.start()
-    return None
 
 
 def all_boxes(text: str) -> list[str]:

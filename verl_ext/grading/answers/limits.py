@@ -2,6 +2,8 @@
 
 import re
 
+from verl_ext.grading.answers.brackets import brackets, deepest
+
 MAX_RESPONSE_CHARS = 200_000
 """Of a response only the end is searched for an answer."""
 MAX_ANSWER_CHARS = 1500
@@ -16,7 +18,6 @@ CODE = re.compile(
 LONG_DIGIT_RUN = re.compile(rf"\d{{{MAX_DIGIT_RUN + 1}}}")
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff]")
 """Also halves of surrogate pairs, which no file and no database takes."""
-OPENING, CLOSING = frozenset("([{"), frozenset(")]}")
 
 
 def breach(answer: str) -> str | None:
@@ -25,14 +26,7 @@ def breach(answer: str) -> str | None:
         return f"longer than {MAX_ANSWER_CHARS} characters"
     if LONG_DIGIT_RUN.search(answer):
         return f"more than {MAX_DIGIT_RUN} digits in a row"
-    depth = deepest = 0
-    for char in answer:
-        if char in OPENING:
-            depth += 1
-            deepest = max(deepest, depth)
-        elif char in CLOSING:
-            depth -= 1
-    if deepest > MAX_NESTING:
+    if deepest(brackets(answer)) > MAX_NESTING:
         return f"nested deeper than {MAX_NESTING}"
     if CONTROL.search(answer):
         return "control characters"

@@ -14,8 +14,6 @@ MAX_EXPONENT = 400
 MIN_STATED_DECIMALS = 3
 
 UNSIGNED = r"(?:\d{1,3}(?:,\d{3})+|\d{1,3}(?: \d{3})+|\d+)(?:\.\d*)?|\.\d+"
-DECIMAL = re.compile(rf"({UNSIGNED})")
-INTEGER = r"\d{1,3}(?:,\d{3})+|\d+"
 SIGN = r"(?P<sign>[-+]?\s*)"
 NUMBER = re.compile(
     rf"{SIGN}(?:"

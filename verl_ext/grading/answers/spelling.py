@@ -9,6 +9,8 @@ import re
 import unicodedata
 from functools import lru_cache
 
+from verl_ext.grading.answers.brackets import CURLY, is_outer_pair
+
 TYPOGRAPHY = str.maketrans(
     {
         "\u2212": "-", "\u2013": "-", "\u2010": "-", "\ufe63": "-",  # minus, dashes
@@ -64,7 +66,6 @@ RENAMED = (
     (re.compile(r"\\(?:begin|end)\{(?:equation|align|aligned|gather|gathered|split|center|displaymath|math)\*?\}"), ""),
 )
 MATRIX = re.compile(r"\\(begin|end)\{(?:[pbBv]?matrix|smallmatrix|psmallmatrix|array)\}(?:\{[clr|]+\})?")
-MATRIX_KIND = {"vmatrix": "vmatrix"}
 TEXT = re.compile(
     r"\\(?:text(?:rm|bf|it|sf|tt|normal|up)?|mbox|hbox|operatorname\*?)\s*\{([^{}]*)\}"
     r"|\\math(?:rm|bf|it|sf)\s*\{([a-zA-Z]{2,}[a-zA-Z .]*)\}"
@@ -148,18 +149,9 @@ def _without_outer_noise(text: str) -> str:
         if shorter == text:
             break
         text = shorter
-    if text.startswith("{") and text.endswith("}") and _closes_at_end(text) and "," not in text:
+    if text.startswith("{") and text.endswith("}") and is_outer_pair(text, CURLY) and "," not in text:
         return _without_outer_noise(text[1:-1])
     return text
-
-
-def _closes_at_end(text: str) -> bool:
-    depth = 0
-    for position, char in enumerate(text):
-        depth += (char == "{") - (char == "}")
-        if not depth:
-            return position == len(text) - 1
-    return False
 
 
 @lru_cache(maxsize=16384)

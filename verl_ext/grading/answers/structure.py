@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from verl_ext.grading.answers.brackets import brackets, is_balanced, is_outer_pair, outside
+
 MAX_ITEMS = 64
-RELATIONS = (r"\le", r"\ge", r"\ne", r"\in", r"\approx", "=", "<", ">")
 RELATION_TOKEN = re.compile(r"\\(?:le|ge|ne|in|approx)(?![a-zA-Z])|[=<>]")
 LIST_TOKEN = re.compile(
     r"(?:\\text)?\{\s*,?\s*(?:and|or)\s*,?\s*\}|(?<![a-zA-Z\\])(?:and|or)(?![a-zA-Z])|[,;]|(?<=[)\]])\s*or\s*(?=[(\[])|(?<=[\d)\]])(?:or|and)(?=[a-zA-Z]+\()"
@@ -108,14 +109,14 @@ def read_structure(text: str) -> Node:
     word = _as_text(text)
     if word is not None:
         return word
-    if not _is_balanced(text):
+    if not is_balanced(brackets(text)):
         return Scalar(text)
     items = _split(text, LIST_TOKEN)
     if 2 <= len(items) <= MAX_ITEMS and not _is_thousands(text):
         return Collection(tuple(read_structure(item) for item in items if item))
     parts = _split(text, RELATION_TOKEN)
     if len(parts) >= 2:
-        return Relation(tuple(_relations(text)), tuple(part.strip() for part in parts), text)
+        return Relation(tuple(match[0] for match in outside(text, RELATION_TOKEN)), tuple(parts), text)
     parts = _split(text, UNION_TOKEN)
     if 2 <= len(parts) <= MAX_ITEMS:
         return Collection(tuple(read_structure(part) for part in parts))
@@ -131,7 +132,7 @@ def _read_bracketed(text: str) -> Node | None:
         return Collection(())
     if text.startswith(r"\{") and text.endswith(r"\}"):
         return _collection(text[2:-2])
-    if len(text) < 2 or text[0] not in "([{" or text[-1] not in ")]}" or not _is_outer_pair(text):
+    if len(text) < 2 or text[0] not in "([{" or text[-1] not in ")]}" or not is_outer_pair(text):
         return None
     inner = text[1:-1]
     if text[0] == "{":
@@ -153,8 +154,7 @@ def _read_scalar(text: str) -> Node:
     base = BASE_NUMBER.fullmatch(text)
     if base and any(char.isdigit() for char in base[1]):
         return BaseNumber(base[1].upper(), NUMBER_WORDS.get(base[2]) or int(base[2]))
-    signs = PLUS_MINUS.findall(text)
-    if len(signs) == 1 and _at_top(text, PLUS_MINUS):
+    if len(PLUS_MINUS.findall(text)) == 1 and any(outside(text, PLUS_MINUS)):
         plus, minus = PLUS_MINUS.sub("+", text).strip(), PLUS_MINUS.sub("-", text).strip()
         return Collection((Scalar(plus.removeprefix("+").strip()), Scalar(minus)))
     parts = _split(text, re.compile(":"))
@@ -186,68 +186,14 @@ def _is_thousands(text: str) -> bool:
     return bool(re.fullmatch(r"[-+]?\d{1,3}(?:,\d{3})+(?:\.\d+)?%?", text))
 
 
-def _is_balanced(text: str) -> bool:
-    depth = 0
-    for char in text:
-        if char in "([{":
-            depth += 1
-        elif char in ")]}":
-            depth -= 1
-            if depth < 0:
-                return False
-    return depth == 0
-
-
-def _is_outer_pair(text: str) -> bool:
-    """Whether the first bracket is closed by the last character."""
-    depth = 0
-    for position, char in enumerate(text):
-        if char in "([{":
-            depth += 1
-        elif char in ")]}":
-            depth -= 1
-            if not depth:
-                return position == len(text) - 1
-    return False
-
-
-def _depths(text: str) -> list[int]:
-    """The nesting of each character; inside a matrix nothing is at the top."""
-    depths, depth = [], 0
-    for position, char in enumerate(text):
-        if char in "([{":
-            depth += 1
-        elif char in ")]}":
-            depth -= 1
-        elif char == "\\":
-            depth += text.startswith(r"\begin", position) - text.startswith(r"\end", position)
-        depths.append(depth)
-    return depths
-
-
 def _split(text: str, token: re.Pattern[str]) -> list[str]:
     """Split at the tokens that stand outside all brackets."""
-    matches = list(token.finditer(text))
-    if not matches:
-        return [text.strip()]
-    depths, pieces, start = _depths(text), [], 0
-    for match in matches:
-        # A token may itself hold braces, so the nesting before it counts.
-        if (depths[match.start() - 1] if match.start() else 0) == 0:
-            pieces.append(text[start : match.start()].strip())
-            start = match.end()
+    pieces, start = [], 0
+    for match in outside(text, token):
+        pieces.append(text[start : match.start()].strip())
+        start = match.end()
     pieces.append(text[start:].strip())
     return [piece for piece in pieces if piece] if token is LIST_TOKEN else pieces
-
-
-def _relations(text: str) -> list[str]:
-    depths = _depths(text)
-    return [m[0] for m in RELATION_TOKEN.finditer(text) if (depths[m.start() - 1] if m.start() else 0) == 0]
-
-
-def _at_top(text: str, token: re.Pattern[str]) -> bool:
-    depths = _depths(text)
-    return all((depths[m.start() - 1] if m.start() else 0) == 0 for m in token.finditer(text))
 
 
 def is_name(text: str) -> bool:

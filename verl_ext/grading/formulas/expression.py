@@ -321,17 +321,14 @@ class _Parser:
         return self._node("imaginary") if name == "i" else self._node("name", text=name)
 
     def _subscript(self) -> str:
-        if not self._take("{"):
-            return self._next().removeprefix("\\")
-        parts: list[str] = []
-        depth = 1
-        while True:
-            token = self._next()
-            depth += (token == "{") - (token == "}")
-            if not depth:
-                return "".join(parts)
-            if token not in {"{", "}"}:
-                parts.append(token)
+        return self._without_braces() if self._take("{") else self._next().removeprefix("\\")
+
+    def _without_braces(self) -> str:
+        """The tokens up to the brace that closes, without the braces among them."""
+        text = ""
+        while not self._take("}"):
+            text += self._without_braces() if self._take("{") else self._next()
+        return text
 
 
 def _is_minus_one(tree: Operation) -> bool:
