@@ -32,9 +32,11 @@ from statistics import median
 from typing import Any
 
 from verl_ext.grading import Reason, mathematics
-from verl_ext.grading.answers import compare, numbers, spelling, structure, units
+from verl_ext.grading.answers import compare, extract, numbers, spelling, structure, units
 from verl_ext.grading.grade import grade
 from verl_ext.grading.paper import grader as paper_grader
+from verl_ext.grading.workers.decisions import DecisionCache
+from verl_ext.grading.workers.pool import GraderPool
 
 ROOT = Path(__file__).resolve().parents[1]
 NOT_MATHEMATICAL = ("convention", "wrong mathematically", "security payload", "letter extraction", "precision")
@@ -214,8 +216,8 @@ def forget_everything() -> None:
 
 
 @cache
-def one_worker() -> mathematics.GraderPool:
-    return mathematics.GraderPool(num_workers=1).start(wait=True)
+def one_worker() -> GraderPool:
+    return GraderPool(num_workers=1).start(wait=True)
 
 
 def grade_ours(rows: Sequence[Row]) -> list[bool]:
@@ -320,7 +322,7 @@ def benchmark_responses(folder: Path) -> None:
     for index, row in enumerate(rows):
         said = {name: results[name][index] for name in SPEED}
         if set(said.values()) != {row["expected"]}:
-            answer = mathematics.extract_answer(row["pred"], ()) or ("", "")
+            answer = extract.extract_answer(row["pred"], ()) or ("", "")
             print(f"  {row['id']}: {row['gold']!r} and {answer[0]!r}, label {row['expected']}, {said}")
 
 
@@ -337,10 +339,10 @@ def benchmark_evaluation(folder: Path) -> None:
     sample = generator.sample(rows, PAPER_SAMPLE)
     for _ in range(NUM_RUNS):
         forget_everything()
-        with mathematics.GraderPool(num_workers=2) as pool:
+        with GraderPool(num_workers=2) as pool:
             pool.start(wait=True)
             began = time.perf_counter()
-            results = grade_with_cache(rows, pool, mathematics.DecisionCache())
+            results = grade_with_cache(rows, DecisionCache(pool))
             seconds["ours"].append(time.perf_counter() - began)
         with ProcessPoolExecutor(max_workers=1, mp_context=multiprocessing.get_context("spawn")) as process:
             theirs, spent, forks = process.submit(timed, "paper", sample).result()
@@ -355,7 +357,7 @@ def benchmark_evaluation(folder: Path) -> None:
     print_forks(forks)
 
 
-def grade_with_cache(rows: Sequence[Row], pool: Any, known: mathematics.DecisionCache) -> list[bool]:
+def grade_with_cache(rows: Sequence[Row], cache: DecisionCache) -> list[bool]:
     """What an evaluation does: all that needs no worker at once, the rest as the workers come to it."""
     begun = [
         mathematics.start(
@@ -367,7 +369,7 @@ def grade_with_cache(rows: Sequence[Row], pool: Any, known: mathematics.Decision
         for row in rows
     ]
     futures = {
-        index: known.submit(pool, item.reference, item.answer)
+        index: cache.submit(item.reference, item.answer)
         for index, item in enumerate(begun)
         if isinstance(item, mathematics.Pending)
     }

@@ -6,10 +6,10 @@ from concurrent.futures import Future
 
 import pytest
 
+from verl_ext.evaluation import disagreements
 from verl_ext.evaluation.disagreements import DisagreementLog
-from verl_ext.grading import mathematics
 from verl_ext.grading.verdict import Decision, Tier
-from verl_ext.grading.workers.pool import TimedOutError
+from verl_ext.grading.workers.pool import Comparison, TimedOutError
 
 
 @pytest.fixture
@@ -18,8 +18,8 @@ def asked(monkeypatch):
     asked = []
 
     class Cache:
-        def submit(self, pool, reference, answer, kind):
-            assert kind == "math_verify"
+        def submit(self, reference, answer, comparison):
+            assert comparison is Comparison.MATH_VERIFY
             asked.append((reference, answer))
             future = Future()
             if answer == "x":
@@ -28,7 +28,7 @@ def asked(monkeypatch):
                 future.set_result(Decision({"1/2": True, "2": False}.get(answer), Tier.SYMBOLIC, "because"))
             return future
 
-    monkeypatch.setattr(mathematics, "default_pool", lambda: (None, Cache()))
+    monkeypatch.setattr(disagreements, "shared_decisions", Cache)
     return asked
 
 

@@ -10,8 +10,9 @@ import pytest
 from tests.effort import costs_less_than
 from verl_ext.grading import Reason
 from verl_ext.grading.grade import grade
-from verl_ext.grading.mathematics import GSM8K_FALLBACKS, MATH_FALLBACKS, Pending, default_pool, finish, start
-from verl_ext.grading.workers.pool import GraderPool
+from verl_ext.grading.mathematics import GSM8K_FALLBACKS, MATH_FALLBACKS, Pending, finish, start
+from verl_ext.grading.workers.decisions import shared_decisions
+from verl_ext.grading.workers.pool import Comparison, GraderPool
 
 PROCESSOR_SECONDS = 0.5
 """Of a comparison here: none of these is to be decided, only to end."""
@@ -243,7 +244,7 @@ BAIT["tree of sets"] = tree_of_sets(6), tree_of_sets(6).replace("x", "y")
 
 @pytest.fixture(scope="module")
 def pool():
-    pool, _ = default_pool()
+    pool = shared_decisions().pool
     usual = pool.timeout_seconds
     pool.timeout_seconds = PROCESSOR_SECONDS
     yield pool.start()
@@ -330,8 +331,8 @@ def test_no_code_runs_in_the_last_tier(code, tmp_path):
     """Past the limits that would refuse it: what a worker does with code, were it ever to get some."""
     canary = tmp_path / "canary"
     with GraderPool(num_workers=1) as pool:
-        for kind in ("symbolic", "math_verify"):
-            future = pool.submit("42", code.format(canary), kind)
+        for comparison in (Comparison.SYMBOLIC, Comparison.MATH_VERIFY):
+            future = pool.submit("42", code.format(canary), comparison)
             pending = Pending("42", code.format(canary), "box")
             assert finish(pending, future).reason is not Reason.CORRECT
     assert not canary.exists()

@@ -41,7 +41,7 @@ from verl_ext.evaluation.settings import CHAT, Defaults, Sampling, defaults_of
 from verl_ext.evaluation.summary import Progress, summary_table
 from verl_ext.evaluation.vllm_sampler import EngineError, VllmSampler
 from verl_ext.grading import Reason
-from verl_ext.grading.mathematics import GRADER_VERSION
+from verl_ext.grading.workers.decisions import GRADER_VERSION
 from verl_ext.host.accelerators import num_accelerators
 from verl_ext.host.command_line import path_option, print_any_text, shown
 from verl_ext.host.log_tail import tail

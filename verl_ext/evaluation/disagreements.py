@@ -16,9 +16,9 @@ from verl_ext.evaluation.generations import drop_cut_line, line_of, read_records
 from verl_ext.grading import Reason, mathematics
 from verl_ext.grading.grade import grader_of
 from verl_ext.grading.verdict import Decision, Tier
-from verl_ext.grading.workers.pool import TimedOutError, WorkerError
+from verl_ext.grading.workers.decisions import shared_decisions
+from verl_ext.grading.workers.pool import Comparison, TimedOutError, WorkerError
 
-KIND = "math_verify"
 SURE_TIERS = (Tier.STRING, Tier.EXACT)
 ASKED = (Reason.INCORRECT, Reason.UNPARSABLE, Reason.CORRECT)
 
@@ -51,8 +51,8 @@ class DisagreementLog:
         if pair in self._seen:
             return
         self._seen.add(pair)
-        pool, cache = mathematics.default_pool()
-        asked = cache.submit(pool, mathematics.parse_reference(record["gold_answer"]), answer, kind=KIND)
+        reference = mathematics.parse_reference(record["gold_answer"])
+        asked = shared_decisions().submit(reference, answer, Comparison.MATH_VERIFY)
         asking = asyncio.create_task(self._compare(dict(record), asked))
         self._asking.add(asking)
         asking.add_done_callback(self._asking.discard)

@@ -19,8 +19,9 @@ from verl_ext.evaluation.generations import (
 )
 from verl_ext.evaluation.problems import Problem
 from verl_ext.evaluation.sampler import WITHHELD, Answer, Chunk, Sampler, missing_runs, problem_seed
-from verl_ext.grading import Reason, Verdict, mathematics
+from verl_ext.grading import Reason, Verdict
 from verl_ext.grading.grade import grade_async, grader_of
+from verl_ext.grading.workers.decisions import shared_decisions
 
 WITHHELD_REASON = "withheld"
 """What stands in a line instead of a verdict's reason, where the server has withheld the answer."""
@@ -88,7 +89,7 @@ def chunks_to_draw(outputs: Sequence[Output], *, num_samples: int, seed: int, ch
 def start_graders(problems: Sequence[Problem]) -> None:
     """Start the worker processes now, if a task may need them: before vLLM takes the machine."""
     if any(grader_of(task).grade_async is not None for task in {problem.task for problem in problems}):
-        pool = mathematics.default_pool()[0].start()
+        pool = shared_decisions().pool.start()
         for _ in range(pool.num_workers):
             # Nobody waits for it: its worker imports its libraries meanwhile. A fault comes again with the first answer.
             pool.submit(r"\sqrt{8}", r"2\sqrt{2}")

@@ -10,9 +10,9 @@ import pytest
 
 from verl_ext.grading import Reason
 from verl_ext.grading.grade import grade, grade_async, grader_of
-from verl_ext.grading.mathematics import default_pool
 from verl_ext.grading.paper import sandbox
 from verl_ext.grading.paper.grader import extract, normalize, paper_grade, parse_reference
+from verl_ext.grading.workers.decisions import shared_decisions
 
 WRONG_BUT_ACCEPTED = [
     ("5", "500", "a hundredth"),
@@ -153,8 +153,7 @@ def test_an_answer_cannot_change_the_verdict_of_the_next():
     forge = "setattr(__import__('sympy').core.expr.Expr,'equals',len)"
     paper(f'f("{forge}")', "3")
     assert not paper("x+2", "1+x").is_correct
-    pool, _ = default_pool()
-    assert pool.submit("x+2", "1+x").result().is_same is False
+    assert shared_decisions().pool.submit("x+2", "1+x").result().is_same is False
 
 
 CONFINED = """

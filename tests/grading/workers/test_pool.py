@@ -1,7 +1,5 @@
-import asyncio
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import threading
@@ -10,12 +8,20 @@ from concurrent.futures import Future
 
 import pytest
 
-from verl_ext.grading import Reason, mathematics
+from verl_ext.grading import Reason
 from verl_ext.grading.grade import grade
-from verl_ext.grading.mathematics import DecisionCache, finish, start
+from verl_ext.grading.mathematics import finish, start
 from verl_ext.grading.verdict import Decision, Tier
 from verl_ext.grading.workers import budget
-from verl_ext.grading.workers.pool import WALL_SECONDS, GraderPool, TimedOutError, WorkerError, _Task, _Worker
+from verl_ext.grading.workers.pool import (
+    WALL_SECONDS,
+    Comparison,
+    GraderPool,
+    TimedOutError,
+    WorkerError,
+    _Task,
+    _Worker,
+)
 
 COSTLY = (r"\sum_{k=1}^{10^{9}} \frac{1}{k^{2}}", "1")
 """A comparison that takes minutes."""
@@ -61,7 +67,7 @@ def test_processor_time_counts_and_time_that_passes_does_not():
     worker.wait_until_ready()
     os.kill(worker._process.pid, signal.SIGSTOP)
     threading.Timer(1.0, os.kill, (worker._process.pid, signal.SIGCONT)).start()
-    task = _Task("symbolic", "2x", "x+x", Future())
+    task = _Task(Comparison.SYMBOLIC, "2x", "x+x", Future())
     assert worker.ask(task, timeout_seconds=0.5, wall_seconds=WALL_SECONDS).is_same is True
     worker.kill()
 
@@ -71,7 +77,7 @@ def test_a_worker_that_stands_still_is_killed():
     worker.wait_until_ready()
     os.kill(worker._process.pid, signal.SIGSTOP)  # stuck as in C code: it hears no signal of Python's
     with pytest.raises(TimedOutError):
-        worker.ask(_Task("symbolic", "2x", "x+x", Future()), timeout_seconds=2.0, wall_seconds=0.1)
+        worker.ask(_Task(Comparison.SYMBOLIC, "2x", "x+x", Future()), timeout_seconds=2.0, wall_seconds=0.1)
     assert not worker.is_alive
 
 
@@ -183,54 +189,6 @@ def test_nothing_is_left_when_the_pool_closes_or_its_process_is_killed():
         time.sleep(0.05)
 
 
-class CountingPool:
-    def __init__(self, pool):
-        self.pool, self.num_submitted = pool, 0
-
-    def submit(self, *arguments):
-        self.num_submitted += 1
-        return self.pool.submit(*arguments)
-
-
-def test_a_distinct_pair_is_compared_once_however_it_is_spelt(pool, tmp_path):
-    counting, path = CountingPool(pool), tmp_path / "decisions.sqlite"
-    cache = DecisionCache(path)
-    futures = [cache.submit(counting, "(x+1)^2", answer) for answer in ["x^2+2x+1", r"$x^2+2x+1$", "x^{2}+2x+1"] * 5]
-    assert [future.result().is_same for future in futures] == [True] * 15
-    assert counting.num_submitted == 1
-    assert DecisionCache(path).submit(counting, "(x+1)^2", "x^2+2x+1").result().is_same is True
-    assert counting.num_submitted == 1
-
-
-def test_a_new_version_of_the_grader_starts_afresh(pool, tmp_path, monkeypatch):
-    counting, path = CountingPool(pool), tmp_path / "decisions.sqlite"
-    DecisionCache(path).submit(counting, "2x", "x+x").result()
-    monkeypatch.setattr(mathematics, "GRADER_VERSION", "next")
-    DecisionCache(path).submit(counting, "2x", "x+x").result()
-    assert counting.num_submitted == 2
-
-
-def test_the_cache_is_bounded(pool):
-    counting = CountingPool(pool)
-    cache = DecisionCache(max_entries=2)
-    for answer in ["x+0", "x+1", "x+2", "x+0"]:
-        cache.submit(counting, "x", answer).result()
-    assert counting.num_submitted == 4
-
-
-def test_cancelling_one_waiter_leaves_the_others_their_verdict():
-    async def grade_two():
-        tasks = [
-            asyncio.create_task(mathematics.grade_math_async(r"\boxed{x^3+x+1}", "x(x^2+1)+1", is_truncated=False))
-            for _ in range(2)
-        ]
-        await asyncio.sleep(0)
-        tasks[0].cancel()
-        return await tasks[1]
-
-    assert asyncio.run(grade_two()).reason is Reason.CORRECT
-
-
 @pytest.mark.parametrize(
     ("response", "is_truncated", "reason"),
     [
@@ -254,43 +212,3 @@ def test_reasons(response, is_truncated, reason):
 def test_a_reference_nobody_can_match_is_an_error_and_not_a_wrong_answer(reference):
     with pytest.raises(ValueError, match="ground truth"):
         grade(r"\boxed{1}", reference, "math")
-
-
-def test_a_shared_file_that_another_process_holds_does_not_stop_the_event_loop(tmp_path, monkeypatch):
-    """The loop itself lets go of the file: were it to wait for it, nobody would, and SQLite would give up."""
-    monkeypatch.setattr(mathematics, "FILE_TIMEOUT_SECONDS", 10.0)
-    path = tmp_path / "decisions.db"
-    monkeypatch.setattr(mathematics, "_cache", DecisionCache(path))
-    monkeypatch.setattr(mathematics, "_owner_pid", os.getpid())
-    other = sqlite3.connect(path, isolation_level=None)
-    other.execute("CREATE TABLE unrelated (x)")
-    other.execute("BEGIN EXCLUSIVE")
-
-    async def let_go():
-        other.execute("ROLLBACK")
-
-    async def grade_while_it_is_held():
-        answer = mathematics.grade_math_async(r"\boxed{x^2+5x+5}", "x(x+5)+5", is_truncated=False)
-        return (await asyncio.gather(answer, let_go()))[0]
-
-    with GraderPool(num_workers=1) as pool:
-        monkeypatch.setattr(mathematics, "_pool", pool)
-        verdict = asyncio.run(grade_while_it_is_held())
-    assert verdict.reason is Reason.CORRECT, verdict
-    assert other.execute("SELECT answer, is_same FROM decisions").fetchall() == [("x^2+5x+5", 1)]
-    other.close()
-
-
-def test_a_file_that_cannot_be_opened_is_a_fault_of_the_grader_not_of_the_answer(tmp_path):
-    with GraderPool(num_workers=1) as pool, pytest.raises(sqlite3.OperationalError):
-        DecisionCache(tmp_path / "no such folder" / "file").submit(pool, "x", "y").result()
-
-
-@pytest.mark.parametrize("path", [None, "decisions.sqlite"])
-def test_a_closed_pool_is_said_to_whoever_asks(tmp_path, path):
-    pool = GraderPool(num_workers=1)
-    pool.close()
-    cache = DecisionCache(path and tmp_path / path)
-    for _ in range(2):
-        with pytest.raises(RuntimeError, match="closed"):
-            cache.submit(pool, "x", "y").result()

@@ -17,18 +17,17 @@ published targets from their solutions. Known to differ:
 - its training run compares AIME and AMC as strings, its evaluation does not; this is the evaluation.
 """
 
-import asyncio
 import math
 import re
 from collections.abc import Callable, Mapping
-from functools import lru_cache
-from typing import Any
+from concurrent.futures import Future
+from typing import Any, NamedTuple
 
 from verl_ext.grading.answers.limits import MAX_ANSWER_CHARS
 from verl_ext.grading.answers.number_text import number_text
-from verl_ext.grading.mathematics import default_pool
-from verl_ext.grading.verdict import Reason, Tier, Verdict
-from verl_ext.grading.workers.pool import TimedOutError, WorkerError
+from verl_ext.grading.verdict import Decision, Reason, Tier, Verdict
+from verl_ext.grading.workers.decisions import settled, shared_decisions
+from verl_ext.grading.workers.pool import Comparison, TimedOutError, WorkerError
 
 RELATIVE_TOLERANCE = 1e-4
 LAST_NUMBER = re.compile(r"-?\d*\.?\d+")
@@ -263,49 +262,75 @@ def paper_grade(response: str, reference: Any, *, is_truncated: bool = False) ->
 
 
 def grade_parsed(response: str, reference: str, *, is_truncated: bool = False) -> Verdict:
-    """``paper_grade`` with a reference from ``parse_reference``, which must not be normalised twice."""
-    raw, rule = extract(response)
-    is_cut = is_truncated and not _ends_in_closed_box(response)
-    if len(raw) > MAX_ANSWER_CHARS and not is_cut:
-        why = f"longer than {MAX_ANSWER_CHARS} characters"
-        return Verdict(Reason.UNPARSABLE, raw[:MAX_ANSWER_CHARS], rule, tier=Tier.PAPER, detail=why)
-    if len(raw) > MAX_ANSWER_CHARS:
-        return Verdict(Reason.TRUNCATED, None, rule, tier=Tier.PAPER, detail="cut inside its last box")
-    answer = normalize(raw)
-    is_same = same_answer(answer, reference, leaf=_unknown)
-    if is_same is None:
-        try:
-            is_same = _ask_worker(reference, answer)
-        except TimedOutError as error:
-            return Verdict(Reason.TIMED_OUT, answer, rule, tier=Tier.PAPER, detail=str(error))
-        except WorkerError as error:
-            return Verdict(Reason.GRADER_ERROR, answer, rule, tier=Tier.GRADER, detail=str(error))
-    if not is_same and is_cut:
-        return Verdict(
-            Reason.TRUNCATED, answer or None, rule, tier=Tier.PAPER, detail="cut before its answer was complete"
-        )
-    if not is_same and not answer:
-        return Verdict(
-            Reason.NO_ANSWER, None, rule, tier=Tier.PAPER, detail="no box, no phrase and no number, or an empty one"
-        )
-    return Verdict(Reason.CORRECT if is_same else Reason.INCORRECT, answer, rule, tier=Tier.PAPER)
+    """``paper_grade`` with a reference from ``parse_reference``, which must not be normalized twice."""
+    begun = start(response, reference, is_truncated=is_truncated)
+    return begun if isinstance(begun, Verdict) else finish(begun, submit(begun))
 
 
 async def grade_parsed_async(response: str, reference: str, *, is_truncated: bool = False) -> Verdict:
-    """``grade_parsed`` in a thread, which waits for the worker there."""
-    return await asyncio.to_thread(grade_parsed, response, reference, is_truncated=is_truncated)
+    """``grade_parsed`` for an event loop: other responses are graded while a worker is busy."""
+    begun = start(response, reference, is_truncated=is_truncated)
+    if isinstance(begun, Verdict):
+        return begun
+    future = submit(begun)
+    await settled(future)
+    return finish(begun, future)
+
+
+class Pending(NamedTuple):
+    """An answer that this process must not compare."""
+
+    reference: str
+    answer: str
+    rule: str
+    is_cut: bool
+
+
+def start(response: str, reference: str, *, is_truncated: bool) -> Verdict | Pending:
+    """Grade as far as strings and numbers go."""
+    raw, rule = extract(response)
+    is_cut = is_truncated and not _ends_in_closed_box(response)
+    if len(raw) > MAX_ANSWER_CHARS:
+        if is_cut:
+            return Verdict(Reason.TRUNCATED, None, rule, tier=Tier.PAPER, detail="cut inside its last box")
+        detail = f"longer than {MAX_ANSWER_CHARS} characters"
+        return Verdict(Reason.UNPARSABLE, raw[:MAX_ANSWER_CHARS], rule, tier=Tier.PAPER, detail=detail)
+    pending = Pending(reference, normalize(raw), rule, is_cut)
+    is_same = same_answer(pending.answer, reference, leaf=_unknown)
+    return pending if is_same is None else _verdict(pending, is_same)
+
+
+def submit(pending: Pending) -> "Future[Decision]":
+    return shared_decisions().submit(pending.reference, pending.answer, Comparison.PAPER)
+
+
+def finish(pending: Pending, future: "Future[Decision]") -> Verdict:
+    """The verdict of a pending answer once its comparison is done (waits for it)."""
+    try:
+        decision = future.result()
+    except TimedOutError as error:
+        return Verdict(Reason.TIMED_OUT, pending.answer, pending.rule, tier=Tier.PAPER, detail=str(error))
+    except WorkerError as error:
+        return Verdict(Reason.GRADER_ERROR, pending.answer, pending.rule, tier=Tier.GRADER, detail=str(error))
+    if decision.is_same is None:
+        return Verdict(Reason.GRADER_ERROR, pending.answer, pending.rule, tier=Tier.GRADER, detail=decision.detail)
+    return _verdict(pending, decision.is_same)
+
+
+def _verdict(pending: Pending, is_same: bool) -> Verdict:
+    _, answer, rule, is_cut = pending
+    if is_same:
+        return Verdict(Reason.CORRECT, answer, rule, tier=Tier.PAPER)
+    if is_cut:
+        return Verdict(
+            Reason.TRUNCATED, answer or None, rule, tier=Tier.PAPER, detail="cut before its answer was complete"
+        )
+    if not answer:
+        detail = "no box, no phrase and no number, or an empty one"
+        return Verdict(Reason.NO_ANSWER, None, rule, tier=Tier.PAPER, detail=detail)
+    return Verdict(Reason.INCORRECT, answer, rule, tier=Tier.PAPER)
 
 
 def _unknown(_answer: str, _reference: str) -> bool | None:
     """The leaf of a process that must not read formulas."""
     return None
-
-
-@lru_cache(maxsize=65536)
-def _ask_worker(reference: str, answer: str) -> bool:
-    """Each distinct pair once; an exception is not kept, so a time-out may end otherwise next time."""
-    pool, _cache = default_pool()
-    decision = pool.submit(reference, answer, "paper").result()
-    if decision.is_same is None:
-        raise WorkerError(decision.detail)
-    return decision.is_same

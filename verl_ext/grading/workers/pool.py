@@ -20,6 +20,7 @@ import time
 from collections import deque
 from concurrent.futures import Future
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,17 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"
 WORKER = "verl_ext.grading.workers.worker"
 
 
+class Comparison(StrEnum):
+    """What a worker can be asked."""
+
+    SYMBOLIC = "symbolic"
+    """The last tier of the default grader."""
+    MATH_VERIFY = "math_verify"
+    """Math-Verify alone, for a second opinion."""
+    PAPER = "paper"
+    """The paper's rules, in a child without rights."""
+
+
 class TimedOutError(Exception):
     """The comparison needed more than the pool allows."""
 
@@ -43,7 +55,7 @@ class WorkerError(RuntimeError):
 
 @dataclass
 class _Task:
-    kind: str
+    comparison: Comparison
     reference: str
     answer: str
     future: "Future[Decision]"
@@ -142,11 +154,11 @@ class GraderPool:
                 future.result()
         return self
 
-    def submit(self, reference: str, answer: str, kind: str = "symbolic") -> "Future[Decision]":
+    def submit(self, reference: str, answer: str, comparison: Comparison = Comparison.SYMBOLIC) -> "Future[Decision]":
         """Compare in a worker. The future raises TimedOutError or WorkerError where there is no decision."""
         self.start()
         future: Future[Decision] = Future()
-        self._tasks.put(_Task(kind, reference, answer, future))
+        self._tasks.put(_Task(comparison, reference, answer, future))
         return future
 
     def close(self) -> None:
@@ -266,7 +278,7 @@ class _Worker:
         self._num_tasks += 1
         message = {
             "id": self._num_tasks,
-            "kind": task.kind,
+            "comparison": task.comparison,
             "reference": task.reference,
             "answer": task.answer,
             "seconds": timeout_seconds,

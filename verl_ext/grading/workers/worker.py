@@ -55,7 +55,9 @@ def _comparison(kind: str) -> Callable[[str, str], Any]:
 
 def _answer(task: dict[str, Any]) -> dict[str, Any]:
     try:
-        compare = _comparison(task["kind"])  # before the clock runs: the first task is no more costly than the next
+        compare = _comparison(
+            task["comparison"]
+        )  # before the clock runs: the first task is no more costly than the next
         end_after(task["seconds"] * slowness())
         try:
             decision = compare(task["reference"], task["answer"])
