@@ -11,7 +11,7 @@ more. What vLLM prints goes to a log file beside the answers.
 
 import sys
 
-from verl_ext.evaluation.command import main
+from verl_ext.commands.evaluate import main
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:], __doc__ or ""))

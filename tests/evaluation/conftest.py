@@ -59,6 +59,9 @@ class FakeSampler:
     def __init__(self, fails_after: int | None = None) -> None:
         self.fails_after = fails_after
         self.drawn = []
+        self.rendered_prompts = []
+        self.seconds = []
+        self.num_repeats = 0
 
     async def draw(self, chunks):
         for number, chunk in enumerate(reversed(chunks)):

@@ -96,10 +96,10 @@ def test_what_must_be_given_is_asked_for(run, missing):
     assert f"{missing} is not set" in err
 
 
-def test_every_knob_is_an_option_of_eval_py():
-    from verl_ext.evaluation.command import parse
+def test_every_knob_is_an_option_of_eval_py(tmp_path):
+    from verl_ext.evaluation.options import parse
 
-    parse(
-        ["--num_samples", "8", "--data_dir", "d", "--disagreements", "d", "--chunk_size", "1", "--served_model", "s"],
-        "",
-    )
+    knobs = ["--num_samples", "8", "--data_dir", "d", "--chunk_size", "1", "--served_model", "s"]
+    options = parse(["--model_path", "m", "--task", "MATH", "--output_dir", str(tmp_path), *knobs], "")
+    assert (options.sampling, options.data_dir, options.chunk_size) == ({"num_samples": 8}, Path("d"), 1)
+    assert (options.served_model, options.output_dir) == ("s", tmp_path)

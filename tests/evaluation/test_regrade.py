@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from verl_ext.evaluation.generations import line_of, pack
+from verl_ext.evaluation.answer_file import line_of, pack
 from verl_ext.evaluation.regrade import diff_table, regrade
 
 PAPERS = {"question_id": 0, "generation_id": 0, "response": r"\boxed{12}", "pred_answer": "12", "gold_answer": "12"}

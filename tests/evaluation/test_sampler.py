@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from verl_ext.evaluation.evaluate import Output, chunks_to_draw
+from verl_ext.evaluation.drawing import Output, chunks_to_draw
 from verl_ext.evaluation.sampler import MOST_SAMPLES, missing_runs, problem_seed
 
 

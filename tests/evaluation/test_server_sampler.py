@@ -9,8 +9,9 @@ from tests.evaluation.fake_server import FakeServer
 from verl_ext.evaluation.equal_answers import EqualAnswers
 from verl_ext.evaluation.sampler import Chunk
 from verl_ext.evaluation.server_sampler import Server, ServerError, ServerSampler, find_server, read_api_key
+from verl_ext.evaluation.settings import Sampling
 
-SAMPLING = {"temperature": 0.6, "top_p": 0.95, "top_k": -1, "max_tokens": 9}
+SAMPLING = Sampling(max_tokens=9)
 
 
 def draw(server, prompts, chunks, **options):

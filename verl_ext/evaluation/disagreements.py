@@ -1,4 +1,4 @@
-"""A log of the answers on which Math-Verify would decide otherwise than our cascade: where either may have a bug.
+"""A log of the answers on which Math-Verify would decide differently from our cascade: where either may have a bug.
 
 Asked are the answers that the cascade found wrong or unparsable, and those that it found right by its typed or symbolic
 tier; strings and numbers that are the same need no second opinion. Each distinct (reference, answer) is asked once, in
@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-from verl_ext.evaluation.generations import drop_cut_line, line_of, read_records
+from verl_ext.evaluation.answer_file import drop_cut_line, line_of, read_records
 from verl_ext.grading import Reason, mathematics
 from verl_ext.grading.grade import grader_of
 from verl_ext.grading.verdict import Decision, Tier
@@ -56,6 +56,9 @@ class DisagreementLog:
         asking = asyncio.create_task(self._compare(dict(record), asked))
         self._asking.add(asking)
         asking.add_done_callback(self._asking.discard)
+
+    def summary(self) -> str:
+        return f"{self.num_rows:,} distinct answers that Math-Verify grades differently: {self.path}"
 
     async def close(self) -> None:
         """Wait for what is being asked."""

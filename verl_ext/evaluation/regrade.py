@@ -1,7 +1,6 @@
 """Grade an existing file again, without sampling, and say which verdicts change."""
 
 import asyncio
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,10 +8,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from verl_ext.evaluation.answer_file import HEADER_KIND, create_lines, drop_cut_line, line_of, plain_path, read_records
 from verl_ext.evaluation.disagreements import DisagreementLog
-from verl_ext.evaluation.evaluate import WITHHELD_REASON
-from verl_ext.evaluation.generations import HEADER_KIND, create_lines, drop_cut_line, line_of, plain_path, read_records
+from verl_ext.evaluation.drawing import WITHHELD_REASON
 from verl_ext.grading.grade import grade_async
+from verl_ext.host.files import replacing
 
 BATCH = 512
 """Answers graded side by side."""
@@ -49,11 +49,9 @@ async def regrade(
     result = Regrade()
     if path == plain_path(path):
         drop_cut_line(path)
-    how = {".gz": "gz", ".zst": "zst"}.get(path.suffix, "none")
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.regrading")
     lines = read_records(path)
-    try:
-        with create_lines(unfinished, how) as target:
+    with replacing(path) as unfinished:
+        with create_lines(unfinished, path.suffix) as target:
             while batch := list(islice(lines, BATCH)):
                 records = await asyncio.gather(*(_regraded(path, number, line, task_of) for number, line in batch))
                 target.write(b"".join(map(line_of, records)))
@@ -65,9 +63,6 @@ async def regrade(
                         disagreements.consider(new, _task(task_of, old))
         if not result.num_answers:
             raise ValueError(f"{path} holds no answers.")
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
     return result
 
 

@@ -4,12 +4,16 @@ It is what a resumed evaluation is checked against: answers drawn in another way
 """
 
 import json
+import os
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from verl_ext.evaluation.problems import Problem
+from verl_ext.grading.workers.decisions import GRADER_VERSION
 from verl_ext.host.files import write_whole
+from verl_ext.host.provenance import git_state, versions
 
 FORMAT = 1
 _SHOWN_CHARS = 200
@@ -85,6 +89,21 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
 def merged_run(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
     """The side file after problems of ``new`` were added to ``old``."""
     return {**old, "problems": {**old["problems"], **new["problems"]}}
+
+
+def grader_name() -> str:
+    """Which grader gives the labels (``verl_ext.grading.grade.TABLES``)."""
+    return os.environ.get("VERL_EXT_GRADER") or "default"
+
+
+def code_facts() -> dict[str, Any]:
+    """Which code answers and grades: versions of the grader, of the libraries and of this package."""
+    return {"grader_version": GRADER_VERSION, "versions": versions(), "git": git_state(Path(__file__).parent)}
+
+
+def time_text(seconds: float) -> str:
+    """A time in seconds since 1970, as text in UTC."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
 
 def _short(value: Any) -> str:

@@ -4,7 +4,7 @@ The seed of sample i of a problem is a function of the evaluation's seed, the pr
 on the order, the batch or the chunk in which it is drawn.
 """
 
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import NamedTuple, Protocol
@@ -45,6 +45,23 @@ class Answer(NamedTuple):
 
 
 class Sampler(Protocol):
+    """Draws answers, and says afterwards what it has noticed."""
+
+    @property
+    def rendered_prompts(self) -> Sequence[str]:
+        """What the model has read for each problem; empty until it is known, and where only a server knows it."""
+        ...
+
+    @property
+    def seconds(self) -> Sequence[Mapping[str, float]]:
+        """Where the time of each engine went, once all is drawn; empty for a server."""
+        ...
+
+    @property
+    def num_repeats(self) -> int:
+        """Answers that were the same as another one to their problem, where no two to a problem have differed."""
+        ...
+
     def draw(self, chunks: Sequence[Chunk]) -> AsyncGenerator[tuple[Chunk, Sequence[Answer]], None]:
         """Yield every chunk with its answers, in the order in which they are done."""
         ...

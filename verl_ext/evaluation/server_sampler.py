@@ -15,6 +15,7 @@ import httpx
 
 from verl_ext.evaluation.equal_answers import EqualAnswers
 from verl_ext.evaluation.sampler import BROKEN_OFF, WITHHELD, Answer, Chunk
+from verl_ext.evaluation.settings import Sampling
 
 MAX_TRIES = 6
 """Of one request; the pauses between them add up to half a minute."""
@@ -130,8 +131,7 @@ class ServerSampler:
     server: Server
     prompts: Sequence[Any]
     """Of each problem, its text (completions) or messages (chat completions)."""
-    sampling: Mapping[str, Any]
-    """temperature, top_p, top_k and max_tokens."""
+    sampling: Sampling
     max_in_flight: int = 256
     chat_options: Mapping[str, Any] = field(default_factory=dict)
     api_key: str | None = None
@@ -139,8 +139,9 @@ class ServerSampler:
     """How long an answer may take."""
     pause_seconds: float = 1.0
     """Before the second try of a request; it doubles with each."""
-    num_repeats: int = 0
-    """Answers that were the same as another to their problem, where no two to a problem have differed."""
+    num_repeats: int = field(default=0, init=False)
+    rendered_prompts: Sequence[str] = field(default=(), init=False)
+    seconds: Sequence[Mapping[str, float]] = field(default=(), init=False)
 
     async def draw(self, chunks: Sequence[Chunk]) -> AsyncGenerator[tuple[Chunk, Sequence[Answer]], None]:
         """Yield every chunk with its answers, in the order in which they are done.
@@ -152,7 +153,7 @@ class ServerSampler:
         done: asyncio.Queue[tuple[Chunk, Sequence[Answer]] | None] = asyncio.Queue()
         limits = httpx.Limits(max_connections=self.max_in_flight, max_keepalive_connections=self.max_in_flight)
         timeout = httpx.Timeout(self.request_seconds, connect=30.0)
-        equal = EqualAnswers(self.sampling["temperature"])
+        equal = EqualAnswers(self.sampling.temperature)
         here = _is_here(self.server.url)
         async with httpx.AsyncClient(
             headers=_headers(self.api_key), limits=limits, timeout=timeout, trust_env=not here
@@ -168,7 +169,7 @@ class ServerSampler:
                     if equal.is_sure:
                         raise ServerError(
                             f"{self.server.url} has given the same answer to every sample of a problem, "
-                            f"{equal.num_repeats} times, at temperature {self.sampling['temperature']:g} and with another "
+                            f"{equal.num_repeats} times, at temperature {self.sampling.temperature:g} and with another "
                             "seed each time: it ignores the temperature or the seed, so there is nothing to measure. "
                             "Correct its settings, and remove the output before you draw again."
                         )
@@ -223,12 +224,14 @@ class ServerSampler:
             "model": self.server.model,
             "n": 1,
             "seed": chunk.seed + index,
-            **{name: self.sampling[name] for name in ("temperature", "top_p", "max_tokens")},
+            "temperature": self.sampling.temperature,
+            "top_p": self.sampling.top_p,
+            "max_tokens": self.sampling.max_tokens,
         }
         if self.server.owner in KNOWS_MORE:
-            body |= {"top_k": self.sampling["top_k"], "min_p": 0.0, "repetition_penalty": 1.0}
-        elif self.sampling["top_k"] > 0:
-            body["top_k"] = self.sampling["top_k"]
+            body |= {"top_k": self.sampling.top_k, "min_p": 0.0, "repetition_penalty": 1.0}
+        elif self.sampling.top_k > 0:
+            body["top_k"] = self.sampling.top_k
         if isinstance(prompt, str):
             if self.server.owner in KNOWS_MORE:
                 body["add_special_tokens"] = False  # the template has written them

@@ -1,4 +1,4 @@
-"""Draw from vLLM engines, each in a process of its own (``verl_ext.evaluation.engine``) that logs to a file."""
+"""Draw from vLLM engines, each in a process of its own (``verl_ext.evaluation.vllm_process``) that logs to a file."""
 
 import asyncio
 import json
@@ -10,8 +10,8 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TextIO
 
-from verl_ext.evaluation.engine import Job
 from verl_ext.evaluation.sampler import BROKEN_OFF, Answer, Chunk
+from verl_ext.evaluation.vllm_process import Job
 
 MAX_LINE_BYTES = 1 << 30
 WINDOWS = 2
@@ -33,10 +33,9 @@ class VllmSampler:
     num_engines: int = 1
     environments: Sequence[Mapping[str, str]] = ()
     """Of each engine, what its environment has beside this process's; nothing by default."""
-    prompts: list[str] = field(default_factory=list)
-    """What the model reads, once the first engine has said it."""
-    seconds: list[dict[str, float]] = field(default_factory=list)
-    """Of each engine, where its time went, once all is drawn."""
+    rendered_prompts: list[str] = field(default_factory=list, init=False)
+    seconds: list[dict[str, float]] = field(default_factory=list, init=False)
+    num_repeats: int = field(default=0, init=False)
 
     async def draw(self, chunks: Sequence[Chunk]) -> AsyncGenerator[tuple[Chunk, Sequence[Answer]], None]:
         """Yield every chunk with its answers, in the order in which they are done.
@@ -70,7 +69,7 @@ class VllmSampler:
     ) -> None:
         """Run one engine until nothing is left to draw."""
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "verl_ext.evaluation.engine"),
+            *(sys.executable, "-m", "verl_ext.evaluation.vllm_process"),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=self.log,
@@ -89,7 +88,7 @@ class VllmSampler:
                 if "error" in message:
                     raise ValueError(message["error"])
                 if "prompts" in message:
-                    self.prompts = message["prompts"]
+                    self.rendered_prompts = message["prompts"]
                 if "seconds" in message:
                     self.seconds.append(message["seconds"])
                     return

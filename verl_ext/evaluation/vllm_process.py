@@ -1,6 +1,6 @@
 """vLLM in a process of its own: requests in on stdin, answers out on stdout, a JSON object a line; prints go to stderr.
 
-    python -m verl_ext.evaluation.engine
+    python -m verl_ext.evaluation.vllm_process
 
 The process that grades and writes stays free of vLLM, and vLLM never waits for it. A request is a chunk of one
 problem's samples; vLLM gives sample i of it the seed of the chunk plus i. This process ends with its parent, however
@@ -20,9 +20,11 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, BinaryIO
+
+from verl_ext.evaluation.settings import Sampling
 
 BAD_INPUT = 2
 """Exit code after an error of the user's."""
@@ -37,8 +39,7 @@ class Job:
     prompts: list[Any]
     """Of each problem, its text, or the messages for the chat template."""
     question_ids: list[str]
-    sampling: dict[str, Any]
-    """temperature, top_p, top_k and max_tokens."""
+    sampling: Sampling
     context: int | None
     """Tokens that prompt and answer may have together, where that is known."""
     chat_options: dict[str, Any] = field(default_factory=dict)
@@ -48,6 +49,10 @@ class Job:
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
+
+    @classmethod
+    def from_json(cls, message: Mapping[str, Any]) -> "Job":
+        return cls(**{**message, "sampling": Sampling(**message["sampling"])})
 
 
 class _Stop(Exception):
@@ -124,7 +129,7 @@ def main() -> int:
     requests = _Requests(sys.stdin.buffer)
     first = requests.get(wait=True)
     assert first is not None
-    job = Job(**first)
+    job = Job.from_json(first)
     began = time.perf_counter()
     from transformers import AutoTokenizer  # noqa: F401  (vLLM needs it anyway, so its seconds are not the tokenizer's)
 
@@ -213,7 +218,7 @@ def _serve(
     from vllm.sampling_params import RequestOutputKind
 
     context = engine.model_config.max_model_len
-    options = {name: value for name, value in job.sampling.items() if name != "max_tokens"}
+    sampling = job.sampling
     stepping = waiting = 0.0
 
     def add(request: dict[str, Any]) -> None:
@@ -221,10 +226,12 @@ def _serve(
         params = SamplingParams(
             n=request["count"],
             seed=request["seed"],
-            max_tokens=min(job.sampling["max_tokens"], context - len(ids)),
+            temperature=sampling.temperature,
+            top_p=sampling.top_p,
+            top_k=sampling.top_k,
+            max_tokens=min(sampling.max_tokens, context - len(ids)),
             detokenize=False,
             output_kind=RequestOutputKind.FINAL_ONLY,
-            **options,
         )
         engine.add_request(str(request["id"]), {"prompt_token_ids": ids}, params)
 

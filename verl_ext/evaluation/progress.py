@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from verl_ext.evaluation.generations import Done
+from verl_ext.evaluation.answer_file import Done
 from verl_ext.metrics.pass_at_k import pass_at_k_table, powers_of_two_up_to
 
 _LOG_SECONDS = 15.0

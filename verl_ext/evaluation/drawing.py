@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from verl_ext.evaluation.disagreements import DisagreementLog
-from verl_ext.evaluation.generations import (
+from verl_ext.evaluation.answer_file import (
     Done,
     GenerationWriter,
     line_of,
@@ -17,6 +16,7 @@ from verl_ext.evaluation.generations import (
     read_records,
     read_starting_with,
 )
+from verl_ext.evaluation.disagreements import DisagreementLog
 from verl_ext.evaluation.problems import Problem
 from verl_ext.evaluation.sampler import WITHHELD, Answer, Chunk, Sampler, missing_runs, problem_seed
 from verl_ext.grading import Reason, Verdict

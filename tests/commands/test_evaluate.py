@@ -10,8 +10,9 @@ from typing import ClassVar
 import pytest
 
 from tests.evaluation.conftest import FakeSampler
+from verl_ext.commands import evaluate as command
 from verl_ext.cpu import precision
-from verl_ext.evaluation import command
+from verl_ext.evaluation import model_source
 from verl_ext.evaluation.vllm_sampler import EngineError
 from verl_ext.grading import Reason, Verdict
 from verl_ext.metrics.label_file import read_labels
@@ -27,7 +28,8 @@ class FakeVllm(FakeSampler):
 
     def __init__(self, job, *_):
         super().__init__()
-        self.job, self.prompts, self.seconds = job, [f"<{p}>" for p in job.prompts], [{"step": 1.0}]
+        self.job, self.seconds = job, [{"step": 1.0}]
+        self.rendered_prompts = [f"<{prompt}>" for prompt in job.prompts]
         FakeVllm.jobs.append(job)
 
     async def draw(self, chunks):
@@ -40,7 +42,7 @@ class FakeVllm(FakeSampler):
 @pytest.fixture(autouse=True)
 def _fake_vllm(monkeypatch):
     FakeVllm.jobs, FakeVllm.fails_next = [], False
-    monkeypatch.setattr(command, "VllmSampler", FakeVllm)
+    monkeypatch.setattr(model_source, "VllmSampler", FakeVllm)
 
 
 @pytest.fixture
@@ -119,7 +121,7 @@ def test_answers_that_were_not_decided_are_named_with_the_way_out(evaluate, tmp_
         is_slow = "{1}" in response
         return Verdict(Reason.TIMED_OUT if is_slow else Reason.INCORRECT, "1", rule="box", tier="symbolic")
 
-    monkeypatch.setattr("verl_ext.evaluation.evaluate.grade_async", undecided)
+    monkeypatch.setattr("verl_ext.evaluation.drawing.grade_async", undecided)
     code, out, _, _ = evaluate()
     assert code == 0
     assert "problems: timed out 4" in out
@@ -249,7 +251,7 @@ def test_bad_input_is_said_before_anything_starts(evaluate, what):
 
 def test_bad_input_is_said_without_vllm(model_folder, rows_file, tmp_path):
     code = (
-        "import sys; from verl_ext.evaluation.command import main; code = main(sys.argv[1:], '');"
+        "import sys; from verl_ext.commands.evaluate import main; code = main(sys.argv[1:], '');"
         "heavy = [m for m in ('vllm', 'torch', 'transformers', 'verl') if m in sys.modules]; sys.exit(heavy or code)"
     )
     done = subprocess.run(
@@ -269,9 +271,9 @@ def test_bad_input_is_said_without_vllm(model_folder, rows_file, tmp_path):
 def test_the_precision_follows_the_weights_and_the_processor(
     evaluate, model_folder, tmp_path, monkeypatch, accelerators, has_bfloat16
 ):
-    monkeypatch.setattr(command, "num_accelerators", lambda: accelerators)
-    monkeypatch.setattr(command, "stored_dtype", lambda folder: "bfloat16")
-    for module in (command, precision):
+    monkeypatch.setattr(model_source, "num_accelerators", lambda: accelerators)
+    monkeypatch.setattr(model_source, "stored_dtype", lambda folder: "bfloat16")
+    for module in (model_source, precision):
         monkeypatch.setattr(module, "has_fast_bfloat16", lambda: has_bfloat16)
     evaluate()
     assert FakeVllm.jobs[-1].engine_options["dtype"] == (

@@ -18,6 +18,7 @@ from typing import Any
 import orjson
 import pyarrow
 
+from verl_ext.host.files import replacing
 from verl_ext.metrics.json_lines import decode_exactly, read_lines, read_objects
 
 PACKED_ENDINGS = (".zst", ".gz")
@@ -156,30 +157,26 @@ def unpack(path: Path) -> None:
     packed = existing_path(path)
     if packed is None or packed == plain:
         return
-    unfinished = plain.with_name(f".{plain.name}.unpacking")
-    with unfinished.open("wb") as target:
+    with replacing(plain) as unfinished, unfinished.open("wb") as target:
         target.writelines(read_lines(packed))
-    unfinished.replace(plain)
     packed.unlink()
 
 
-def pack(path: Path, how: str) -> Path:
-    """Replace the plain file by one packed with ``how`` (zst or gz), whole or not at all; returns where it is."""
+def pack(path: Path, kind: str) -> Path:
+    """Replace the plain file by one packed as ``kind`` (zst or gz), whole or not at all; returns where it is."""
     plain = plain_path(path)
-    target = plain.with_name(f"{plain.name}.{how}")
-    unfinished = plain.with_name(f".{target.name}.packing")
-    with plain.open("rb") as source, create_lines(unfinished, how) as packed:
+    target = plain.with_name(f"{plain.name}.{kind}")
+    with replacing(target) as unfinished, plain.open("rb") as source, create_lines(unfinished, target.suffix) as packed:
         shutil.copyfileobj(source, packed, _PIECE_BYTES)
-    unfinished.replace(target)
     plain.unlink()
     return target
 
 
-def create_lines(path: Path, how: str) -> Any:
-    """A stream of bytes into a new file, packed with ``how``: zst, gz or none."""
-    if how == "gz":
+def create_lines(path: Path, ending: str) -> Any:
+    """A stream of bytes into a new file, packed as the ending ``.gz`` or ``.zst`` says; plain for any other."""
+    if ending == ".gz":
         return gzip.open(path, "wb", compresslevel=6)
-    if how == "zst":
+    if ending == ".zst":
         return pyarrow.output_stream(path.open("wb"), compression="zstd")
     return path.open("wb")
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.evaluation.fake_server import FakeServer
-from verl_ext.evaluation import command
-from verl_ext.evaluation.generations import read_records
+from verl_ext.commands import evaluate as command
+from verl_ext.evaluation.answer_file import read_records
 
 ROOT = Path(__file__).resolve().parents[2]
 

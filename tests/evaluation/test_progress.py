@@ -1,7 +1,7 @@
 """The table at the end."""
 
-from verl_ext.evaluation.generations import Done
-from verl_ext.evaluation.summary import summary_table
+from verl_ext.evaluation.answer_file import Done
+from verl_ext.evaluation.progress import summary_table
 
 
 def done_of(*corrects, n=4, reason="no_answer"):

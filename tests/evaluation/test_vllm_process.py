@@ -9,9 +9,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from verl_ext.evaluation.engine import BAD_INPUT, Job, _Replies, check_fits
+from verl_ext.evaluation.settings import Sampling
+from verl_ext.evaluation.vllm_process import BAD_INPUT, Job, _Replies, check_fits
 
-SAMPLING = {"temperature": 1.0, "top_p": 1.0, "top_k": -1, "max_tokens": 8}
+SAMPLING = Sampling(temperature=1.0, top_p=1.0, max_tokens=8)
 
 
 def job_of(model_folder, prompts, **options):
@@ -37,7 +38,7 @@ def test_a_prompt_too_long_is_said_before_vllm_is_imported(model_folder):
     """Only the tokenizer's template tells how long a chat prompt is."""
     job = job_of(model_folder, ["hi", [{"role": "user", "content": "hi"}]]).as_json() | {"context": 6}
     with subprocess.Popen(
-        [sys.executable, "-X", "importtime", "-m", "verl_ext.evaluation.engine"],
+        [sys.executable, "-X", "importtime", "-m", "verl_ext.evaluation.vllm_process"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -56,7 +57,7 @@ def test_a_prompt_too_long_is_said_before_vllm_is_imported(model_folder):
 def test_it_ends_with_its_parent(model_folder):
     """Killed, with all of its group, as soon as nobody holds the other end of its input."""
     done = subprocess.run(
-        [sys.executable, "-m", "verl_ext.evaluation.engine"], input="", check=False, start_new_session=True
+        [sys.executable, "-m", "verl_ext.evaluation.vllm_process"], input="", check=False, start_new_session=True
     )
     assert done.returncode == -signal.SIGKILL
 

@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 
 from tests.evaluation.conftest import FakeSampler
-from verl_ext.evaluation import evaluate as module
-from verl_ext.evaluation.evaluate import Output, chunks_to_draw, draw_and_grade, opened, under_paper_references
+from verl_ext.evaluation import drawing as module
+from verl_ext.evaluation.drawing import Output, chunks_to_draw, draw_and_grade, opened, under_paper_references
+from verl_ext.evaluation.progress import summary_table
 from verl_ext.evaluation.sampler import problem_seed
-from verl_ext.evaluation.summary import summary_table
 from verl_ext.grading import Reason, Verdict
 from verl_ext.metrics.generations import read_generations
 from verl_ext.metrics.label_file import read_labels, write_labels
@@ -101,7 +101,7 @@ def test_several_tasks_go_to_a_file_each(problems, tmp_path):
 
 
 def test_an_answer_that_cannot_be_written_stops_the_sampling(problems, tmp_path, monkeypatch):
-    from verl_ext.evaluation.generations import GenerationWriter
+    from verl_ext.evaluation.answer_file import GenerationWriter
 
     def full(self, records):
         raise OSError("no space left on device")

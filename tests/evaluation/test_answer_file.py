@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from verl_ext.evaluation.generations import (
+from verl_ext.evaluation.answer_file import (
     GenerationWriter,
     drop_cut_line,
     existing_path,

@@ -1,0 +1,138 @@
+"""Answers from a model that vLLM loads on this machine."""
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, TextIO
+
+from verl_ext.cpu.precision import dtype_on_cpu, has_fast_bfloat16, stored_dtype
+from verl_ext.evaluation.checkpoint import find_model, fingerprint, merge
+from verl_ext.evaluation.options import EvaluationOptions
+from verl_ext.evaluation.problems import Problem
+from verl_ext.evaluation.sampler import Sampler
+from verl_ext.evaluation.settings import Sampling, defaults_of
+from verl_ext.evaluation.vllm_process import Job, check_fits
+from verl_ext.evaluation.vllm_sampler import VllmSampler
+from verl_ext.host.accelerators import num_accelerators
+from verl_ext.host.command_line import shown
+
+DEVICE_VARIABLES = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ASCEND_RT_VISIBLE_DEVICES")
+
+
+class ModelSource:
+    """A model on disk, or one that can be merged from what is there; see ``Source``."""
+
+    def __init__(self, options: EvaluationOptions) -> None:
+        self._options = options
+        self._model = find_model(options.model_path)
+        config = self._model.config
+        self._context = context_of(config, options.max_model_len)
+        self.defaults = defaults_of(options.model_path, str(config.get("model_type")), self._model.tokenizer_text)
+
+    @property
+    def chunk_size(self) -> int:
+        return self._options.chunk_size
+
+    def check(self, problems: Sequence[Problem]) -> None:
+        """The accelerators asked for exist, and no prompt is known to leave no room for an answer.
+
+        The engine's process counts the tokens of a chat prompt exactly, seconds later.
+        """
+        options, available = self._options, num_accelerators()
+        wanted = options.tensor_parallel_size * options.data_parallel_size
+        if available and wanted > available:
+            raise ValueError(
+                f"--tensor_parallel_size {options.tensor_parallel_size} x --data_parallel_size "
+                f"{options.data_parallel_size} needs {wanted} accelerators, and there are {available}."
+            )
+        if self._context is None:
+            return
+        for problem in problems:
+            # A token is a byte at least, so most prompts need no counting.
+            if problem.num_bytes >= self._context:
+                check_fits(problem.question_id, self._model.count_tokens(problem.texts), self._context)
+
+    def prepare(self, log: TextIO) -> dict[str, Any]:
+        model = self._model
+        if model.to_merge is not None:
+            print(f"merging {model.to_merge} into {model.folder}", flush=True)
+            merge(model, log)
+        return {"name": shown(self._options.model_path), "fingerprint": fingerprint(model.folder)}
+
+    def sampling_facts(self) -> dict[str, Any]:
+        return {"dtype": self._dtype(), "max_model_len": self._options.max_model_len}
+
+    def engine_options(self) -> dict[str, Any]:
+        options = self._options
+        chosen: dict[str, Any] = {
+            "max_num_seqs": options.max_num_seqs,
+            "tensor_parallel_size": options.tensor_parallel_size,
+            "dtype": self._dtype(),
+            "enable_prefix_caching": True,
+        }
+        if options.max_model_len is not None:
+            chosen["max_model_len"] = options.max_model_len
+        if not num_accelerators():
+            # vLLM 0.28 rewinds the generator of a seeded request whose prefill it cut; a CPU generator cannot
+            chosen |= {"enforce_eager": True, "distributed_executor_backend": "uni", "enable_chunked_prefill": False}
+        return {**chosen, **options.engine_options}
+
+    def warnings(self) -> list[str]:
+        if self._options.dtype == "bfloat16" and not num_accelerators() and not has_fast_bfloat16():
+            return ["precision bfloat16 has no instructions on this processor: --dtype float32 is many times faster"]
+        return []
+
+    def sampler(
+        self, problems: Sequence[Problem], sampling: Sampling, chat_options: Mapping[str, Any], log: TextIO
+    ) -> Sampler:
+        options = self._options
+        job = Job(
+            model=str(self._model.folder),
+            prompts=[problem.prompt_as_json() for problem in problems],
+            question_ids=[problem.question_id for problem in problems],
+            sampling=sampling,
+            context=self._context,
+            chat_options=dict(chat_options),
+            engine_options=self.engine_options(),
+        )
+        environments = device_shares(options.data_parallel_size, options.tensor_parallel_size)
+        return VllmSampler(job, log, options.max_num_seqs, options.data_parallel_size, environments)
+
+    def _dtype(self) -> str:
+        if self._options.dtype:
+            return self._options.dtype
+        if num_accelerators():
+            return "auto"
+        return dtype_on_cpu(stored_dtype(self._model.folder))
+
+
+def context_of(config: Mapping[str, Any], wanted: int | None) -> int | None:
+    """Tokens that a prompt and its answer may have together; None where the configuration does not say.
+
+    Args:
+        config: Of the model.
+        wanted: ``--max_model_len``.
+
+    Raises:
+        ValueError: More is wanted than the model was made for.
+    """
+    longest: int | None = config.get("max_position_embeddings")
+    rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
+    is_scaled = rope.get("rope_type", rope.get("type", "default")) != "default"
+    if wanted is not None and longest is not None and wanted > longest and not is_scaled:
+        raise ValueError(f"--max_model_len {wanted} is more than the {longest} tokens that the model was made for.")
+    return wanted or longest
+
+
+def device_shares(num_engines: int, size: int) -> list[dict[str, str]]:
+    """What tells each of several engines its own ``size`` accelerators, as variables of its environment.
+
+    Two engines of two accelerators each get ``CUDA_VISIBLE_DEVICES=0,1`` and ``=2,3``; one engine, and engines without
+    accelerators, get nothing.
+    """
+    available = num_accelerators()
+    if num_engines == 1 or not available:
+        return [{} for _ in range(num_engines)]
+    variable = next((name for name in DEVICE_VARIABLES if os.environ.get(name)), DEVICE_VARIABLES[0])
+    visible = os.environ.get(variable)
+    devices = visible.split(",") if visible else [str(index) for index in range(available)]
+    return [{variable: ",".join(devices[i * size : (i + 1) * size])} for i in range(num_engines)]
