@@ -2,13 +2,13 @@
 
 import difflib
 import inspect
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from verl_ext.host.command_line import print_any_text, typed_path
+from verl_ext.host.threads import use_one_thread
 
 _OPTIONS = ("file_path", "k", "by", "maj", "json", "csv", "plot", "skip_bad_lines", "seed")
 
@@ -144,8 +144,7 @@ def _twice(arguments: Sequence[str]) -> str | None:
 
 
 if __name__ == "__main__":
-    # The matrices are small: more threads would wait for each other. Read by numpy when it is first loaded.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    use_one_thread()  # the matrices are small
     import fire
     from fire.decorators import SetParseFn
 

@@ -12,12 +12,13 @@ of the thread beside them) / wall time.
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+from verl_ext.host.threads import use_one_thread
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 MAX_TOKENS, CONTEXT = 16, 64
@@ -104,5 +105,5 @@ def measure(folder: Path, arguments: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # a small model: threads that wait for each other are slower
+    use_one_thread()  # a small model
     main()

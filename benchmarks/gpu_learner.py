@@ -11,6 +11,8 @@ import time
 from functools import partial
 from typing import Any
 
+from verl_ext.host.vllm_on_cpu import CPU_PLATFORM
+
 
 def rows(case: dict[str, Any], vocabulary: int) -> list[dict[str, Any]]:
     """Samples of one step: random tokens, response lengths from a quarter of the longest up to it, right or wrong.
@@ -64,7 +66,7 @@ def batch(samples: list[dict[str, Any]]) -> Any:
 def main() -> None:
     case = json.loads(sys.argv[1])
     if case["device"] == "cpu":
-        os.environ["VERL_PLATFORM"] = "cpu"
+        os.environ |= CPU_PLATFORM
     os.environ |= {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0", "MASTER_ADDR": "127.0.0.1"}
     os.environ.setdefault("MASTER_PORT", "29511")
     os.environ["VERL_USE_EXTERNAL_MODULES"] = "verl_ext.plugin"

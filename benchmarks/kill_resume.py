@@ -7,7 +7,6 @@ per kill and the result; exits 1 where the files differ or a process is left. OP
 """
 
 import argparse
-import os
 import random
 import signal
 import subprocess
@@ -17,6 +16,8 @@ import time
 from pathlib import Path
 
 import psutil
+
+from verl_ext.host.threads import use_one_thread
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 START_SHARE = 0.25
@@ -106,5 +107,5 @@ def count(path: Path) -> int:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # a small model: threads that wait for each other are slower
+    use_one_thread()  # a small model
     sys.exit(main())

@@ -16,6 +16,8 @@ import psutil
 
 from verl_ext.data.parquet import write_rows
 from verl_ext.data.rows import make_row
+from verl_ext.host.threads import ONE_THREAD
+from verl_ext.host.vllm_on_cpu import CPU_PLATFORM
 from verl_ext.small_model.architecture import Architecture, random_weights
 from verl_ext.small_model.tokenizer import build_tokenizer
 from verl_ext.tasks.countdown import generate_problems, short_prompt
@@ -98,8 +100,8 @@ def stock(folder: Path, name: str, options: Sequence[str]) -> Run:
         *("ray_kwargs.ray_init.num_cpus=32", "+ray_kwargs.ray_init.num_gpus=1"),
         f"trainer.default_local_dir={folder}/{name}",
     ]
-    env = {"VERL_PLATFORM": "cpu", "VLLM_TARGET_DEVICE": "cpu", "VERL_USE_EXTERNAL_MODULES": "verl_ext.plugin"}
-    env |= {"VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_NUM_THREADS": "1", "VERL_FILE_LOGGER_PATH": str(metrics)}
+    env = CPU_PLATFORM | ONE_THREAD
+    env |= {"VERL_USE_EXTERNAL_MODULES": "verl_ext.plugin", "VERL_FILE_LOGGER_PATH": str(metrics)}
     return _run(command, metrics, env)
 
 

@@ -23,7 +23,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from verl_ext.training.configuration import CONFIG_DIR, compose_config, verl_config_dir
-from verl_ext.training.rehearsal import leaves
+from verl_ext.training.rehearsal import cpu_lines, leaves
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "recipes/OPTIONS.md"
@@ -46,7 +46,8 @@ def set_by_us() -> dict[str, list[str]]:
     """Option -> the files that give it a value other than null."""
     found: dict[str, list[str]] = defaultdict(list)
     for path in sorted(CONFIG_DIR.rglob("*.yaml")):
-        for option, value in leaves(OmegaConf.load(path)):
+        lines = cpu_lines() if path.match("device/cpu.yaml") else dict(leaves(OmegaConf.load(path)))
+        for option, value in lines.items():
             if not option.startswith(("hydra.", "defaults")) and value is not None:
                 found[option].append(str(path.relative_to(CONFIG_DIR)))
     for path in sorted((ROOT / "recipes").glob("*.sh")):

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from verl_ext.host.command_line import path_option, print_any_text
+from verl_ext.host.threads import ONE_THREAD
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 METHODS = ("psr", "nsr", "w_reinforce", "grpo")
@@ -155,7 +156,7 @@ def evaluate(folders: Folders, names: Sequence[str]) -> None:
             log.parent.mkdir(parents=True, exist_ok=True)
             # The first shows its progress; the other writes to its log.
             errors = None if row == 0 else log.open("wb")
-            env = os.environ | {"OMP_NUM_THREADS": "1"}
+            env = os.environ | ONE_THREAD
             processes.append((name, log, subprocess.Popen(command, env=env, stdout=errors, stderr=errors)))
         for name, log, process in processes:
             if process.wait():

@@ -14,6 +14,8 @@ import pytest
 
 from verl_ext.data.parquet import write_rows
 from verl_ext.data.rows import make_row
+from verl_ext.host.threads import THREAD_VARIABLES
+from verl_ext.host.vllm_on_cpu import CPU_PLATFORM
 from verl_ext.tasks.countdown import generate_problems, short_prompt
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -79,7 +81,7 @@ def models(tmp_path_factory) -> dict[str, Path]:
 
 def environment() -> dict[str, str]:
     """The variables of a user's shell: nothing of the test's own thread or platform settings."""
-    ours = ("OMP_NUM_THREADS", "VERL_PLATFORM", "VLLM_TARGET_DEVICE")
+    ours = {*THREAD_VARIABLES, *CPU_PLATFORM}
     return {name: value for name, value in os.environ.items() if name not in ours}
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end.conftest import ROOT, environment
+from verl_ext.host.threads import ONE_THREAD
 
 pytestmark = pytest.mark.slow
 
@@ -27,7 +28,7 @@ def evaluate(model, data: Path, output: Path, *options: str) -> tuple[subprocess
         *("--output_path", str(output), "--num_problems", "4", "--num_samples", "8", *SHORT, *options),
     ]
     done = subprocess.run(
-        command, capture_output=True, text=True, check=False, env=environment() | {"OMP_NUM_THREADS": "1"}, cwd=ROOT
+        command, capture_output=True, text=True, check=False, env=environment() | ONE_THREAD, cwd=ROOT
     )
     lines = [json.loads(line) for line in output.read_text().splitlines()] if output.exists() else []
     return done, {(line["question_id"], line["generation_id"]): line for line in lines}
@@ -143,7 +144,7 @@ def test_vllms_own_server_gives_the_answers_of_the_engine(models, data, tmp_path
                 *("--port", str(port), "--dtype", "float32", "--enforce-eager", "--max-model-len", "64"),
                 *("--no-enable-chunked-prefill", "--distributed-executor-backend", "uni"),
             ],
-            env=environment() | {"OMP_NUM_THREADS": "1"},
+            env=environment() | ONE_THREAD,
             stdout=log,
             stderr=log,
             start_new_session=True,

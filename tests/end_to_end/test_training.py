@@ -10,6 +10,8 @@ import pytest
 from tests.end_to_end.conftest import environment
 from tests.end_to_end.rewards_path import REWARDS
 from verl_ext.cpu.precision import stored_dtype
+from verl_ext.host.threads import ONE_THREAD
+from verl_ext.host.vllm_on_cpu import CPU_PLATFORM
 
 pytestmark = pytest.mark.slow
 
@@ -193,13 +195,10 @@ def test_stock_verl_trains_nsr(tmp_path, data, models):
         "+ray_kwargs.ray_init.num_gpus=1",
     ]
     metrics = tmp_path / "metrics.jsonl"
-    env = environment() | {
-        "VERL_PLATFORM": "cpu",
+    env = environment() | CPU_PLATFORM | ONE_THREAD
+    env |= {
         "VERL_USE_EXTERNAL_MODULES": "verl_ext.plugin",
         "VERL_FILE_LOGGER_PATH": str(metrics),
-        "VLLM_TARGET_DEVICE": "cpu",
-        "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-        "OMP_NUM_THREADS": "1",
     }
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=env, cwd=tmp_path)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]

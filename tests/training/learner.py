@@ -17,6 +17,9 @@ from typing import NamedTuple
 import torch
 from tensordict import TensorDict
 
+from verl_ext.host.threads import ONE_THREAD
+from verl_ext.host.vllm_on_cpu import CPU_PLATFORM
+
 
 def free_port() -> int:
     with socket.socket() as probe:
@@ -84,9 +87,9 @@ def updates(model: Path, cases: list[Case], *, num_ranks: int, model_options: di
                     "MASTER_ADDR": "127.0.0.1",
                     "MASTER_PORT": str(port),
                     "LOCAL_RANK": "0",
-                    "VERL_PLATFORM": "cpu",
-                    "OMP_NUM_THREADS": "1",
-                },
+                }
+                | CPU_PLATFORM
+                | ONE_THREAD,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,

@@ -15,6 +15,8 @@ import psutil
 import torch
 from verl.plugin.platform import PlatformBase, PlatformRegistry
 
+from verl_ext.host.vllm_on_cpu import VLLM_ON_CPU
+
 CPU = torch.device("cpu")
 
 
@@ -154,8 +156,8 @@ class PlatformCPU(PlatformBase):
 
     def rollout_env_vars(self) -> dict[str, str]:
         """What the vLLM server and its workers need on a CPU, unless the caller has set it."""
-        defaults = {"VLLM_TARGET_DEVICE": "cpu", "VLLM_CPU_KVCACHE_SPACE": "1"}
-        return {name: os.environ.get(name, value) for name, value in defaults.items()}
+        names = ("VLLM_TARGET_DEVICE", "VLLM_CPU_KVCACHE_SPACE")
+        return {name: os.environ.get(name, VLLM_ON_CPU[name]) for name in names}
 
     def cudart(self) -> None:
         return None

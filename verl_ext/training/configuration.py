@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
+from hydra.core.config_store import ConfigStore
 from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from verl_ext.host.vllm_on_cpu import VLLM_ON_CPU
 from verl_ext.training.attention import choose as choose_attention
 from verl_ext.training.option_types import OPEN_ENDED, Kinds, is_text, option_kinds
 
@@ -28,6 +30,9 @@ FILES = ("data.train_files", "data.val_files")
 PATH_ENDINGS = ("path", "_dir", "_files")
 MEMBER = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[^,])+"""
 """One member of a list: quoted text, in which a comma is a comma, or anything else up to the next comma."""
+
+
+ConfigStore.instance().store(group="variables", name="vllm_on_cpu", node=dict(VLLM_ON_CPU))  # of device/cpu.yaml
 
 
 def verl_config_dir() -> Path:

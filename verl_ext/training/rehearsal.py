@@ -13,6 +13,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from verl_ext.host.vllm_on_cpu import VLLM_ON_CPU
 from verl_ext.training.configuration import CONFIG_DIR, compose_config
 
 ROLLOUT = "actor_rollout_ref.rollout"
@@ -72,8 +73,11 @@ def _is_below(option: str, name: str) -> bool:
 
 
 def cpu_lines() -> dict[str, Any]:
-    """The options of ``device/cpu.yaml``."""
-    return dict(leaves(OmegaConf.load(CONFIG_DIR / "device" / "cpu.yaml")))
+    """The options of ``device/cpu.yaml``, with the variables that it names by their group."""
+    lines = OmegaConf.load(CONFIG_DIR / "device" / "cpu.yaml")
+    assert isinstance(lines, DictConfig)
+    del lines["defaults"]
+    return dict(leaves(lines)) | {f"{VARIABLES}.{name}": value for name, value in VLLM_ON_CPU.items()}
 
 
 def hardware_lines() -> dict[str, Any]:

@@ -26,11 +26,11 @@ from typing import Any
 
 from verl_ext.grading.verdict import Decision, Tier
 from verl_ext.grading.workers.budget import OVERRUN
+from verl_ext.host.threads import ONE_THREAD
 
 DEFAULT_TIMEOUT_SECONDS = 2.0
 WALL_SECONDS = 600.0
 """For one comparison, and for a worker's start: reached by what stands still, on the busiest machine by nothing else."""
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 WORKER = "verl_ext.grading.workers.worker"
 
 
@@ -245,7 +245,7 @@ class _Worker:
     def __init__(self) -> None:
         # Neither CUDA nor many threads: the work is small and single-threaded. OpenBLAS sets aside memory for each thread
         # when numpy is imported, which on a machine of many cores is more than a worker may have.
-        environment = os.environ | dict.fromkeys(THREAD_VARIABLES, "1") | {"CUDA_VISIBLE_DEVICES": ""}
+        environment = os.environ | ONE_THREAD | {"CUDA_VISIBLE_DEVICES": ""}
         root = str(Path(__file__).resolve().parents[3])
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
         self._process = subprocess.Popen(

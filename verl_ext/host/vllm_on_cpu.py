@@ -1,0 +1,21 @@
+"""Environment variables of the processes that run verl and vLLM on a CPU."""
+
+CPU_PLATFORM = {
+    # Selects the platform of verl_ext.cpu, and vLLM's
+    "VERL_PLATFORM": "cpu",
+    "VLLM_TARGET_DEVICE": "cpu",
+    # Processes share the cores: bound to them, the threads of all would wait for the same one
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+}
+"""Without these nothing runs."""
+
+VLLM_ON_CPU = CPU_PLATFORM | {
+    # GiB of host memory
+    "VLLM_CPU_KVCACHE_SPACE": "1",
+    # Without this vLLM's CPU platform puts the worker in a process of its own, to bind its threads
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+    # vLLM compiles its sampler at the first token, which a small vocabulary never pays back
+    "TORCHDYNAMO_DISABLE": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+"""Also what suits small models: of training (``device=cpu``) and of evaluation."""
