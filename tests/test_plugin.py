@@ -8,7 +8,6 @@ import pytest
 
 from verl_ext.objectives.estimators import ESTIMATORS
 from verl_ext.objectives.names import OUR_ESTIMATORS, VERL_ESTIMATORS
-from verl_ext.training.step_metrics import REASONS
 
 PROBE = """
 import json, sys
@@ -78,9 +77,3 @@ def test_nothing_of_the_cpu_backend_loads_elsewhere():
 
 def test_the_lists_of_names_agree():
     assert set(OUR_ESTIMATORS) == set(ESTIMATORS)
-
-
-def test_the_reasons_are_the_graders():
-    from verl_ext.grading import Reason
-
-    assert set(REASONS) == {reason.value for reason in Reason}

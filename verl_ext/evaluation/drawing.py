@@ -21,10 +21,8 @@ from verl_ext.evaluation.problems import Problem
 from verl_ext.evaluation.sampler import WITHHELD, Answer, Chunk, Sampler, missing_runs, problem_seed
 from verl_ext.grading import Reason, Verdict
 from verl_ext.grading.grade import grade_async, grader_of
+from verl_ext.grading.verdict import WITHHELD_REASON
 from verl_ext.grading.workers.decisions import shared_decisions
-
-WITHHELD_REASON = "withheld"
-"""What stands in a line instead of a verdict's reason, where the server has withheld the answer."""
 
 
 @dataclass(kw_only=True)

@@ -9,6 +9,8 @@ import numpy as np
 from tqdm import tqdm
 
 from verl_ext.evaluation.answer_file import Done
+from verl_ext.grading import Reason
+from verl_ext.grading.verdict import WITHHELD_REASON
 from verl_ext.metrics.pass_at_k import pass_at_k_table, powers_of_two_up_to
 
 _LOG_SECONDS = 15.0
@@ -54,8 +56,8 @@ class Progress:
 
 def summary_table(tasks: Sequence[tuple[str, Done]]) -> str:
     """pass@k of each task at the powers of two that all of its problems have samples for, and what went wrong."""
-    names = {"no_answer": "no answer", "truncated": "cut", "timed_out": "timed out", "grader_error": "not graded"}
-    names["withheld"] = "withheld by the server"
+    names = {Reason.NO_ANSWER: "no answer", Reason.TRUNCATED: "cut", Reason.TIMED_OUT: "timed out"}
+    names |= {Reason.GRADER_ERROR: "not graded", WITHHELD_REASON: "withheld by the server"}
     lines = []
     rows: list[Mapping[str, str]] = []
     for name, done in tasks:

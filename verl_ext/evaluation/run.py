@@ -24,7 +24,7 @@ from verl_ext.evaluation.plan import Plan, side_files
 from verl_ext.evaluation.progress import Progress, summary_table
 from verl_ext.evaluation.run_file import code_facts, time_text, write_run
 from verl_ext.evaluation.sampler import Sampler
-from verl_ext.grading import Reason
+from verl_ext.grading import UNGRADED
 from verl_ext.host.command_line import shown
 from verl_ext.metrics.label_file import write_labels
 
@@ -73,7 +73,7 @@ def evaluate(plan: Plan, log: TextIO, began: float) -> None:
             file=sys.stderr,
         )
     for output, path in zip(plan.outputs, paths, strict=True):
-        undecided = sum(output.done.reasons.get(reason, 0) for reason in (Reason.TIMED_OUT, Reason.GRADER_ERROR))
+        undecided = sum(output.done.reasons.get(reason, 0) for reason in UNGRADED)
         hint = f" ({undecided:,} timed out or not graded: eval.py --regrade {path} tries again)" if undecided else ""
         print(f"{path}{hint}")
 

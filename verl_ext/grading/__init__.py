@@ -3,6 +3,6 @@
 ``grade`` is the entrance. It stands above ``verl_ext.tasks``, so it is not imported here.
 """
 
-from verl_ext.grading.verdict import Reason, Verdict
+from verl_ext.grading.verdict import UNGRADED, Reason, Verdict
 
-__all__ = ["Reason", "Verdict"]
+__all__ = ["UNGRADED", "Reason", "Verdict"]

@@ -21,6 +21,12 @@ class Reason(StrEnum):
     """The grader failed. This says nothing about the response, so no run may learn from it as if it were wrong."""
 
 
+UNGRADED = (Reason.TIMED_OUT, Reason.GRADER_ERROR)
+"""Reasons that say nothing about the response: it is neither right nor wrong."""
+WITHHELD_REASON = "withheld"
+"""What files of answers have as the reason where a server withheld the response, so that there is no verdict."""
+
+
 class Tier(StrEnum):
     """The stage of a grader that decided."""
 

@@ -3,13 +3,15 @@
 from collections.abc import Mapping, Sequence
 from math import isnan
 
+from verl_ext.grading import Reason
+from verl_ext.grading.verdict import WITHHELD_REASON
 from verl_ext.metrics.generations import Generations
 from verl_ext.metrics.summary import Difference, MajorityCurve, PassAtKCurve
 
 _UNDECIDED = {
-    "timed_out": "timed out in the grader",
-    "grader_error": "were not graded for a fault of the grader",
-    "withheld": "were withheld by the server",
+    Reason.TIMED_OUT: "timed out in the grader",
+    Reason.GRADER_ERROR: "were not graded for a fault of the grader",
+    WITHHELD_REASON: "were withheld by the server",
 }
 """Reasons that say nothing about the answer."""
 

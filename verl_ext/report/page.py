@@ -8,6 +8,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from verl_ext.grading import Reason
 from verl_ext.metrics.summary import Difference
 from verl_ext.plots.figures import pass_at_k_figure, png, training_figure
 from verl_ext.plots.style import styles_of
@@ -162,7 +163,7 @@ def _comparison(row: Difference) -> dict[str, str | int]:
 
 
 def _reason_order(reason: str) -> tuple[int, str]:
-    usual = ("correct", "incorrect", "no_answer", "truncated", "unparsable", "timed_out", "grader_error")
+    usual: list[str] = list(Reason)
     return (usual.index(reason) if reason in usual else len(usual), reason)
 
 

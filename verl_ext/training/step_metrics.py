@@ -5,11 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-REASONS = ("correct", "incorrect", "no_answer", "truncated", "unparsable", "timed_out", "grader_error")
-"""Keys of the reward function that hold 0 or 1, one per reason of a verdict; see verl_ext.grading.verdict.Reason."""
-
-UNGRADED = ("timed_out", "grader_error")
-"""Reasons that say nothing about the response: it is neither right nor wrong."""
+from verl_ext.grading import UNGRADED, Reason
 
 
 def is_graded(info: Mapping[str, float]) -> bool:
@@ -33,7 +29,7 @@ def reason_shares(infos: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """Share of samples per verdict reason, for the reasons that the reward function reports."""
     counts: Counter[str] = Counter()
     for info in infos:
-        counts.update({reason: float(info[reason]) for reason in REASONS if reason in info})
+        counts.update({reason: float(info[reason]) for reason in Reason if reason in info})
     return {f"train/reason/{reason}": count / len(infos) for reason, count in counts.items()}
 
 

@@ -29,6 +29,7 @@ from verl.utils.metric import reduce_metrics
 from verl.utils.py_functional import append_to_dict, rename_dict
 from verl.utils.seqlen_balancing import calculate_workload, get_seqlen_balanced_partitions, log_seqlen_unbalance
 
+from verl_ext.grading import UNGRADED
 from verl_ext.learner.worker import ActorWorker, LearnerWorker
 from verl_ext.objectives.group_objectives import min_group_size
 from verl_ext.objectives.groups import last_of_session, num_in_group
@@ -388,9 +389,7 @@ class SignFilterTrainer(PPOTrainerSync):
         limit = self.config.trainer.get("max_grader_error_ratio", 1.0)
         if error_ratio > limit:
             faults = [
-                f"{metrics[f'train/reason/{why}']:.1%} {why}"
-                for why in step_metrics.UNGRADED
-                if f"train/reason/{why}" in metrics
+                f"{metrics[f'train/reason/{why}']:.1%} {why}" for why in UNGRADED if f"train/reason/{why}" in metrics
             ]
             raise RuntimeError(
                 f"The grader failed on {error_ratio:.1%} of the samples of step {self.global_steps} ({', '.join(faults)}), "
