@@ -56,7 +56,7 @@ class Progress:
 
 def summary_table(tasks: Sequence[tuple[str, Done]]) -> str:
     """pass@k of each task at the powers of two that all of its problems have samples for, and what went wrong."""
-    names = {Reason.NO_ANSWER: "no answer", Reason.TRUNCATED: "cut", Reason.TIMED_OUT: "timed out"}
+    names: dict[str, str] = {Reason.NO_ANSWER: "no answer", Reason.TRUNCATED: "cut", Reason.TIMED_OUT: "timed out"}
     names |= {Reason.GRADER_ERROR: "not graded", WITHHELD_REASON: "withheld by the server"}
     lines = []
     rows: list[Mapping[str, str]] = []
