@@ -90,15 +90,15 @@ def count_sessions_in_groups(trainer_base: Any) -> None:
     its advantage to the others; every other estimator gets them all, and is told their prompts only. So pkpo's +1 for
     one correct session of two became +1/3 when that session had one output and the other three.
     """
-    from verl_ext.objectives.group_objectives import GROUP_OBJECTIVES
     from verl_ext.objectives.groups import last_of_session
+    from verl_ext.objectives.table import OBJECTIVES
 
     original = trainer_base.compute_advantage_for_multi_trajectories
 
     def compute_advantage_for_multi_trajectories(
         data: Any, batch_keys: list[str], adv_estimator: Any, **options: Any
     ) -> Any:
-        if adv_estimator not in GROUP_OBJECTIVES:
+        if adv_estimator not in OBJECTIVES or not OBJECTIVES[adv_estimator].is_grouped:
             return original(data, batch_keys=batch_keys, adv_estimator=adv_estimator, **options)
         last_B = last_of_session(batch_keys)
         rows = sorted(set(last_B))

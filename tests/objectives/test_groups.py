@@ -9,15 +9,16 @@ from hypothesis import strategies as st
 
 from tests.objectives.grouped import GROUPS, UNDER_TEST, batch_of
 from verl_ext.objectives.estimators import ESTIMATORS
-from verl_ext.objectives.group_objectives import GROUP_OBJECTIVES, min_group_size
 from verl_ext.objectives.groups import num_in_group
-from verl_ext.objectives.sign_filter import kept_samples
+from verl_ext.objectives.options import AlgorithmOptions
+from verl_ext.objectives.table import OBJECTIVES, ROWS
+from verl_ext.training.step.sample_filter import has_advantage
 
 EACH = pytest.mark.parametrize(("name", "config"), UNDER_TEST)
 
 
 def test_each_is_under_test():
-    assert {name for name, _ in UNDER_TEST} == set(GROUP_OBJECTIVES)
+    assert {name for name, _ in UNDER_TEST} == {row.name for row in ROWS if row.is_grouped}
 
 
 def test_counting_in_groups():
@@ -130,10 +131,9 @@ def test_a_group_smaller_than_k_is_refused(name):
 
 
 def test_the_smallest_group():
-    config = {"pass_at_k": 4}
-    sizes = {
-        name: min_group_size(name, config) for name in ("pkpo", "pass_at_k_training", "grpo_virtual_success", "nsr")
-    }
+    names = ("pkpo", "pass_at_k_training", "grpo_virtual_success", "nsr")
+    options = {name: AlgorithmOptions.read({"pass_at_k": 4}, adv_estimator=name) for name in names}
+    sizes = {name: OBJECTIVES[name].smallest_group(options[name]) for name in names}
     assert sizes == {"pkpo": 4, "pass_at_k_training": 4, "grpo_virtual_success": 1, "nsr": 1}
 
 
@@ -146,7 +146,7 @@ def test_dropping_groups_without_an_advantage_changes_no_other(name, config, gro
     """verl computes advantages once more on what the filter leaves, so these are the same only if groups stay whole."""
     rewards_BT, mask_BT, prompts = batch_of(groups)
     before_BT, _ = ESTIMATORS[name](rewards_BT, mask_BT, config=config, index=prompts)
-    has_advantage_B = kept_samples(before_BT, mask_BT)
+    has_advantage_B = has_advantage(before_BT, mask_BT)
     is_kept_B = torch.tensor(num_in_group(has_advantage_B.tolist(), prompts)) > 0
     left = [prompt for prompt, kept in zip(prompts, is_kept_B.tolist(), strict=True) if kept]
     after_BT, _ = ESTIMATORS[name](rewards_BT[is_kept_B], mask_BT[is_kept_B], config=config, index=left)
@@ -172,5 +172,5 @@ ALL_WRONG, ONE_RIGHT, ONE_WRONG, ALL_RIGHT = [0, 0, 0, 0], [1, 0, 0, 0], [1, 1, 
 def test_which_groups_have_an_advantage(name, config, kept_groups):
     rewards_BT, mask_BT, prompts = batch_of([ALL_WRONG, ONE_RIGHT, ONE_WRONG, ALL_RIGHT])
     advantages_BT, _ = ESTIMATORS[name](rewards_BT, mask_BT, config=config, index=prompts)
-    counts = num_in_group(kept_samples(advantages_BT, mask_BT).tolist(), prompts)
+    counts = num_in_group(has_advantage(advantages_BT, mask_BT).tolist(), prompts)
     assert [counts[4 * group] > 0 for group in range(4)] == kept_groups

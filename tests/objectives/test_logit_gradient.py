@@ -9,8 +9,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from verl_ext.objectives.objective import SignWeights
 from verl_ext.objectives.signed import signed_advantages
-from verl_ext.objectives.weights import NSR, PSR
 
 
 def descent_direction(logits_V: torch.Tensor, sampled: int, *, is_correct: bool) -> torch.Tensor:
@@ -18,7 +18,7 @@ def descent_direction(logits_V: torch.Tensor, sampled: int, *, is_correct: bool)
     logits_V = logits_V.clone().requires_grad_()
     log_prob = torch.log_softmax(logits_V, dim=-1)[sampled]
     ratio = (log_prob - log_prob.detach()).exp()
-    weights = PSR if is_correct else NSR
+    weights = SignWeights(1.0, 0.0) if is_correct else SignWeights(0.0, 1.0)  # PSR, NSR
     advantage = signed_advantages(torch.tensor([is_correct]), torch.ones(1, 1), weights)[0, 0]
     (gradient_V,) = torch.autograd.grad(-advantage * ratio, logits_V)
     return -gradient_V

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from tests.objectives.grouped import advantages_of, batch_of
 from verl_ext.objectives.estimators import ESTIMATORS
-from verl_ext.objectives.pkpo import BASELINES, pkpo_advantages
+from verl_ext.objectives.options import PKPO_BASELINES
+from verl_ext.objectives.pkpo import pkpo_advantages
 
 NAME = "pkpo"
 LOGITS_V = torch.tensor([0.3, -0.8, 0.1], dtype=torch.float64)
@@ -47,7 +48,7 @@ def test_worked_example(k, baseline, expected):
     torch.testing.assert_close(actual, torch.tensor(expected, dtype=torch.float64))
 
 
-@pytest.mark.parametrize("baseline", BASELINES)
+@pytest.mark.parametrize("baseline", PKPO_BASELINES)
 def test_it_is_the_papers_sum_over_subsets(baseline):
     for n, c, k in SIZES:
         if k == 1 and baseline == "loo_minus_one":
@@ -70,7 +71,7 @@ def estimates(correct_answers: set[int], k: int, baseline: str) -> tuple[torch.T
     return pi_V[samples_SN].prod(dim=-1), (advantages_SN.unsqueeze(-1) * grad_log_pi_SNV).mean(dim=1)
 
 
-@pytest.mark.parametrize("baseline", BASELINES)
+@pytest.mark.parametrize("baseline", PKPO_BASELINES)
 @pytest.mark.parametrize("k", [1, 2, 3, 4])
 @pytest.mark.parametrize("correct_answers", [{1}, {0, 2}, set(), {0, 1, 2}])
 def test_the_expected_update_is_the_gradient_of_pass_at_k(correct_answers, k, baseline):

@@ -6,6 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from verl_ext.objectives.estimators import ESTIMATORS
+from verl_ext.objectives.options import AlgorithmOptions
+from verl_ext.objectives.table import check_weight_schedule
 from verl_ext.objectives.weight_schedule import (
     END,
     SCHEDULE,
@@ -14,7 +16,6 @@ from verl_ext.objectives.weight_schedule import (
     WEIGHT,
     WeightSchedule,
     held_at,
-    schedule_under,
 )
 
 WEIGHTS = st.floats(0, 10, width=32)
@@ -22,6 +23,12 @@ WEIGHTS = st.floats(0, 10, width=32)
 
 def options(shape: str = "linear", **more: object) -> dict[str, object]:
     return {"adv_estimator": "w_reinforce", WEIGHT: 0.1, SCHEDULE: shape, END: 1.0, STEPS: 10} | more
+
+
+def schedule_under(section: dict[str, object]) -> WeightSchedule | None:
+    options = AlgorithmOptions.read(section)
+    check_weight_schedule(options)
+    return options.positive_advantage_weight_schedule
 
 
 @pytest.mark.parametrize(

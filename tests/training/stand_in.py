@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from tensordict import TensorDict
 
+from verl_ext.training.checks.trainer_options import check_trainer_options
 from verl_ext.training.configuration import compose_config
 
 NUM_TOKENS = 3
@@ -21,7 +22,7 @@ def trainer_with(*overrides: str, num_ranks: int = 1):
 
     trainer = object.__new__(SignFilterTrainer)
     trainer.config = compose_config(["actor_rollout_ref.rollout.n=4", *overrides], device="cpu")
-    trainer._read_options()
+    trainer._set_up_filter(check_trainer_options(trainer.config))
     trainer.use_critic = trainer.config.algorithm.adv_estimator == "gae"
     trainer.use_reference_policy = False
     trainer.processor = None

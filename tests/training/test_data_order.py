@@ -21,7 +21,7 @@ def submitted(trainer, prompts: list[str], monkeypatch, num_samples: list[int] |
     if num_samples is not None:
         columns["__rollout_n__"] = np.array(num_samples, dtype=object)
     trainer._submit_batch_to_rollout(get_tensordict(columns))
-    assert list(trainer._asked_for) == prompts
+    assert list(trainer._num_submitted) == prompts
 
 
 def mini_batches(trainer, batch) -> list[list[str]]:
@@ -101,14 +101,6 @@ def test_fixed_micro_batches_come_out_even(monkeypatch):
     )
     batch = trainer._balance_batch(step_of(monkeypatch, rows_of([[0, 0, 0, 0], [0, 0, 0]])), {})
     assert len(batch) == 12  # two ranks x a number of rows that 3 and 2 divide
-
-
-def test_sessions_and_outputs_are_in_order_and_strangers_last(monkeypatch):
-    trainer = trainer_with("algorithm.adv_estimator=reinforce")
-    submitted(trainer, ["b", "a"], monkeypatch)
-    keys = ["z_0_0", "a_10_0", "a_2_1", "b_0_0", "a_2_0"]
-    batch = trainer._in_data_order(step_of(monkeypatch, [{"key": key} for key in keys]))
-    assert batch.keys == ["b_0_0", "a_2_0", "a_2_1", "a_10_0", "z_0_0"]
 
 
 # ---------------------------------------------------------------------- what the workers are asked for
@@ -195,7 +187,7 @@ def test_nothing_missing_is_zero_also_where_a_prompt_asks_for_its_own_number(mon
 
 
 def test_verls_replay_buffer_still_knows_which_prompts_failed():
-    """What _report_missing reads, after the batch has been taken."""
+    """What _count_missing reads, after the batch has been taken."""
     from inspect import getsource
 
     from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer

@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 from tests.training.learner import Case, updates
 from verl_ext.small_model.architecture import Architecture, random_weights
 from verl_ext.small_model.tokenizer import build_tokenizer
-from verl_ext.training.options import kept_share
+from verl_ext.training.step.loss_share import kept_share
 
 pytestmark = pytest.mark.slow
 

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import pytest
 
 from tests.training.stand_in import rows_of, step_of, trainer_with
+from verl_ext.training.checks.trainer_options import check_gap_limits
 from verl_ext.training.configuration import compose_config
-from verl_ext.training.options import check_gap_limits
 from verl_ext.training.rollout_gap import METRIC, RolloutGap
 
 MANY = 1_000_000
@@ -94,10 +94,11 @@ def trainer(monkeypatch):
     return trainer
 
 
-def test_the_trainer_looks_before_it_updates(monkeypatch, trainer):
+def test_the_trainer_looks_before_it_updates(monkeypatch, trainer, tmp_path):
     batch = trainer._balance_batch(step_of(monkeypatch, rows_of([[0, 0]])), {})
     trainer._compute_old_log_prob(batch, {METRIC: 0.01})
-    assert trainer._gap.state() == {"sum": pytest.approx(0.06), "num_tokens": 6}
+    trainer._gap.save(tmp_path)
+    assert json.loads((tmp_path / "rollout_gap.json").read_text()) == {"sum": pytest.approx(0.06), "num_tokens": 6}
     with pytest.raises(RuntimeError, match="disagree: at step 1"):
         trainer._compute_old_log_prob(batch, {METRIC: 0.03})
     with pytest.raises(RuntimeError, match="has no training/rollout_probs_diff_mean"):
@@ -152,15 +153,27 @@ def test_a_broken_update_stops_the_run(monkeypatch, metric, value):
         trainer._update_actor(batch, {})
 
 
-def test_a_broken_critic_stops_the_run():
+def test_a_broken_critic_stops_the_run(monkeypatch):
+    from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
+
+    def update(_self, batch, metrics):
+        metrics |= {"critic/vf_loss": math.nan, "actor/loss": math.nan}
+        return batch
+
+    monkeypatch.setattr(PPOTrainerSync, "_update_critic", update)
     trainer = trainer_with("algorithm.adv_estimator=nsr")
     with pytest.raises(RuntimeError, match=r"Step 1 has critic/vf_loss=nan: .*critic.optim.lr"):
-        trainer._check_finite({"critic/vf_loss": math.nan, "actor/loss": math.nan}, "critic")
+        trainer._update_critic(step_of(monkeypatch, rows_of([[0, 0]])), {})
 
 
-def test_float16_may_overflow():
+def test_float16_may_overflow(monkeypatch):
     """verl's engine lowers its loss scale then; only a loss that is no number is a fault."""
-    trainer = trainer_with("actor_rollout_ref.actor.fsdp_config.mixed_precision.param_dtype=fp16")
-    trainer._check_finite({"actor/grad_norm": math.inf, "actor/loss": 1.0}, "actor")
+    trainer = trainer_with(
+        "algorithm.adv_estimator=nsr", "actor_rollout_ref.actor.fsdp_config.mixed_precision.param_dtype=fp16"
+    )
+    batch = trainer._balance_batch(step_of(monkeypatch, rows_of([[0, 0]])), {})
+    trainer.actor_rollout_wg.metrics = {"grad_norm": [math.inf], "loss": [1.0]}
+    trainer._update_actor(batch, {})
+    trainer.actor_rollout_wg.metrics = {"grad_norm": [1.0], "loss": [math.inf]}
     with pytest.raises(RuntimeError, match="actor/loss"):
-        trainer._check_finite({"actor/grad_norm": 1.0, "actor/loss": math.inf}, "actor")
+        trainer._update_actor(batch, {})

@@ -3,8 +3,9 @@
 import pytest
 
 from verl_ext.training.checks.algorithm import check_estimator
+from verl_ext.training.checks.trainer_options import check_trainer_options
 from verl_ext.training.configuration import compose_config
-from verl_ext.training.options import check_trainer_options, kept_share
+from verl_ext.training.step.loss_share import LINEAR_LOSSES, kept_share
 
 DROP, ALL = "algorithm.drop_zero_advantage=True", "algorithm.loss_normalizer=all"
 LOSS = "actor_rollout_ref.actor.policy_loss.loss_mode"
@@ -82,8 +83,6 @@ def test_verls_losses_still_average_as_the_table_says():
     from inspect import getsource
 
     from verl.trainer.ppo.core_algos import POLICY_LOSS_REGISTRY
-
-    from verl_ext.training.options import LINEAR_LOSSES
 
     of_verl = [name for name in LINEAR_LOSSES if name not in ("vanilla_by_sign", "paper")]
     for name in of_verl:

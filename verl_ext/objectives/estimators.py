@@ -10,72 +10,84 @@ from typing import Any
 
 import torch
 
-from verl_ext.objectives.group_objectives import GROUP_OBJECTIVES, formula_under
 from verl_ext.objectives.groups import group_advantages
+from verl_ext.objectives.objective import GroupRule, SignWeights, TensorRule
+from verl_ext.objectives.options import AlgorithmOptions, Section
 from verl_ext.objectives.outcome import is_correct, outcome_scores
 from verl_ext.objectives.signed import signed_advantages
-from verl_ext.objectives.weights import WEIGHTS, Config, weights_under
+from verl_ext.objectives.table import OBJECTIVES, check_objective, objective_under
 
 Estimator = Callable[..., tuple[torch.Tensor, torch.Tensor]]
+Prompts = Sequence[Any] | None
 
 
 def make_estimator(name: str) -> Estimator:
     """The verl advantage estimator of the objective ``name``.
 
-    It raises ValueError for a score other than -1, 0 and 1, and for ``algorithm.use_kl_in_reward``, which would change
-    the summed reward that the outcome is read from.
+    It raises ValueError for options that do not fit the objective, for a schedule of lambda, which only this package's
+    trainer moves, and for what the objective itself refuses: a score other than -1, 0 and 1, a group that is too small.
     """
 
     def estimator(
         token_level_rewards: torch.Tensor,
         response_mask: torch.Tensor,
-        config: Config | None = None,
-        index: Sequence[Any] | None = None,
+        config: Section | None = None,
+        index: Prompts = None,
         **_unused: Any,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        config = {} if config is None else config
-        weights = weights_under(name, config)
-        names = None if index is None else [f"prompt {uid}" for uid in index]
-        is_correct_B = is_correct(outcome_scores(token_level_rewards), names=names, estimator=name)
-        advantages_BT = signed_advantages(is_correct_B, response_mask, weights)
+        options = AlgorithmOptions.read({} if config is None else config, adv_estimator=name)
+        advantages_BT = advantages(token_level_rewards, response_mask, index, options)
         return advantages_BT, advantages_BT
 
     estimator.__name__ = estimator.__qualname__ = name
-    estimator.__doc__ = f"Advantages of {name}, see verl_ext.objectives.signed."
+    estimator.__doc__ = f"Advantages of {name}, see verl_ext.objectives.table."
     return estimator
 
 
-def make_group_estimator(name: str) -> Estimator:
-    """The verl advantage estimator of the objective ``name``, which compares the responses to one prompt.
-
-    It raises ValueError where ``make_estimator``'s does, without prompt ids, and for a group that is too small for it.
-    """
-
-    def estimator(
-        token_level_rewards: torch.Tensor,
-        response_mask: torch.Tensor,
-        config: Config | None = None,
-        index: Sequence[Any] | None = None,
-        **_unused: Any,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        formula = formula_under(name, {} if config is None else config)
-        if index is None:
-            raise ValueError(
-                f"{name} compares the responses to one prompt: pass index, the prompt id of each response."
-            )
-        prompts = list(index)
-        scores_B = outcome_scores(token_level_rewards)
-        is_correct_B = is_correct(scores_B, names=[f"prompt {uid}" for uid in prompts], estimator=name)
-        is_trained_B = (response_mask != 0).any(dim=-1)
-        of_response = group_advantages(is_correct_B.tolist(), prompts, is_trained_B.tolist(), formula)
-        advantages_BT = scores_B.new_tensor(of_response).unsqueeze(-1) * response_mask
-        return advantages_BT, advantages_BT
-
-    estimator.__name__ = estimator.__qualname__ = name
-    estimator.__doc__ = f"Advantages of {name}, see verl_ext.objectives.group_objectives."
-    return estimator
+def advantages(
+    rewards_BT: torch.Tensor, mask_BT: torch.Tensor, prompts: Prompts, options: AlgorithmOptions
+) -> torch.Tensor:
+    """The advantages (B, T) of the objective that the options choose, which has to be one of the table."""
+    check_objective(options)
+    row = objective_under(options)
+    assert row is not None
+    if row.is_signed and options.positive_advantage_weight_schedule is not None:
+        raise ValueError(
+            f"algorithm.positive_advantage_weight_schedule={options.positive_advantage_weight_schedule.shape} needs a "
+            "trainer that sets the weight of each step: set trainer.v1.trainer_mode=sign_filter_sync, or the schedule to "
+            "null."
+        )
+    match row.formula:
+        case SignWeights():
+            is_correct_B = _outcomes(rewards_BT, prompts, options)
+            return signed_advantages(is_correct_B, mask_BT, row.weights_under(options))
+        case GroupRule():
+            return _grouped(rewards_BT, mask_BT, prompts, options, row.formula)
+        case TensorRule():
+            result: torch.Tensor = row.formula.load()(rewards_BT, mask_BT, prompts, options)
+            return result
+        case _:
+            raise AssertionError(f"{row.name} has no formula")
 
 
-ESTIMATORS: dict[str, Estimator] = {name: make_estimator(name) for name in WEIGHTS} | {
-    name: make_group_estimator(name) for name in GROUP_OBJECTIVES
-}
+def _outcomes(rewards_BT: torch.Tensor, prompts: Prompts, options: AlgorithmOptions) -> torch.Tensor:
+    names = None if prompts is None else [f"prompt {uid}" for uid in prompts]
+    return is_correct(outcome_scores(rewards_BT), names=names, estimator=options.adv_estimator)
+
+
+def _grouped(
+    rewards_BT: torch.Tensor, mask_BT: torch.Tensor, prompts: Prompts, options: AlgorithmOptions, rule: GroupRule
+) -> torch.Tensor:
+    if prompts is None:
+        raise ValueError(
+            f"{options.adv_estimator} compares the responses to one prompt: pass index, the prompt id of each response."
+        )
+    is_correct_B = _outcomes(rewards_BT, prompts, options)
+    is_trained_B = (mask_BT != 0).any(dim=-1)
+    of_response = group_advantages(
+        is_correct_B.tolist(), list(prompts), is_trained_B.tolist(), rule.formula_under(options)
+    )
+    return rewards_BT.new_tensor(of_response).unsqueeze(-1) * mask_BT
+
+
+ESTIMATORS: dict[str, Estimator] = {name: make_estimator(name) for name in OBJECTIVES}

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from typing import NamedTuple
 
-from verl_ext.objectives.weights import Config
+from verl_ext.objectives.options import AlgorithmOptions
 
 
 class OutcomeAdvantages(NamedTuple):
@@ -73,20 +73,17 @@ def group_advantages(
     return advantages
 
 
-def k_under(name: str, config: Config) -> int:
-    """k of the objective ``name``, from ``algorithm.pass_at_k``; raises ValueError when it is missing or no count."""
-    k = config.get("pass_at_k")
-    if k is None:
+def pass_at_k_of(options: AlgorithmOptions) -> int:
+    """k of an objective that trains pass@k; raises ValueError when ``algorithm.pass_at_k`` is null."""
+    if options.pass_at_k is None:
         raise ValueError(
-            f"algorithm.adv_estimator={name} needs algorithm.pass_at_k, the k of the pass@k that it trains: set it to a "
-            "whole number from 1 to actor_rollout_ref.rollout.n."
+            f"algorithm.adv_estimator={options.adv_estimator} needs algorithm.pass_at_k, the k of the pass@k that it "
+            "trains: set it to a whole number from 1 to actor_rollout_ref.rollout.n."
         )
-    if isinstance(k, bool) or not isinstance(k, int) or k < 1:
-        raise ValueError(f"algorithm.pass_at_k must be a whole number >= 1, got {k}.")
-    return k
+    return options.pass_at_k
 
 
-def check_group(name: str, num_samples: int, num_correct: int, k: int) -> None:
+def check_group_size(name: str, num_samples: int, num_correct: int, k: int) -> None:
     """Refuse a group that pass@k cannot be estimated from."""
     assert 0 <= num_correct <= num_samples
     if not 1 <= k <= num_samples:

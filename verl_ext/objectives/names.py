@@ -1,27 +1,28 @@
 """Names of advantage estimators, losses and trainers, for checks that must not load torch or verl."""
 
-from verl_ext.objectives.group_objectives import GROUP_OBJECTIVES
-from verl_ext.objectives.weights import WEIGHTS
+from collections.abc import Mapping
 
-OUR_ESTIMATORS = (*WEIGHTS, *GROUP_OBJECTIVES)
+from verl_ext.objectives.table import OBJECTIVES
 
-VERL_ESTIMATORS = (
-    "gae",
-    "gdpo",
-    "gpg",
-    "grpo",
-    "grpo_passk",
-    "grpo_vectorized",
-    "opo",
-    "optimal_token_baseline",
-    "reinforce_plus_plus",
-    "reinforce_plus_plus_baseline",
-    "remax",
-    "rloo",
-    "rloo_vectorized",
-    "tir_optimal_token_baseline",
-)
-"""What verl 0.9.1 registers itself."""
+OUR_ESTIMATORS = tuple(OBJECTIVES)
+
+VERL_ESTIMATORS: Mapping[str, str | None] = {
+    "gae": "needs a critic's values",
+    "gdpo": "normalizes over the batch",
+    "gpg": "scales every advantage by the share of rewarded samples",
+    "grpo": None,
+    "grpo_passk": None,
+    "grpo_vectorized": None,
+    "opo": None,
+    "optimal_token_baseline": "needs log-probs",
+    "reinforce_plus_plus": "normalizes over the batch",
+    "reinforce_plus_plus_baseline": "normalizes over the batch",
+    "remax": "needs a greedy answer's reward",
+    "rloo": None,
+    "rloo_vectorized": None,
+    "tir_optimal_token_baseline": "needs log-probs",
+}
+"""What verl 0.9.1 registers itself, and what each needs beyond the rewards of one prompt; None: nothing."""
 
 OUR_LOSSES = ("vanilla_by_sign", "paper")
 

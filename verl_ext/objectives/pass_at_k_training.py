@@ -11,17 +11,18 @@ The advantages of a group sum to 0, and k = 1 is (r - mean) / std. The standard 
 C(n, k)). The authors' code adds 1e-6 to it; here a group whose subsets all fare alike, w = n or w < k, gets exactly 0.
 """
 
+from functools import partial
 from math import comb, sqrt
 
-from verl_ext.objectives.groups import NOTHING_TO_LEARN, GroupFormula, OutcomeAdvantages, check_group, k_under
-from verl_ext.objectives.weights import Config
+from verl_ext.objectives.groups import NOTHING_TO_LEARN, GroupFormula, OutcomeAdvantages, check_group_size, pass_at_k_of
+from verl_ext.objectives.options import AlgorithmOptions
 
 NAME = "pass_at_k_training"
 
 
 def pass_at_k_training_advantages(num_samples: int, num_correct: int, k: int) -> OutcomeAdvantages:
     """Advantages in a group of n responses, c of them correct, for 1 <= k <= n; raises ValueError when k > n."""
-    check_group(NAME, num_samples, num_correct, k)
+    check_group_size(NAME, num_samples, num_correct, k)
     num_wrong = num_samples - num_correct
     if num_wrong == num_samples or num_wrong < k:
         return NOTHING_TO_LEARN
@@ -31,7 +32,6 @@ def pass_at_k_training_advantages(num_samples: int, num_correct: int, k: int) ->
     return OutcomeAdvantages(correct=fail / std, incorrect=(fail - fail_beside_a_wrong_one) / std)
 
 
-def formula_under(config: Config) -> GroupFormula:
+def formula_under(options: AlgorithmOptions) -> GroupFormula:
     """The formula for k = ``algorithm.pass_at_k``."""
-    k = k_under(NAME, config)
-    return lambda n, c: pass_at_k_training_advantages(n, c, k)
+    return partial(pass_at_k_training_advantages, k=pass_at_k_of(options))

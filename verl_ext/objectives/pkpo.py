@@ -19,38 +19,36 @@ It is unbiased for a loss that adds up the tokens of a response and averages ove
 seq-mean-token-sum. verl's token-mean weighs every response by its length instead, for this objective as for any other.
 """
 
+from functools import partial
 from math import comb
 
-from verl_ext.objectives.groups import GroupFormula, OutcomeAdvantages, check_group, k_under
-from verl_ext.objectives.weights import Config
+from verl_ext.objectives.groups import GroupFormula, OutcomeAdvantages, check_group_size, pass_at_k_of
+from verl_ext.objectives.options import PKPO_BASELINES, AlgorithmOptions
 
 NAME = "pkpo"
-BASELINES = ("loo_minus_one", "none")
 
 
-def pkpo_advantages(num_samples: int, num_correct: int, k: int, *, baseline: str = BASELINES[0]) -> OutcomeAdvantages:
+def pkpo_advantages(
+    num_samples: int, num_correct: int, k: int, *, baseline: str = PKPO_BASELINES[0]
+) -> OutcomeAdvantages:
     """n times the paper's weights in a group of n responses, c of them correct, for 1 <= k <= n.
 
     Raises:
-        ValueError: k > n, or a baseline that is not one of ``BASELINES``.
+        ValueError: k > n, or a baseline that is not one of ``PKPO_BASELINES``.
     """
-    check_group(NAME, num_samples, num_correct, k)
+    check_group_size(NAME, num_samples, num_correct, k)
     num_wrong, num_others = num_samples - num_correct, num_samples - 1
-    num_companies = comb(num_others, k - 1)
+    num_subsets = comb(num_others, k - 1)  # of k that a response is in, each given by its k - 1 others
     if baseline == "none":
-        num_failing = comb(num_wrong - 1, k - 1) if num_wrong else 0
-        return OutcomeAdvantages(correct=float(k), incorrect=k * (num_companies - num_failing) / num_companies)
+        num_wrong_subsets = comb(num_wrong - 1, k - 1) if num_wrong else 0
+        return OutcomeAdvantages(correct=float(k), incorrect=k * (num_subsets - num_wrong_subsets) / num_subsets)
     if baseline != "loo_minus_one":
-        raise ValueError(f"algorithm.pkpo_baseline must be one of {', '.join(BASELINES)}, got {baseline}.")
+        raise ValueError(f"algorithm.pkpo_baseline must be one of {', '.join(PKPO_BASELINES)}, got {baseline}.")
     if k > 1 or num_others == 0:
-        return OutcomeAdvantages(correct=k * comb(num_wrong, k - 1) / num_companies, incorrect=0.0)
+        return OutcomeAdvantages(correct=k * comb(num_wrong, k - 1) / num_subsets, incorrect=0.0)
     return OutcomeAdvantages(correct=num_wrong / num_others, incorrect=-num_correct / num_others)
 
 
-def formula_under(config: Config) -> GroupFormula:
+def formula_under(options: AlgorithmOptions) -> GroupFormula:
     """The formula for k = ``algorithm.pass_at_k`` and ``algorithm.pkpo_baseline``."""
-    k = k_under(NAME, config)
-    baseline = config.get("pkpo_baseline", BASELINES[0])
-    if baseline not in BASELINES:
-        raise ValueError(f"algorithm.pkpo_baseline must be one of {', '.join(BASELINES)}, got {baseline}.")
-    return lambda n, c: pkpo_advantages(n, c, k, baseline=baseline)
+    return partial(pkpo_advantages, k=pass_at_k_of(options), baseline=options.pkpo_baseline)

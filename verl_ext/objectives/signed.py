@@ -10,7 +10,7 @@ Shapes: B = responses in the batch, T = response tokens, right-padded.
 
 import torch
 
-from verl_ext.objectives.weights import SignWeights
+from verl_ext.objectives.objective import SignWeights
 
 
 def signed_advantages(is_correct_B: torch.Tensor, mask_BT: torch.Tensor, weights: SignWeights) -> torch.Tensor:

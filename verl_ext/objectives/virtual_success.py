@@ -12,10 +12,11 @@ too. The paper pairs this with asymmetric clipping, which are options of verl: a
 actor.clip_ratio_high=0.24.
 """
 
+from functools import partial
 from math import sqrt
 
 from verl_ext.objectives.groups import NOTHING_TO_LEARN, GroupFormula, OutcomeAdvantages
-from verl_ext.objectives.weights import Config
+from verl_ext.objectives.options import AlgorithmOptions
 
 NAME = "grpo_virtual_success"
 EPSILON = 1e-6
@@ -37,7 +38,6 @@ def virtual_success_advantages(num_samples: int, num_correct: int, *, divides_by
     return OutcomeAdvantages(correct=(1 - mean) * scale, incorrect=-mean * scale)
 
 
-def formula_under(config: Config) -> GroupFormula:
+def formula_under(options: AlgorithmOptions) -> GroupFormula:
     """The formula as ``algorithm.norm_adv_by_std_in_grpo`` says."""
-    divides_by_std = bool(config.get("norm_adv_by_std_in_grpo", True))
-    return lambda n, c: virtual_success_advantages(n, c, divides_by_std=divides_by_std)
+    return partial(virtual_success_advantages, divides_by_std=options.norm_adv_by_std_in_grpo)

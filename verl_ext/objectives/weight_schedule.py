@@ -7,13 +7,10 @@ Steps count from 1: the first has ``start``, step ``num_steps`` and all later on
 (arXiv:2506.01347) keeps lambda; arXiv:2605.07137 moves the weights of both signs over a run, by schedules of its own.
 
 An estimator sees no step number, so the trainer sets the weight of each step in the options that the estimator reads.
-Free of torch and verl.
 """
 
 from math import cos, pi
 from typing import Any, NamedTuple
-
-from verl_ext.objectives.weights import Config, positive_weight
 
 WEIGHT = "positive_advantage_weight"
 SCHEDULE, END, STEPS = f"{WEIGHT}_schedule", f"{WEIGHT}_end", f"{WEIGHT}_steps"
@@ -34,33 +31,6 @@ class WeightSchedule(NamedTuple):
         progress = 1.0 if step >= num_steps else (step - 1) / (num_steps - 1)
         left = 1 - progress if self.shape == "linear" else (1 + cos(pi * progress)) / 2
         return self.end + (self.start - self.end) * left
-
-
-def schedule_under(config: Config) -> WeightSchedule | None:
-    """The schedule that the ``algorithm`` section asks for; None when lambda stays.
-
-    Raises:
-        ValueError: An option of it is missing or makes no sense, or the estimator has no lambda to move.
-    """
-    shape, end, num_steps = config.get(SCHEDULE), config.get(END), config.get(STEPS)
-    if shape is None:
-        for option, value in ((END, end), (STEPS, num_steps)):
-            if value is not None:
-                raise ValueError(f"algorithm.{option}={value} needs algorithm.{SCHEDULE}: one of {', '.join(SHAPES)}.")
-        return None
-    if shape not in SHAPES:
-        raise ValueError(f"algorithm.{SCHEDULE} must be null or one of {', '.join(SHAPES)}, got {shape}.")
-    name, advantage = config.get("adv_estimator"), config.get("advantage")
-    if not (name == "w_reinforce" or (name == "psr_nsr" and advantage == "weighted")):
-        raise ValueError(
-            f"algorithm.{SCHEDULE}={shape} moves the weight of correct responses, which algorithm.adv_estimator={name} "
-            "does not have. Choose w_reinforce, or psr_nsr with algorithm.advantage=weighted."
-        )
-    if isinstance(end, bool) or not isinstance(end, int | float) or not end >= 0.0:
-        raise ValueError(f"algorithm.{SCHEDULE}={shape} needs algorithm.{END}, a number >= 0, got {end}.")
-    if num_steps is not None and (isinstance(num_steps, bool) or not isinstance(num_steps, int) or num_steps < 2):
-        raise ValueError(f"algorithm.{STEPS} must be null (the whole run) or a whole number >= 2, got {num_steps}.")
-    return WeightSchedule(str(shape), positive_weight(config), float(end), num_steps)
 
 
 def held_at(weight: float) -> dict[str, Any]:

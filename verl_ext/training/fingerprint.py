@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from verl_ext.host.files import write_whole
+from verl_ext.training.checks.trainer_options import uses_critic
 from verl_ext.training.configuration import leaves, resolved
-from verl_ext.training.options import uses_critic
 from verl_ext.training.paths import is_remote, local_files, local_path
 
 NAME = "fingerprint.json"

@@ -3,9 +3,11 @@
 The gap of a step is the mean difference of the two probabilities of the sampled tokens, in [0, 1]. Free of torch and verl.
 """
 
+import json
 import math
-from typing import Any
+from pathlib import Path
 
+FILE = "rollout_gap.json"
 METRIC = "training/rollout_probs_diff_mean"
 FLOAT32_NOISE = 1e-7
 """Below this a gap says nothing, however much smaller it was at first."""
@@ -69,9 +71,12 @@ class RolloutGap:
                 "the limit or set it to null."
             )
 
-    def state(self) -> dict[str, Any]:
-        """What a resumed run has to know: its own first steps come after the weights have moved."""
-        return {"sum": self._sum, "num_tokens": self._num_tokens}
+    def save(self, folder: Path) -> None:
+        """Keep in a checkpoint what a resumed run has to know: its own first steps come after the weights have moved."""
+        (folder / FILE).write_text(json.dumps({"sum": self._sum, "num_tokens": self._num_tokens}))
 
-    def restore(self, state: dict[str, Any]) -> None:
-        self._sum, self._num_tokens = float(state["sum"]), float(state["num_tokens"])
+    def restore(self, folder: Path) -> None:
+        """Go on from a checkpoint; one without the file leaves everything as it is."""
+        if (folder / FILE).is_file():
+            state = json.loads((folder / FILE).read_text())
+            self._sum, self._num_tokens = float(state["sum"]), float(state["num_tokens"])

@@ -7,9 +7,6 @@ what is left is cut into mini-batches in the order of the data.
 ``trainer.v1.trainer_mode=sign_filter_sync`` chooses it, also in a stock ``python -m verl.trainer.main_ppo``.
 """
 
-import json
-import math
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -29,25 +26,18 @@ from verl.utils.metric import reduce_metrics
 from verl.utils.py_functional import append_to_dict, rename_dict
 from verl.utils.seqlen_balancing import calculate_workload, get_seqlen_balanced_partitions, log_seqlen_unbalance
 
-from verl_ext.grading import UNGRADED
 from verl_ext.learner.worker import ActorWorker, LearnerWorker
-from verl_ext.objectives.group_objectives import min_group_size
-from verl_ext.objectives.groups import last_of_session, num_in_group
-from verl_ext.objectives.mini_batches import MiniBatch, cut_for_several, equal_cut, num_updates, paper_cut
+from verl_ext.objectives.groups import last_of_session
+from verl_ext.objectives.options import AlgorithmOptions
 from verl_ext.objectives.outcome import CORRECT_ABOVE, outcome_scores
-from verl_ext.objectives.sign_filter import kept_samples
-from verl_ext.objectives.weight_schedule import held_at, schedule_under
-from verl_ext.objectives.weights import WEIGHTS
+from verl_ext.objectives.table import drops_zero_advantage, objective_under
+from verl_ext.objectives.weight_schedule import held_at
 from verl_ext.patches import short_padding_rows
-from verl_ext.training import rollout_gap, step_metrics, validation
+from verl_ext.training import rollout_gap, validation
+from verl_ext.training.checks.trainer_options import check_trainer_options
 from verl_ext.training.events import emit
-from verl_ext.training.options import (
-    check_trainer_options,
-    drops_zero_advantage,
-    kept_share,
-    loss_normalizer,
-    mini_batches,
-)
+from verl_ext.training.step import mini_batches, report, rollout, sample_filter
+from verl_ext.training.step.loss_share import kept_share
 
 NAME = "sign_filter_sync"
 
@@ -59,53 +49,12 @@ LEARNER_FIELDS = (
 """What forward passes and losses of a text model read of a sample; those that a sample does not have are left out."""
 
 
-FIRST_GAP_FILE = "rollout_gap.json"
-LEARNT: tuple[str, ...] = ("loss", "pg_loss", "vf_loss", "entropy_loss", "kl_loss", "grad_norm")
-"""Metrics of an update, of actor or critic, that have to be numbers."""
-
-
 class NothingKeptError(Exception):
     """Every sample of the step, ``batch``, has advantage zero: there is nothing to learn from, and nothing to run."""
 
     def __init__(self, batch: KVBatchMeta) -> None:
         super().__init__("no sample of this step has a non-zero advantage")
         self.batch = batch
-
-
-def _without(batch: KVBatchMeta, is_kept: np.ndarray) -> tuple[KVBatchMeta, KVBatchMeta]:
-    """Split a batch into the samples that are kept and those that are not."""
-    halves = []
-    for wanted in (is_kept, ~is_kept):
-        rows = np.flatnonzero(wanted)
-        halves.append(
-            KVBatchMeta(
-                keys=[batch.keys[row] for row in rows],
-                tags=[batch.tags[row] for row in rows],
-                partition_id=batch.partition_id,
-                fields=batch.fields,
-                extra_info=batch.extra_info,
-            )
-        )
-    return halves[0], halves[1]
-
-
-def _stretches(batch: KVBatchMeta, num_ranks: int, start: int, stop: int) -> KVBatchMeta:
-    """The samples ``start`` to ``stop`` of every rank's stretch of the batch."""
-    per_rank = len(batch) // num_ranks
-    rows = np.concatenate([np.arange(rank * per_rank + start, rank * per_rank + stop) for rank in range(num_ranks)])
-    is_wanted = np.zeros(len(batch), dtype=bool)
-    is_wanted[rows] = True
-    return _without(batch, is_wanted)[0]
-
-
-def _section(model: str) -> str:
-    return "critic" if model == "critic" else "actor_rollout_ref.actor"
-
-
-def _scales_its_loss(actor: Any) -> bool:
-    """Whether verl's engine trains in float16, with a loss scale that it lowers when a gradient overflows."""
-    precision = actor.fsdp_config.get("mixed_precision") or {}
-    return precision.get("param_dtype") in ("fp16", "float16", "half", 16)
 
 
 @register_trainer(NAME)
@@ -121,21 +70,27 @@ class SignFilterTrainer(PPOTrainerSync):
     def trainer_mode(self, _registered_name: str) -> None: ...
 
     def __init__(self, config: Any) -> None:
-        check_trainer_options(config)
+        options = check_trainer_options(config)
         super().__init__(config)
-        self._read_options()
+        self._set_up_filter(options)
 
-    def _read_options(self) -> None:
-        algorithm, trainer = self.config.algorithm, self.config.trainer
-        self._weight_schedule = schedule_under(algorithm)
-        self._drops = drops_zero_advantage(algorithm)
-        self._normalizer = loss_normalizer(algorithm)
-        self._cuts_as_paper = mini_batches(algorithm) == "paper"
-        limits = trainer.get("max_rollout_probs_diff"), trainer.get("max_rollout_probs_diff_growth")
-        self._gap = rollout_gap.RolloutGap(*limits)
-        self._asked_for: dict[str, int] = {}
+    def _set_up_filter(self, options: AlgorithmOptions) -> None:
+        self._options = options
+        objective = objective_under(options)
+        self._rules = sample_filter.Rules(
+            masks_truncated=options.mask_truncated,
+            smallest_group=1 if objective is None else objective.smallest_group(options),
+            drops_zero_advantage=drops_zero_advantage(options),
+            # verl computes advantages again on what is left: those that compare samples need their groups whole.
+            keeps_groups_whole=objective is None or not objective.is_signed,
+        )
+        trainer = self.config.trainer
+        self._gap = rollout_gap.RolloutGap(
+            trainer.get("max_rollout_probs_diff"), trainer.get("max_rollout_probs_diff_growth")
+        )
+        self._num_submitted: dict[str, int] = {}
         self._dropped: KVBatchMeta | None = None
-        self._cut: list[MiniBatch] = []
+        self._cut: list[mini_batches.MiniBatch] = []
         self._num_updates = 0
         self._num_learner_ranks = 1
         self._num_kept_tokens = 0
@@ -164,6 +119,20 @@ class SignFilterTrainer(PPOTrainerSync):
             replay_buffer.poll_interval = float(poll_interval)
         return replay_buffer
 
+    # ------------------------------------------------------------------ a step, in its order
+
+    def prepare_step(self) -> dict[str, Any]:
+        self._num_submitted.clear()
+        metrics: dict[str, Any] = super().prepare_step()
+        return metrics
+
+    def _submit_batch_to_rollout(self, batch: Any) -> int:
+        """Note the order of the data, and how many samples each prompt should come back with."""
+        uids, n = list(batch["uid"]), self.config.actor_rollout_ref.rollout.n
+        num_samples = list(batch["__rollout_n__"]) if "__rollout_n__" in batch else [n] * len(uids)
+        self._num_submitted |= {uid: int(number) for uid, number in zip(uids, num_samples, strict=True)}
+        return int(super()._submit_batch_to_rollout(batch))
+
     def _step_once(self, metrics: dict[str, Any], timing_raw: dict[str, float], sample_batch_size: int) -> KVBatchMeta:
         self._set_positive_weight(metrics)
         try:
@@ -172,27 +141,14 @@ class SignFilterTrainer(PPOTrainerSync):
             return nothing.batch
         return batch
 
-    def prepare_step(self) -> dict[str, Any]:
-        self._asked_for.clear()
-        metrics: dict[str, Any] = super().prepare_step()
-        return metrics
-
-    def _submit_batch_to_rollout(self, batch: Any) -> int:
-        """Note the order of the data, and how many samples each prompt should come back with."""
-        uids, n = list(batch["uid"]), self.config.actor_rollout_ref.rollout.n
-        wanted = list(batch["__rollout_n__"]) if "__rollout_n__" in batch else [n] * len(uids)
-        self._asked_for |= {uid: int(number) for uid, number in zip(uids, wanted, strict=True)}
-        return int(super()._submit_batch_to_rollout(batch))
-
     def _set_positive_weight(self, metrics: dict[str, Any]) -> None:
         """Put this step's lambda where the estimator reads it; without a schedule nothing is touched."""
-        if self._weight_schedule is not None:
-            weight = self._weight_schedule.weight_at(self.global_steps, self.total_training_steps)
+        schedule = self._options.positive_advantage_weight_schedule
+        if schedule is not None:
+            weight = schedule.weight_at(self.global_steps, self.total_training_steps)
             for option, value in held_at(weight).items():
                 OmegaConf.update(self.config.algorithm, option, value, force_add=True)
             metrics["train/positive_advantage_weight"] = weight
-
-    # ------------------------------------------------------------------ the filter
 
     def _balance_batch(
         self,
@@ -207,155 +163,74 @@ class SignFilterTrainer(PPOTrainerSync):
         hold the samples in the order in which they happened to be complete: the short ones first.
         """
         del keep_minibatch
-        self._report_missing(batch, metrics)
-        batch = self._filter(self._in_data_order(batch), metrics)
-        metrics["train/num_updates"] = self._num_updates
+        self._count_missing(batch, metrics)
+        batch.reorder(rollout.data_order(batch.keys, self._num_submitted))
+        batch = self._filter(batch, metrics)
         if not len(batch):
             everything, self._dropped = self._dropped, None
             raise NothingKeptError(everything)
-        num_kept = len(batch)
-        self._num_learner_ranks = num_ranks = self._query_num_ranks()
-        self._cut = self._mini_batches(num_kept, num_ranks)
-        num_rows = sum(part.size for part in self._cut)
-        with short_padding_rows(padding_utils, longest=max(tag["seq_len"] for tag in batch.tags)):
-            batch = padding_utils.upsample_batch_to_divisible_size(batch, num_rows, self.tokenizer.eos_token_id)
-        lengths = torch.tensor([tag["seq_len"] for tag in batch.tags], dtype=torch.int64)
-        workloads = calculate_workload(lengths)
-        of_rank: list[list[int]] = [[] for _ in range(num_ranks)]
-        padding = iter(range(num_kept, num_rows))
-        for part in self._cut:
-            rows = [*range(part.start, part.stop), *(next(padding) for _ in range(part.num_padding))]
-            shares = get_seqlen_balanced_partitions(workloads[rows], k_partitions=num_ranks, equal_size=True)
-            for rank, share in enumerate(shares):
-                of_rank[rank] += [rows[index] for index in share]
-        batch.reorder([row for rows in of_rank for row in rows])
-        metrics |= log_seqlen_unbalance(seqlen_list=lengths.tolist(), partitions=of_rank, prefix=logging_prefix)
-        return batch
+        self._num_learner_ranks = self._query_num_ranks()
+        self._cut = self._cut_into_mini_batches(len(batch), self._num_learner_ranks)
+        batch = self._padded(batch)
+        return self._balanced(batch, metrics, logging_prefix)
 
-    def _query_num_ranks(self) -> int:
-        """How many shares the actor's worker group cuts a batch into."""
-        group = self.actor_rollout_wg
-        if "actor" not in group._dispatch_info:
-            group._dispatch_info["actor"] = group._query_dispatch_info("actor")
-        return int(max(group._dispatch_info["actor"]) + 1)
+    def _count_missing(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> None:
+        metrics |= rollout.count_missing(
+            batch.keys,
+            failed=self.replay_buffer.failure_keys.get("train", ()),
+            num_submitted=self._num_submitted,
+            default_num_samples=self.config.actor_rollout_ref.rollout.n,
+            num_replaced=metrics.get("training/rollout_failure/evicted_samples", 0),
+        )
 
-    def _mini_batches(self, num_kept: int, num_ranks: int) -> list[MiniBatch]:
-        """How this step's samples are cut. With a critic, whose mini-batches are others, the step is padded as verl does."""
-        config, n = self.config.actor_rollout_ref, self.config.actor_rollout_ref.rollout.n
-        size = config.actor.ppo_mini_batch_size * n
-        if self.use_critic:
-            sizes = [self.config.critic.ppo_mini_batch_size * n]
-            if self.config.trainer.critic_warmup <= self.global_steps:
-                sizes.append(size)
-            return cut_for_several(num_kept, sizes, super()._get_required_batch_multiple(num_ranks))
-        multiple = num_ranks
-        if not config.actor.use_dynamic_bsz:
-            # verl cuts a rank's share of a mini-batch into micro-batches of a fixed size, and asks that it comes out even.
-            micro = [config.actor.ppo_micro_batch_size_per_gpu, config.rollout.log_prob_micro_batch_size_per_gpu]
-            if self.use_reference_policy:
-                micro.append(config.ref.log_prob_micro_batch_size_per_gpu)
-            multiple *= math.lcm(*(rows for rows in micro if rows))
-        return (paper_cut if self._cuts_as_paper else equal_cut)(num_kept, size, multiple)
-
-    def _in_data_order(self, batch: KVBatchMeta) -> KVBatchMeta:
-        """The samples by prompt, as the data has them, and within a prompt by session and output.
-
-        A prompt that this step did not submit (verl's rollout skip reads old ones) follows in the order it came in.
-        """
-        order = {uid: position for position, uid in enumerate(self._asked_for)}
-        places = []
-        for row, key in enumerate(batch.keys):
-            uid, session, output = key.rsplit("_", 2)
-            places.append((order.setdefault(uid, len(order)), int(session), int(output), row))
-        batch.reorder([place[-1] for place in sorted(places)])
-        return batch
-
-    def _report_missing(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> None:
-        """Count prompts that failed in the rollout and samples that did not come back, which verl passes over."""
-        failed = set(self.replay_buffer.failure_keys.get("train", ()))
-        sessions = {key.rpartition("_")[0] for key in batch.keys}
-        uids = failed | {session.rpartition("_")[0] for session in sessions}
-        num_wanted = sum(self._asked_for.get(uid, self.config.actor_rollout_ref.rollout.n) for uid in uids)
-        num_replaced = metrics.get("training/rollout_failure/evicted_samples", 0)
-        metrics["train/prompts"] = len(uids) + num_replaced
-        metrics["train/failed_prompts"] = len(failed) + num_replaced
-        metrics["train/missing_samples"] = num_wanted - len(sessions)
+    # ------------------------------------------------------------------ the filter
 
     def _filter(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
-        """Report on all samples of the step and return those that the update needs."""
+        """Report on all samples of the step and return those that the update needs; ``_dropped`` has the others."""
         self._clear_dropped()
         data = tq.kv_batch_get(
             keys=batch.keys,
             partition_id=batch.partition_id,
             select_fields=["uid", "response_mask", "rm_scores", "rollout_log_probs", "extra_fields"],
         )
-        uids = data.pop("uid").tolist()
+        prompts = data.pop("uid").tolist()
         infos = [extra.get("reward_extra_info", {}) for extra in data.pop("extra_fields").tolist()]
         proto = DataProto(batch=data.to_padded_tensor())
-        mask_BT, scores_BT = proto.batch["response_mask"], proto.batch["rm_scores"]
-        num_tokens_B = mask_BT.sum(dim=-1)
+        samples = sample_filter.Samples(prompts, infos, last_of_session(batch.keys), proto.batch["response_mask"])
+        self._report_samples(samples, proto, metrics)
 
-        scores_B = outcome_scores(scores_BT)
-        last_B = last_of_session(batch.keys)
-        self._report(metrics, uids, scores_B, infos, num_tokens_B, sorted(set(last_B)))
-
-        is_kept_B = torch.tensor([step_metrics.is_graded(info) for info in infos])
-        if self.config.algorithm.get("mask_truncated", False):
-            is_kept_B = is_kept_B & ~self._is_truncated(infos)
-        is_kept_B = is_kept_B & self._has_enough_company(is_kept_B, uids, last_B)
-        if self._drops and is_kept_B.any():
-            rows = is_kept_B.nonzero().squeeze(-1)
-            keys, prompts = [batch.keys[row] for row in rows], [uids[row] for row in rows]
-            has_advantage = kept_samples(self._advantages(proto.select_idxs(rows), prompts, keys), mask_BT[rows])
-            if self.config.algorithm.adv_estimator not in WEIGHTS:
-                # verl computes advantages again on what is left: those that compare samples need their groups whole.
-                has_advantage = torch.tensor(num_in_group(has_advantage.tolist(), prompts)) > 0
-            is_kept_B[rows] = has_advantage
-        if not (num_tokens_B * is_kept_B).any():
-            is_kept_B = torch.zeros_like(is_kept_B)  # no token to learn from
-        kept, self._dropped = _without(batch, is_kept_B.numpy())
-
-        actor = self.config.actor_rollout_ref.actor
-        self._num_updates = num_updates(len(kept), actor.ppo_mini_batch_size * self.config.actor_rollout_ref.rollout.n)
-        self._num_kept_tokens = int((num_tokens_B * is_kept_B).sum())
-        tokens = self._num_kept_tokens, int(num_tokens_B.sum())
-        responses = int(((num_tokens_B > 0) & is_kept_B).sum()), int((num_tokens_B > 0).sum())
-        self._advantage_factor = 1.0
-        if self._normalizer == "all":
-            self._advantage_factor = kept_share(actor, tokens=tokens, responses=responses)
-        metrics |= {"train/samples": len(batch), "train/kept_samples": len(kept)}
-        if "rollout_log_probs" in proto.batch:
-            # verl's actor/entropy is a mean over the kept samples, so it cannot be compared between objectives. This
-            # one is over all of them: the surprise of the sampled tokens, whose mean is the entropy at temperature 1.
-            surprise = -(proto.batch["rollout_log_probs"] * mask_BT).sum() / num_tokens_B.sum().clamp(min=1)
-            metrics["train/entropy"] = float(surprise)
-        metrics |= {"train/kept_ratio": len(kept) / len(batch), "train/kept_token_ratio": tokens[0] / max(tokens[1], 1)}
+        if self._rules.masks_truncated:
+            sample_filter.check_truncation_is_reported(infos, self.config.reward.custom_reward_function)
+        is_kept_B = sample_filter.select(
+            samples,
+            self._rules,
+            lambda rows_K: self._advantages(
+                proto.select_idxs(rows_K),
+                [prompts[row] for row in rows_K.tolist()],
+                [batch.keys[row] for row in rows_K.tolist()],
+            ),
+        )
+        kept, self._dropped = _split(batch, is_kept_B.tolist())
+        self._note_kept(is_kept_B, samples.mask_BT.sum(dim=-1), metrics)
         return kept
 
-    def _is_truncated(self, infos: list[dict[str, float]]) -> torch.Tensor:
-        """Which answers the reward function calls cut, (B,) bool."""
-        if not all("truncated" in info for info in infos):
-            reward = self.config.reward.custom_reward_function
-            raise ValueError(
-                "algorithm.mask_truncated=True needs a reward that reports the key truncated (1.0 for an answer that was "
-                f"cut by the length limit, else 0.0), and reward.custom_reward_function.path={reward.path} "
-                f"(name={reward.name}) does not. Set mask_truncated=False, or return the key."
-            )
-        return torch.tensor([bool(info["truncated"]) for info in infos])
+    def _note_kept(self, is_kept_B: torch.Tensor, num_tokens_B: torch.Tensor, metrics: dict[str, Any]) -> None:
+        """Count what the update is made on, and what it would have been made on without the filter."""
+        actor, n = self.config.actor_rollout_ref.actor, self.config.actor_rollout_ref.rollout.n
+        has_token_B = num_tokens_B > 0
+        samples = report.Counts(int(is_kept_B.sum()), len(is_kept_B))
+        tokens = report.Counts(int((num_tokens_B * is_kept_B).sum()), int(num_tokens_B.sum()))
+        responses = report.Counts(int((has_token_B & is_kept_B).sum()), int(has_token_B.sum()))
+        self._num_updates = mini_batches.num_updates(samples.kept, actor.ppo_mini_batch_size * n)
+        self._num_kept_tokens = tokens.kept
+        normalizes_over_all = self._options.loss_normalizer == "all"
+        self._advantage_factor = kept_share(actor, tokens=tokens, responses=responses) if normalizes_over_all else 1.0
+        metrics |= report.kept_shares(samples, tokens) | {"train/num_updates": self._num_updates}
 
-    def _has_enough_company(self, is_kept_B: torch.Tensor, uids: list[str], last_B: list[int]) -> torch.Tensor:
-        """Whether enough sessions of each output's prompt are kept for an objective that compares k of them, (B,) bool."""
-        algorithm = self.config.algorithm
-        is_counted = [
-            kept and row == last for row, (kept, last) in enumerate(zip(is_kept_B.tolist(), last_B, strict=True))
-        ]
-        num_kept_B = torch.tensor(num_in_group(is_counted, uids))
-        return num_kept_B >= min_group_size(algorithm.adv_estimator, algorithm)
-
-    def _advantages(self, proto: DataProto, uids: list[str], keys: list[str]) -> torch.Tensor:
+    def _advantages(self, proto: DataProto, prompts: list[str], keys: list[str]) -> torch.Tensor:
         """What the configured estimator gives these samples, shape (B, T); the filter has no opinion of its own."""
         proto.batch["token_level_rewards"] = proto.batch["rm_scores"]
-        proto.non_tensor_batch["uid"] = np.array(uids, dtype=object)
+        proto.non_tensor_batch["uid"] = np.array(prompts, dtype=object)
         algorithm = self.config.algorithm
         data = trainer_base.compute_advantage_for_multi_trajectories(
             proto,
@@ -370,33 +245,28 @@ class SignFilterTrainer(PPOTrainerSync):
         advantages_BT: torch.Tensor = data.batch["advantages"]
         return advantages_BT
 
-    def _report(
-        self,
-        metrics: dict[str, Any],
-        uids: list[str],
-        scores_B: torch.Tensor,
-        infos: list[dict[str, float]],
-        num_tokens_B: torch.Tensor,
-        sessions: list[int],
-    ) -> None:
-        """Report on the samples; ``sessions`` are the rows that stand for one each, where a session has several."""
-        of_session = [infos[row] for row in sessions]
-        is_correct = (scores_B > CORRECT_ABOVE).tolist()
-        metrics |= step_metrics.group_shares([uids[row] for row in sessions], [is_correct[row] for row in sessions])
-        metrics |= step_metrics.reason_shares(of_session)
+    def _report_samples(self, samples: sample_filter.Samples, proto: DataProto, metrics: dict[str, Any]) -> None:
+        """Report on all samples, and stop the run where too many could not be graded.
+
+        Shares are of sessions: an agent loop's session counts once, whatever number of outputs it has.
+        """
+        mask_BT = samples.mask_BT
+        num_tokens_B = mask_BT.sum(dim=-1)
+        is_correct = (outcome_scores(proto.batch["rm_scores"]) > CORRECT_ABOVE).tolist()
+        sessions = sorted(set(samples.last_of_session))
+        infos = [samples.infos[row] for row in sessions]
+        metrics |= report.group_shares(
+            [samples.prompts[row] for row in sessions], [is_correct[row] for row in sessions]
+        )
+        metrics |= report.reason_shares(infos)
         metrics["train/response_length"] = float(num_tokens_B.float().mean())
-        error_ratio = 1.0 - float(np.mean([step_metrics.is_graded(info) for info in of_session]))
+        if "rollout_log_probs" in proto.batch:
+            # verl's actor/entropy is a mean over the kept samples, so it cannot be compared between objectives. This
+            # one is over all of them: the surprise of the sampled tokens, whose mean is the entropy at temperature 1.
+            surprise = -(proto.batch["rollout_log_probs"] * mask_BT).sum() / num_tokens_B.sum().clamp(min=1)
+            metrics["train/entropy"] = float(surprise)
         limit = self.config.trainer.get("max_grader_error_ratio", 1.0)
-        if error_ratio > limit:
-            faults = [
-                f"{metrics[f'train/reason/{why}']:.1%} {why}" for why in UNGRADED if f"train/reason/{why}" in metrics
-            ]
-            raise RuntimeError(
-                f"The grader failed on {error_ratio:.1%} of the samples of step {self.global_steps} ({', '.join(faults)}), "
-                f"more than trainer.max_grader_error_ratio={limit}. A sample that could not be graded is neither right nor "
-                "wrong; training on it would corrupt the gradient. The log file has the grader's errors; "
-                "VERL_EXT_GRADER_SECONDS is the time that a comparison may take."
-            )
+        report.check_graded(infos, step=self.global_steps, limit=limit)
 
     def _clear_dropped(self) -> None:
         """Forget the samples that the last step did not train on."""
@@ -404,118 +274,141 @@ class SignFilterTrainer(PPOTrainerSync):
             tq.kv_clear(keys=self._dropped.keys, partition_id=self._dropped.partition_id)
         self._dropped = None
 
+    # ------------------------------------------------------------------ the mini-batches
+
+    def _query_num_ranks(self) -> int:
+        """How many shares the actor's worker group cuts a batch into."""
+        group = self.actor_rollout_wg
+        if "actor" not in group._dispatch_info:
+            group._dispatch_info["actor"] = group._query_dispatch_info("actor")
+        return int(max(group._dispatch_info["actor"]) + 1)
+
+    def _cut_into_mini_batches(self, num_kept: int, num_ranks: int) -> list[mini_batches.MiniBatch]:
+        """How this step's samples are cut; with a critic, which has mini-batches of its own size, padded as verl does."""
+        config, n = self.config.actor_rollout_ref, self.config.actor_rollout_ref.rollout.n
+        size = config.actor.ppo_mini_batch_size * n
+        if self.use_critic:
+            sizes = [self.config.critic.ppo_mini_batch_size * n]
+            if self.config.trainer.critic_warmup <= self.global_steps:
+                sizes.append(size)
+            return mini_batches.cut_for_several(num_kept, sizes, super()._get_required_batch_multiple(num_ranks))
+        micro_batches = []
+        if not config.actor.use_dynamic_bsz:
+            micro_batches = [
+                config.actor.ppo_micro_batch_size_per_gpu,
+                config.rollout.log_prob_micro_batch_size_per_gpu,
+            ]
+            if self.use_reference_policy:
+                micro_batches.append(config.ref.log_prob_micro_batch_size_per_gpu)
+        cut = mini_batches.paper_cut if self._options.mini_batches == "paper" else mini_batches.equal_cut
+        return cut(num_kept, size, mini_batches.row_multiple(num_ranks, micro_batches))
+
+    def _padded(self, batch: KVBatchMeta) -> KVBatchMeta:
+        """The samples, then the rows of padding of all mini-batches."""
+        num_rows = sum(part.size for part in self._cut)
+        with short_padding_rows(padding_utils, longest=max(tag["seq_len"] for tag in batch.tags)):
+            return padding_utils.upsample_batch_to_divisible_size(batch, num_rows, self.tokenizer.eos_token_id)
+
+    def _balanced(self, batch: KVBatchMeta, metrics: dict[str, Any], logging_prefix: str) -> KVBatchMeta:
+        """The rows of each rank one after the other, so that in every mini-batch all ranks have as much to do."""
+        num_ranks = self._num_learner_ranks
+        lengths = torch.tensor([tag["seq_len"] for tag in batch.tags], dtype=torch.int64)
+        workloads = calculate_workload(lengths)
+        of_rank = mini_batches.rows_of_ranks(
+            self._cut,
+            num_ranks,
+            lambda rows: get_seqlen_balanced_partitions(workloads[rows], k_partitions=num_ranks, equal_size=True),
+        )
+        batch.reorder([row for rows in of_rank for row in rows])
+        metrics |= log_seqlen_unbalance(seqlen_list=lengths.tolist(), partitions=of_rank, prefix=logging_prefix)
+        return batch
+
     # ------------------------------------------------------------------ the update
 
-    def _narrowed(self, batch: KVBatchMeta) -> KVBatchMeta:
-        """``batch`` with only the fields that the learner reads; verl's methods give back one with other fields.
+    def _limit_fields(self, batch: KVBatchMeta) -> None:
+        """Leave only the fields that the learner reads in ``batch``; verl's methods give back one with other fields.
 
         A worker otherwise fetches every field of every row, prompt text and grader's notes included, and moves these
         Python objects one by one from device to device: a quarter of a small update. Images need them, text does not.
         """
         if self.processor is None and not self.config.actor_rollout_ref.rollout.enable_rollout_routing_replay:
             batch.fields = list(LEARNER_FIELDS)
-        return batch
 
     def _compute_old_log_prob(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
-        batch = super()._compute_old_log_prob(self._narrowed(batch), metrics=metrics)
+        self._limit_fields(batch)
+        batch = super()._compute_old_log_prob(batch, metrics=metrics)
         self._gap.check(self.global_steps, metrics.get(rollout_gap.METRIC), self._num_kept_tokens)
         return batch
 
     def _compute_ref_log_prob(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
-        return super()._compute_ref_log_prob(self._narrowed(batch), metrics=metrics)
+        self._limit_fields(batch)
+        return super()._compute_ref_log_prob(batch, metrics=metrics)
 
     def _compute_values(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
-        return super()._compute_values(self._narrowed(batch), metrics=metrics)
+        self._limit_fields(batch)
+        return super()._compute_values(batch, metrics=metrics)
 
     def _update_critic(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
-        batch = super()._update_critic(self._narrowed(batch), metrics=metrics)
-        self._check_finite(metrics, "critic")
+        self._limit_fields(batch)
+        batch = super()._update_critic(batch, metrics=metrics)
+        report.check_finite(metrics, "critic", step=self.global_steps, may_overflow=False)
         return batch
 
     def _update_actor(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
-        """Update on the kept samples in ``train/num_updates`` mini-batches.
-
-        With a critic the batch is whole and verl's own split applies.
-        """
-        batch = self._narrowed(batch)
+        """Update on the kept samples in ``train/num_updates`` mini-batches; with a critic verl's own split applies."""
+        self._limit_fields(batch)
         batch.extra_info["advantage_factor"] = self._advantage_factor
         if self.use_critic:
             batch = super()._update_actor(batch, metrics=metrics)
         else:
-            metrics |= reduce_metrics(self._updates(batch))
-        self._check_finite(metrics, "actor")
+            metrics |= reduce_metrics(self._update_in_mini_batches(batch))
+        may_overflow = _scales_its_loss(self.config.actor_rollout_ref.actor)
+        report.check_finite(metrics, "actor", step=self.global_steps, may_overflow=may_overflow)
         return batch
 
-    def _updates(self, batch: KVBatchMeta) -> dict[str, Any]:
-        """Make the updates; returns verl's metrics, a list for each name.
-
-        A worker cuts what it gets into mini-batches of one size. So the last one of the paper's cut, which is smaller,
-        goes to the workers by itself, once in every epoch.
-        """
+    def _update_in_mini_batches(self, batch: KVBatchMeta) -> dict[str, Any]:
+        """Make the updates; returns verl's metrics, a list for each name."""
         actor, num_ranks = self.config.actor_rollout_ref.actor, self._num_learner_ranks
-        of_size = [
-            (size, sum(part.size for part in parts)) for size, parts in groupby(self._cut, lambda part: part.size)
-        ]
-        if len(of_size) == 1:
-            return self._update_on(batch, of_size[0][0], epochs=actor.ppo_epochs, seed=actor.data_loader_seed)
+        updates = mini_batches.updates_of(
+            self._cut, num_ranks=num_ranks, epochs=actor.ppo_epochs, seed=actor.data_loader_seed
+        )
+        if len(updates) == 1:
+            return self._update_on(batch, updates[0])
         metrics: dict[str, Any] = {}
-        for epoch in range(actor.ppo_epochs):
-            start = 0
-            for index, (size, num_rows) in enumerate(of_size):
-                stop = start + num_rows // num_ranks
-                part = self._narrowed(_stretches(batch, num_ranks, start, stop))
-                is_last = epoch == actor.ppo_epochs - 1 and index == len(of_size) - 1
-                seed = actor.data_loader_seed + epoch * num_ranks  # a worker adds its rank
-                append_to_dict(metrics, self._update_on(part, size, epochs=1, seed=seed, steps_schedule=is_last))
-                start = stop
+        for update in updates:
+            rows = mini_batches.rows_of_update(update, len(batch), num_ranks)
+            append_to_dict(metrics, self._update_on(batch.select_keys([batch.keys[row] for row in rows]), update))
         return metrics
 
-    def _update_on(
-        self, batch: KVBatchMeta, size: int, *, epochs: int, seed: int, steps_schedule: bool = True
-    ) -> dict[str, Any]:
-        """Update on ``batch`` in mini-batches of ``size`` rows over all ranks; returns verl's metrics of them."""
-        actor, rollout = self.config.actor_rollout_ref.actor, self.config.actor_rollout_ref.rollout
+    def _update_on(self, batch: KVBatchMeta, update: mini_batches.Update) -> dict[str, Any]:
+        """Have the workers train on all of ``batch`` as ``update`` says; returns verl's metrics of it."""
+        actor, rollout_options = self.config.actor_rollout_ref.actor, self.config.actor_rollout_ref.rollout
+        whole_size = actor.ppo_mini_batch_size * rollout_options.n if self._options.mini_batches == "paper" else 0
         batch.extra_info.update(
             {
                 "calculate_entropy": actor.calculate_entropy or actor.entropy_coeff != 0.0,
                 "distillation_use_topk": False,
                 "distillation_only": False,
-                "global_batch_size": size,
-                "mini_batch_size": size,
-                "epochs": epochs,
-                "seed": seed,
+                "global_batch_size": update.size,
+                "mini_batch_size": update.size,
+                "epochs": update.epochs,
+                "seed": update.seed,
                 "dataloader_kwargs": {"shuffle": actor.shuffle},
-                "temperature": rollout.temperature,
+                "temperature": rollout_options.temperature,
                 "advantage_factor": self._advantage_factor,
-                "whole_size": actor.ppo_mini_batch_size * rollout.n if self._cuts_as_paper else 0,
-                "steps_schedule": steps_schedule,
+                "whole_size": whole_size,
+                "steps_schedule": update.is_last,
             }
         )
         output: dict[str, Any] = rename_dict(self.actor_rollout_wg.update_actor(batch)["metrics"], "actor/")
         output["perf/mfu/actor"] = output.pop("actor/mfu")
         return output
 
-    def _check_finite(self, metrics: dict[str, Any], model: str) -> None:
-        """Stop a run whose loss or gradient is no number: verl skips such an update with a print, and every later one."""
-        names = LEARNT
-        if model == "actor" and _scales_its_loss(self.config.actor_rollout_ref.actor):
-            names = tuple(name for name in LEARNT if name != "grad_norm")  # an overflow is how it finds its scale
-        broken = {f"{model}/{name}": metrics.get(f"{model}/{name}", 0.0) for name in names}
-        broken = {name: value for name, value in broken.items() if not math.isfinite(value)}
-        if broken:
-            values = ", ".join(f"{name}={value}" for name, value in broken.items())
-            raise RuntimeError(
-                f"Step {self.global_steps} has {values}: such an update cannot be made, and the ones after it would not be "
-                f"either. Resume from the last checkpoint with a smaller learning rate ({_section(model)}.optim.lr) or a "
-                f"tighter {_section(model)}.grad_clip; a reward, or old weights, that are no numbers are other causes."
-            )
-
     # ------------------------------------------------------------------ what is reported
 
     def _save_checkpoint(self) -> None:
         super()._save_checkpoint()
-        folder = Path(self.config.trainer.default_local_dir) / f"global_step_{self.global_steps}"
-        (folder / FIRST_GAP_FILE).write_text(json.dumps(self._gap.state()))
+        self._gap.save(Path(self.config.trainer.default_local_dir) / f"global_step_{self.global_steps}")
 
     def _load_checkpoint(self) -> None:
         super()._load_checkpoint()
@@ -523,8 +416,8 @@ class SignFilterTrainer(PPOTrainerSync):
         folder = Path(trainer.default_local_dir) / f"global_step_{self.global_steps}"
         if trainer.resume_mode == "resume_path":
             folder = Path(trainer.resume_from_path)
-        if self.global_steps and (folder / FIRST_GAP_FILE).is_file():
-            self._gap.restore(json.loads((folder / FIRST_GAP_FILE).read_text()))
+        if self.global_steps:
+            self._gap.restore(folder)
 
     def _val_metrics_update(
         self,
@@ -566,7 +459,7 @@ class SignFilterTrainer(PPOTrainerSync):
         else:
             metrics |= {"training/global_step": global_steps, "training/epoch": epoch}
             metrics |= {f"timing_s/{name}": seconds for name, seconds in timing_raw.items()}
-        metrics |= step_metrics.clip_fractions(metrics)
+        metrics |= report.clip_fractions(metrics)
         numbers = {name: float(value) for name, value in metrics.items() if isinstance(value, int | float | np.number)}
         emit("step", step=global_steps, total=self.total_training_steps, metrics=numbers)
 
@@ -578,5 +471,19 @@ class SignFilterTrainer(PPOTrainerSync):
                 tags=batch.tags + self._dropped.tags,
                 partition_id=batch.partition_id,
             )
-        batch = _without(batch, np.array([not tag.get("is_padding", False) for tag in batch.tags]))[0]
-        super()._log_rollout_data(batch, timing_raw, rollout_data_dir)
+        real = [key for key, tag in zip(batch.keys, batch.tags, strict=True) if not tag.get("is_padding", False)]
+        super()._log_rollout_data(batch.select_keys(real), timing_raw, rollout_data_dir)
+
+
+def _split(batch: KVBatchMeta, is_kept: list[bool]) -> tuple[KVBatchMeta, KVBatchMeta]:
+    """The samples that are kept, and those that are not."""
+    keys: dict[bool, list[str]] = {True: [], False: []}
+    for key, kept in zip(batch.keys, is_kept, strict=True):
+        keys[kept].append(key)
+    return batch.select_keys(keys[True]), batch.select_keys(keys[False])
+
+
+def _scales_its_loss(actor: Any) -> bool:
+    """Whether verl's engine trains in float16, with a loss scale that it lowers when a gradient overflows."""
+    precision = actor.fsdp_config.get("mixed_precision") or {}
+    return precision.get("param_dtype") in ("fp16", "float16", "half", 16)

@@ -7,7 +7,6 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from verl_ext.objectives.group_objectives import GROUP_OBJECTIVES, formula_under
 from verl_ext.objectives.names import (
     OUR_ESTIMATORS,
     OUR_LOSSES,
@@ -16,10 +15,11 @@ from verl_ext.objectives.names import (
     VERL_LOSSES,
     VERL_TRAINERS,
 )
-from verl_ext.objectives.weight_schedule import SCHEDULE, held_at, schedule_under
-from verl_ext.objectives.weights import WEIGHTS, positive_weight, weights_under
+from verl_ext.objectives.options import AlgorithmOptions
+from verl_ext.objectives.table import check_objective, check_weight_schedule, names_with_k, objective_under
+from verl_ext.objectives.weight_schedule import SCHEDULE
+from verl_ext.training.checks.trainer_options import GAP_LIMITS, check_trainer_options
 from verl_ext.training.configuration import CONFIG_DIR
-from verl_ext.training.options import GAP_LIMITS, check_trainer_options, loss_normalizer, mini_batches
 
 OUR_PLUGIN = "verl_ext.plugin"
 SAFETY_LIMITS = ("trainer.max_grader_error_ratio", *(f"trainer.{name}" for name in GAP_LIMITS))
@@ -34,24 +34,23 @@ def check_estimator(config: Any) -> None:
     """The advantage estimator exists and its options fit it."""
     algorithm = config.algorithm
     name = algorithm.adv_estimator
-    _known("algorithm.adv_estimator", name, (*OUR_ESTIMATORS, *VERL_ESTIMATORS), "an estimator", config)
-    weight = positive_weight(algorithm)  # refused whatever the estimator, so that a slip is not found in the next run
-    schedule_under(algorithm)
-    if name in WEIGHTS:
-        weights_under(name, {**algorithm, **held_at(weight)})
-    check_group_objective(config)
-    loss_normalizer(algorithm)
-    mini_batches(algorithm)
+    _check_known("algorithm.adv_estimator", name, (*OUR_ESTIMATORS, *VERL_ESTIMATORS), "an estimator", config)
+    # All of them, whatever the estimator, so that a slip is not found in the next run.
+    options = AlgorithmOptions.read(algorithm)
+    check_weight_schedule(options)
+    check_objective(options)
+    check_pass_at_k(options, num_responses=config.actor_rollout_ref.rollout.n)
     if config.trainer.v1.trainer_mode == OUR_TRAINER:
         check_trainer_options(config)
-    if name in WEIGHTS and algorithm.filter_groups.enable:
+    row = objective_under(options)
+    if row is not None and row.is_signed and algorithm.filter_groups.enable:
         raise ValueError(
             "algorithm.filter_groups.enable=True removes the prompts whose responses are all right or all wrong, which "
             f"{name} learns most from. Set it to False; samples with advantage zero leave by algorithm.drop_zero_advantage."
         )
 
 
-def _known(option: str, name: Any, known: tuple[str, ...], what: str, config: Any) -> None:
+def _check_known(option: str, name: Any, known: tuple[str, ...], what: str, config: Any) -> None:
     """``name`` is one of ``known``, or may be registered by a module of the user's."""
     if name in known or others_register(config):
         return
@@ -81,7 +80,7 @@ def check_trainer(config: Any) -> None:
         raise ValueError(
             "trainer.use_v1=False asks for verl's older trainer, which this launcher does not start: leave it at True."
         )
-    _known("trainer.v1.trainer_mode", mode, (OUR_TRAINER, *VERL_TRAINERS), "a trainer", config)
+    _check_known("trainer.v1.trainer_mode", mode, (OUR_TRAINER, *VERL_TRAINERS), "a trainer", config)
     if trainer.val_only and not trainer.val_before_train:
         raise ValueError(
             "trainer.val_only=True validates where trainer.val_before_train=True does, and with False verl would train: "
@@ -117,29 +116,28 @@ def checks_of_verls_trainers(config: Any) -> str:
     )
 
 
-def check_group_objective(config: Any) -> None:
-    """The options of an estimator that compares the responses to one prompt, which no other estimator reads."""
-    algorithm, n = config.algorithm, config.actor_rollout_ref.rollout.n
-    name, k = algorithm.adv_estimator, algorithm.pass_at_k
-    if name in GROUP_OBJECTIVES:
-        formula_under(name, algorithm)
-    if k is not None and not (name in GROUP_OBJECTIVES and GROUP_OBJECTIVES[name].has_k):
-        users = ", ".join(name for name, objective in GROUP_OBJECTIVES.items() if objective.has_k)
+def check_pass_at_k(options: AlgorithmOptions, *, num_responses: int) -> None:
+    """``algorithm.pass_at_k`` has an objective that reads it, and groups that are large enough for it."""
+    k, row = options.pass_at_k, objective_under(options)
+    if k is None:
+        return
+    if row is None or not row.has_k:
         raise ValueError(
-            f"algorithm.pass_at_k={k} is for {users}; algorithm.adv_estimator={name} does not read it. Set it to null."
+            f"algorithm.pass_at_k={k} is for {', '.join(names_with_k())}; "
+            f"algorithm.adv_estimator={options.adv_estimator} does not read it. Set it to null."
         )
-    if k is not None and n < k:
+    if num_responses < k:
         raise ValueError(
-            f"algorithm.pass_at_k={k} needs at least {k} responses to each prompt, but actor_rollout_ref.rollout.n={n}. "
-            "Raise the one or lower the other."
+            f"algorithm.pass_at_k={k} needs at least {k} responses to each prompt, but "
+            f"actor_rollout_ref.rollout.n={num_responses}. Raise the one or lower the other."
         )
 
 
 def check_loss(config: Any) -> None:
-    """There is such a loss, and the paper's is not given options that it does not ask."""
+    """The policy loss exists, and an option that the paper's loss ignores is refused."""
     actor = config.actor_rollout_ref.actor
     option = "actor_rollout_ref.actor.policy_loss.loss_mode"
-    _known(option, actor.policy_loss.loss_mode, (*OUR_LOSSES, *VERL_LOSSES), "a loss", config)
+    _check_known(option, actor.policy_loss.loss_mode, (*OUR_LOSSES, *VERL_LOSSES), "a loss", config)
     if actor.policy_loss.loss_mode != "paper":
         return
     correction = config.algorithm.rollout_correction
@@ -151,7 +149,7 @@ def check_loss(config: Any) -> None:
     clips = (actor.clip_ratio_low, actor.clip_ratio_high)
     if actor.loss_agg_mode != "token-mean" or any(clip not in (None, actor.clip_ratio) for clip in clips):
         raise ValueError(
-            "actor_rollout_ref.actor.policy_loss.loss_mode=paper has its own mean and one clip_ratio: it does not ask "
+            "actor_rollout_ref.actor.policy_loss.loss_mode=paper has its own mean and one clip_ratio: it ignores "
             f"loss_agg_mode={actor.loss_agg_mode}, clip_ratio_low={clips[0]}, clip_ratio_high={clips[1]}. "
             "For these, set loss_mode=vanilla_by_sign."
         )

@@ -4,6 +4,8 @@ from typing import Any, NamedTuple
 
 from omegaconf import OmegaConf
 
+from verl_ext.training.checks.trainer_options import uses_critic
+
 
 class Cut(NamedTuple):
     """Options of one kind of pass: whether it cuts by tokens, at most how many, else how many rows, over how many ranks."""
@@ -48,7 +50,7 @@ def _passes(config: Any) -> list[str]:
     names = ["the actor's update", "the actor's log-probs"]
     if config.algorithm.use_kl_in_reward or config.actor_rollout_ref.actor.use_kl_loss:
         names.append("the reference's log-probs")
-    if config.critic.enable or (config.critic.enable is None and config.algorithm.adv_estimator == "gae"):
+    if uses_critic(config):
         names.append("the critic")
     return names
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from verl_ext.host.files import read_object
-from verl_ext.training.options import uses_critic
+from verl_ext.training.checks.trainer_options import uses_critic
 from verl_ext.training.paths import is_remote, local_path
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")

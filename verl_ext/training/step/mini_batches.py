@@ -1,12 +1,12 @@
-"""How a step's samples, in the order of the data, are cut into mini-batches.
+"""How a step's samples, in the order of the data, are cut into mini-batches, and these given to ranks and updates.
 
 A mini-batch holds consecutive samples, and is padded so that every rank gets as many rows of it as every other. Free of
 torch and verl.
 """
 
-from collections.abc import Sequence
-from itertools import pairwise
-from math import ceil, gcd
+from collections.abc import Callable, Sequence
+from itertools import groupby, pairwise
+from math import ceil, gcd, lcm
 from typing import NamedTuple
 
 
@@ -23,9 +23,32 @@ class MiniBatch(NamedTuple):
         return self.size - (self.stop - self.start)
 
 
+class Update(NamedTuple):
+    """A call of the workers, which cut what they get into mini-batches of one size."""
+
+    start: int
+    stop: int
+    """Its rows, within each rank's share of the batch."""
+    size: int
+    """Rows of a mini-batch over all ranks."""
+    epochs: int
+    seed: int
+    is_last: bool
+    """Whether it ends the step, so that the learning rate moves after it."""
+
+
 def num_updates(num_samples: int, mini_batch_size: int) -> int:
     """Optimiser steps for ``num_samples`` responses in mini-batches of at most ``mini_batch_size``; 0 when none is left."""
     return ceil(num_samples / mini_batch_size)
+
+
+def row_multiple(num_ranks: int, micro_batch_sizes: Sequence[int | None]) -> int:
+    """What the rows of a mini-batch over all ranks must be a multiple of.
+
+    verl cuts a rank's share of a mini-batch into micro-batches of a fixed size, and asks that it comes out even; one that
+    is not given asks nothing.
+    """
+    return num_ranks * lcm(*(size for size in micro_batch_sizes if size))
 
 
 def equal_cut(num_samples: int, mini_batch_size: int, multiple: int) -> list[MiniBatch]:
@@ -79,3 +102,55 @@ def _spread(num_samples: int, num_parts: int, multiple: int) -> list[MiniBatch]:
     largest = max(stop - start for start, stop in pairwise(bounds))
     size = ceil(largest / multiple) * multiple
     return [MiniBatch(start, stop, size) for start, stop in pairwise(bounds)]
+
+
+def rows_of_ranks(
+    cut: Sequence[MiniBatch], num_ranks: int, shares_of: Callable[[list[int]], Sequence[Sequence[int]]]
+) -> list[list[int]]:
+    """The rows of each rank, mini-batch after mini-batch; the padding of all of them follows the samples.
+
+    Args:
+        cut: The mini-batches.
+        num_ranks: How many ranks there are.
+        shares_of: Rows of a mini-batch -> the positions among them that each rank gets.
+    """
+    of_rank: list[list[int]] = [[] for _ in range(num_ranks)]
+    first_padding = cut[-1].stop
+    for part in cut:
+        padding = range(first_padding, first_padding + part.num_padding)
+        first_padding = padding.stop
+        rows = [*range(part.start, part.stop), *padding]
+        for rank, share in enumerate(shares_of(rows)):
+            of_rank[rank] += [rows[position] for position in share]
+    return of_rank
+
+
+def updates_of(cut: Sequence[MiniBatch], *, num_ranks: int, epochs: int, seed: int) -> list[Update]:
+    """The calls of the workers that train on ``cut``, ``epochs`` times.
+
+    A worker cuts what it gets into mini-batches of one size. So the last one of the paper's cut, which is smaller, goes
+    to the workers by itself, once in every epoch.
+    """
+    rows_of_size = [
+        (size, sum(part.size for part in parts) // num_ranks) for size, parts in groupby(cut, lambda part: part.size)
+    ]
+    if len(rows_of_size) == 1:
+        ((size, num_rows),) = rows_of_size
+        return [Update(0, num_rows, size, epochs, seed, is_last=True)]
+    updates = []
+    for epoch in range(epochs):
+        start = 0
+        for size, num_rows in rows_of_size:
+            # A worker adds its rank to the seed.
+            updates.append(Update(start, start + num_rows, size, 1, seed + epoch * num_ranks, is_last=False))
+            start += num_rows
+    updates[-1] = updates[-1]._replace(is_last=True)
+    return updates
+
+
+def rows_of_update(update: Update, num_rows: int, num_ranks: int) -> list[int]:
+    """The rows of every rank's share of a batch of ``num_rows`` that ``update`` trains on."""
+    per_rank = num_rows // num_ranks
+    return [
+        row for rank in range(num_ranks) for row in range(rank * per_rank + update.start, rank * per_rank + update.stop)
+    ]

@@ -5,7 +5,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from verl_ext.objectives.mini_batches import MiniBatch, cut_for_several, equal_cut, num_updates, paper_cut
+from verl_ext.training.step.mini_batches import (
+    MiniBatch,
+    Update,
+    cut_for_several,
+    equal_cut,
+    num_updates,
+    paper_cut,
+    row_multiple,
+    rows_of_ranks,
+    rows_of_update,
+    updates_of,
+)
 
 RANKS = 8
 WHOLE = 256 * RANKS
@@ -61,3 +72,56 @@ def test_every_sample_is_in_one_mini_batch_in_order(num_samples, per_rank, num_r
     assert len(equal) == num_updates(num_samples, size)
     paddings = [part.num_padding for part in equal]
     assert max(paddings) - min(paddings) <= 1
+
+
+# ---------------------------------------------------------------------- ranks and updates
+
+
+def test_fixed_micro_batches_come_out_even():
+    assert row_multiple(4, []) == 4
+    assert row_multiple(4, [2, 3, None]) == 24
+
+
+def halves(rows: list[int]) -> list[list[int]]:
+    """Every other row to each of two ranks."""
+    return [list(range(0, len(rows), 2)), list(range(1, len(rows), 2))]
+
+
+def test_each_rank_has_its_share_of_every_mini_batch():
+    """Samples 0 to 6, in mini-batches of 4 and 3; row 7 is the padding of the second."""
+    cut = paper_cut(7, 4, 2)
+    assert rows_of_ranks(cut, 2, halves) == [[0, 2, 4, 6], [1, 3, 5, 7]]
+
+
+def test_every_mini_batch_gets_its_own_padding():
+    """5 samples in two mini-batches of 4 rows: 2 and 3 of them, padded by rows 5, 6 and by row 7."""
+    cut = equal_cut(5, 4, 4)
+    assert [(part.start, part.stop) for part in cut] == [(0, 2), (2, 5)]
+    assert rows_of_ranks(cut, 2, halves) == [[0, 5, 2, 4], [1, 6, 3, 7]]
+
+
+def test_mini_batches_of_one_size_are_one_call():
+    cut = equal_cut(22, 8, 2)
+    assert updates_of(cut, num_ranks=2, epochs=3, seed=7) == [Update(0, 12, 8, 3, 7, is_last=True)]
+
+
+def test_a_smaller_last_one_goes_by_itself_in_every_epoch():
+    """22 samples in two mini-batches of 8 rows and one of 6, on two ranks, twice."""
+    updates = updates_of(paper_cut(22, 8, 2), num_ranks=2, epochs=2, seed=7)
+    assert updates == [
+        Update(0, 8, 8, 1, 7, is_last=False),
+        Update(8, 11, 6, 1, 7, is_last=False),
+        Update(0, 8, 8, 1, 9, is_last=False),
+        Update(8, 11, 6, 1, 9, is_last=True),
+    ]
+    assert rows_of_update(updates[1], 22, 2) == [8, 9, 10, 19, 20, 21]
+
+
+@given(st.integers(1, 500), st.integers(1, 12), st.integers(1, 4), st.integers(1, 3))
+def test_every_row_is_trained_on_once_an_epoch(num_samples, per_rank, num_ranks, epochs):
+    cut = paper_cut(num_samples, per_rank * num_ranks, num_ranks)
+    num_rows = sum(part.size for part in cut)
+    updates = updates_of(cut, num_ranks=num_ranks, epochs=epochs, seed=0)
+    rows = [row for update in updates for row in rows_of_update(update, num_rows, num_ranks) * update.epochs]
+    assert sorted(rows) == sorted([*range(num_rows)] * epochs)
+    assert [update.is_last for update in updates] == [False] * (len(updates) - 1) + [True]

@@ -1,0 +1,48 @@
+"""What came back from the rollout: in which order, and how much is missing."""
+
+from verl_ext.training.step.rollout import count_missing, data_order
+
+
+def test_prompts_sessions_and_outputs_are_in_order_and_strangers_last():
+    keys = ["z_0_0", "a_10_0", "a_2_1", "b_0_0", "a_2_0", "y_0_0"]
+    ordered = [keys[row] for row in data_order(keys, ["b", "a"])]
+    assert ordered == ["b_0_0", "a_2_0", "a_2_1", "a_10_0", "z_0_0", "y_0_0"]
+
+
+def test_a_prompt_id_may_hold_underscores():
+    assert data_order(["p_1_0_0", "p_0_1_0"], ["p_0", "p_1"]) == [1, 0]
+
+
+def missing(keys, failed=(), num_submitted=None, num_replaced=0):
+    metrics = count_missing(
+        keys,
+        failed=failed,
+        num_submitted={"p0": 2, "p1": 3} if num_submitted is None else num_submitted,
+        default_num_samples=4,
+        num_replaced=num_replaced,
+    )
+    return metrics["train/prompts"], metrics["train/failed_prompts"], metrics["train/missing_samples"]
+
+
+P0, P1 = ["p0_0_0", "p0_1_0"], ["p1_0_0", "p1_1_0", "p1_2_0", "p1_2_1"]
+
+
+def test_nothing_is_missing():
+    """The last session of p1 has two outputs."""
+    assert missing([*P0, *P1]) == (2, 0, 0)
+
+
+def test_a_failed_prompt_may_have_come_back_in_part():
+    assert missing([*P0, *P1[:1]], failed={"p1"}) == (2, 1, 2)
+
+
+def test_a_failed_prompt_that_did_not_come_back_counts():
+    assert missing(P0, failed={"p1"}) == (2, 1, 3)
+
+
+def test_a_prompt_of_an_earlier_step_has_the_default_number():
+    assert missing(P0, num_submitted={}) == (1, 0, 2)
+
+
+def test_prompts_that_verl_replaced_have_failed():
+    assert missing(P0, num_replaced=2) == (3, 2, 0)

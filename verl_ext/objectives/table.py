@@ -1,0 +1,139 @@
+"""The objectives of this package: one row each, from which everything else is derived.
+
+The names that launcher and verl know, the estimators, the default of the filter, the checks of lambda and k, and the
+catalogue in the documentation all come from here. Free of torch and verl.
+"""
+
+from verl_ext.objectives import pass_at_k_training, pkpo, virtual_success
+from verl_ext.objectives.objective import AnotherName, GroupRule, Objective, SignWeights
+from verl_ext.objectives.options import AlgorithmOptions
+
+ROWS = (
+    Objective(
+        name="psr",
+        formula=SignWeights(positive=1.0, negative=0.0),
+        summary="+1 for a correct response, 0 for an incorrect one",
+        paper="2506.01347",
+    ),
+    Objective(
+        name="nsr",
+        formula=SignWeights(positive=0.0, negative=1.0),
+        summary="0 for a correct response, -1 for an incorrect one",
+        paper="2506.01347",
+    ),
+    Objective(
+        name="w_reinforce",
+        formula=SignWeights(positive=1.0, negative=1.0),
+        has_lambda=True,
+        summary="+lambda for a correct response, -1 for an incorrect one",
+        paper="2506.01347",
+    ),
+    Objective(
+        name="reinforce",
+        formula=SignWeights(positive=1.0, negative=1.0),
+        summary="+1 for a correct response, -1 for an incorrect one",
+        paper="2506.01347",
+    ),
+    Objective(
+        name="psr_nsr",
+        formula=AnotherName({"positive": "psr", "negative": "nsr", "weighted": "w_reinforce"}),
+        summary="the paper's own name for psr, nsr and w_reinforce: algorithm.advantage picks one",
+        paper="2506.01347",
+    ),
+    Objective(
+        name=virtual_success.NAME,
+        formula=GroupRule(virtual_success.formula_under),
+        summary="GRPO with one more, correct response in every group, so that all-wrong groups count",
+        paper="2509.18851",
+    ),
+    Objective(
+        name=pass_at_k_training.NAME,
+        formula=GroupRule(pass_at_k_training.formula_under),
+        has_k=True,
+        summary="the mean of GRPO's advantages over all subsets of k responses, each rewarded by its best",
+        paper="2508.10751",
+    ),
+    Objective(
+        name=pkpo.NAME,
+        formula=GroupRule(pkpo.formula_under),
+        has_k=True,
+        summary="an unbiased policy gradient of pass@k",
+        paper="2505.15201",
+    ),
+)
+
+OBJECTIVES = {row.name: row for row in ROWS}
+
+
+def objective_under(options: AlgorithmOptions) -> Objective | None:
+    """The row that the options choose, which has a formula; None for an estimator that is not this package's.
+
+    Raises:
+        ValueError: ``algorithm.advantage`` picks none where it has to.
+    """
+    row = OBJECTIVES.get(options.adv_estimator)
+    if row is None or not isinstance(row.formula, AnotherName):
+        return row
+    names = row.formula.of_advantage
+    if options.advantage is None or options.advantage not in names:
+        raise ValueError(
+            f"algorithm.adv_estimator={row.name} needs algorithm.advantage to be one of {', '.join(names)}, "
+            f"got {options.advantage}."
+        )
+    return OBJECTIVES[names[options.advantage]]
+
+
+def drops_zero_advantage(options: AlgorithmOptions) -> bool:
+    """``algorithm.drop_zero_advantage``; when it is null, whether the objective ignores one sign altogether."""
+    if options.drop_zero_advantage is not None:
+        return options.drop_zero_advantage
+    row = objective_under(options)
+    return row is not None and row.ignores_one_sign
+
+
+def check_objective(options: AlgorithmOptions) -> None:
+    """The options fit the objective that they choose; an estimator that is not this package's passes.
+
+    Raises:
+        ValueError: They do not.
+    """
+    row = objective_under(options)
+    if row is None:
+        return
+    if options.use_kl_in_reward and (row.is_signed or row.is_grouped):
+        raise ValueError(
+            f"{options.adv_estimator} reads right or wrong from the reward, which algorithm.use_kl_in_reward=True changes. "
+            "Set it to False, or penalise KL in the loss: actor_rollout_ref.actor.use_kl_loss=True."
+        )
+    if isinstance(row.formula, GroupRule):
+        row.formula.formula_under(options)
+
+
+def check_weight_schedule(options: AlgorithmOptions) -> None:
+    """The objective has the lambda that a schedule moves; raises ValueError when it does not."""
+    schedule = options.positive_advantage_weight_schedule
+    if schedule is None:
+        return
+    row = objective_under(options)
+    if row is None or not row.has_lambda:
+        raise ValueError(
+            f"algorithm.positive_advantage_weight_schedule={schedule.shape} moves the weight of correct responses, which "
+            f"algorithm.adv_estimator={options.adv_estimator} does not have. Choose {' or '.join(_with_lambda())}."
+        )
+
+
+def _with_lambda() -> list[str]:
+    """How a reader can choose an objective that has a lambda."""
+    ways = []
+    for row in ROWS:
+        if row.has_lambda:
+            ways.append(row.name)
+        if isinstance(row.formula, AnotherName):
+            chosen = [value for value, name in row.formula.of_advantage.items() if OBJECTIVES[name].has_lambda]
+            ways += [f"{row.name} with algorithm.advantage={value}" for value in chosen]
+    return ways
+
+
+def names_with_k() -> list[str]:
+    """The objectives that read ``algorithm.pass_at_k``."""
+    return [row.name for row in ROWS if row.has_k]

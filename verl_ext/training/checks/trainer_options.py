@@ -1,0 +1,112 @@
+"""Options that ``trainer.v1.trainer_mode=sign_filter_sync`` cannot do what they say with; it checks them in a stock launch too.
+
+``config`` is the whole resolved configuration.
+"""
+
+from typing import Any
+
+from verl_ext.objectives.names import VERL_ESTIMATORS
+from verl_ext.objectives.options import AlgorithmOptions
+from verl_ext.objectives.table import check_weight_schedule, drops_zero_advantage, objective_under
+from verl_ext.training.step.loss_share import LINEAR_LOSSES
+
+GAP_LIMITS = ("max_rollout_probs_diff", "max_rollout_probs_diff_growth")
+
+
+def uses_critic(config: Any) -> bool:
+    """As verl decides it: ``critic.enable``, and when it is null whether the estimator is gae."""
+    enable = config.critic.enable
+    return bool(config.algorithm.adv_estimator == "gae" if enable is None else enable)
+
+
+def needs_beyond_rewards(options: AlgorithmOptions) -> str | None:
+    """What the advantages depend on beside the rewards of one prompt; None for nothing, or for an estimator of the user's."""
+    row = objective_under(options)
+    return VERL_ESTIMATORS.get(options.adv_estimator) if row is None else row.needs_beyond_rewards
+
+
+def check_filter(config: Any, options: AlgorithmOptions) -> None:
+    """What the sign filter drops has no advantage later either; raises ValueError for options under which it might."""
+    if not drops_zero_advantage(options):
+        return
+    asked = (
+        f"algorithm.drop_zero_advantage={options.drop_zero_advantage} with "
+        f"algorithm.adv_estimator={options.adv_estimator}"
+    )
+    needs = needs_beyond_rewards(options) or (VERL_ESTIMATORS["gae"] if uses_critic(config) else None)
+    if needs is not None:
+        raise ValueError(
+            f"{asked} removes samples by advantages that follow from the rewards of one prompt alone; this one "
+            f"{needs}. Set drop_zero_advantage to False{', or critic.enable to null' if config.critic.enable else ''}."
+        )
+    if options.use_kl_in_reward:
+        raise ValueError(
+            f"{asked} removes samples by their rewards before the KL penalty, and algorithm.use_kl_in_reward=True gives them "
+            "other ones afterwards. Set one of them to False, or penalize KL in the loss: "
+            "actor_rollout_ref.actor.use_kl_loss=True."
+        )
+
+
+def check_loss_normalizer(config: Any, options: AlgorithmOptions) -> None:
+    """``algorithm.loss_normalizer=all`` can be had with the policy loss; raises ValueError where it cannot."""
+    if options.loss_normalizer != "all":
+        return
+    actor = config.actor_rollout_ref.actor
+    loss_mode = actor.policy_loss.get("loss_mode", "vanilla")
+    if loss_mode not in LINEAR_LOSSES:
+        raise ValueError(
+            "algorithm.loss_normalizer=all scales the advantages, so it needs a policy loss that is proportional to them: "
+            f"actor_rollout_ref.actor.policy_loss.loss_mode={loss_mode} is not known to be. Set loss_normalizer=kept, or "
+            f"one of the losses {', '.join(LINEAR_LOSSES)}."
+        )
+    if actor.loss_agg_mode == "seq-mean-token-sum-norm" and actor.get("loss_scale_factor") is None:
+        raise ValueError(
+            "algorithm.loss_normalizer=all with actor_rollout_ref.actor.loss_agg_mode=seq-mean-token-sum-norm needs "
+            "actor_rollout_ref.actor.loss_scale_factor: without it verl divides by the longest response of each "
+            "micro-batch, which is another one once samples are removed. data.max_response_length is a usual value."
+        )
+
+
+def check_gap_limits(config: Any) -> None:
+    """The limits on the gap between rollout and actor can be checked; raises ValueError for options that hide the gap."""
+    limits = [
+        f"trainer.{name}={config.trainer.get(name)}" for name in GAP_LIMITS if config.trainer.get(name) is not None
+    ]
+    if not limits:
+        return
+    correction = config.algorithm.get("rollout_correction") or {}
+    hiding = None
+    if correction.get("bypass_mode"):
+        hiding = "algorithm.rollout_correction.bypass_mode=True takes the rollout's log-probs for the actor's"
+    elif not config.actor_rollout_ref.rollout.calculate_log_probs:
+        hiding = "actor_rollout_ref.rollout.calculate_log_probs=False leaves out the rollout's log-probs"
+    if hiding:
+        raise ValueError(
+            f"{' and '.join(limits)} compare the rollout's probabilities with the actor's, and {hiding}: a rollout that "
+            f"samples from stale weights would go unseen. Change that, or set {' and '.join(f'trainer.{name}=null' for name in GAP_LIMITS)}."
+        )
+
+
+def check_distillation(config: Any) -> None:
+    """There is no teacher: the filter would take away samples that a teacher has something to say about."""
+    distillation = config.get("distillation")
+    if distillation is not None and distillation.get("enabled"):
+        raise ValueError(
+            "distillation.enabled=True needs every sample and verl's own update: set "
+            "trainer.v1.trainer_mode=sync, or distillation.enabled=False."
+        )
+
+
+def check_trainer_options(config: Any) -> AlgorithmOptions:
+    """Read the ``algorithm`` section, and check that this package's trainer can work with it and the rest.
+
+    Raises:
+        ValueError: It cannot.
+    """
+    options = AlgorithmOptions.read(config.algorithm)
+    check_weight_schedule(options)
+    check_filter(config, options)
+    check_loss_normalizer(config, options)
+    check_gap_limits(config)
+    check_distillation(config)
+    return options

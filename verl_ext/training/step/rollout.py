@@ -1,0 +1,48 @@
+"""What came back from the rollout, against what it was asked for. Free of torch and verl.
+
+A key is verl's name of an output, ``{prompt id}_{session}_{output}``: a session is one of a prompt's samples, and an agent
+loop may give several outputs in a session.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+
+
+def data_order(keys: Sequence[str], submitted: Collection[str]) -> list[int]:
+    """The rows sorted by prompt, as the data has them, and within a prompt by session and output.
+
+    verl has them in the order in which they were complete, the short ones first. A prompt that was not submitted in this
+    step (verl's rollout skip reads old ones) follows in the order it came in.
+    """
+    place_of_prompt = {uid: place for place, uid in enumerate(submitted)}
+    places = []
+    for row, key in enumerate(keys):
+        uid, session, output = key.rsplit("_", 2)
+        places.append((place_of_prompt.setdefault(uid, len(place_of_prompt)), int(session), int(output), row))
+    return [row for *_, row in sorted(places)]
+
+
+def count_missing(
+    keys: Sequence[str],
+    *,
+    failed: Collection[str],
+    num_submitted: Mapping[str, int],
+    default_num_samples: int,
+    num_replaced: int,
+) -> dict[str, int]:
+    """Count the prompts that failed in the rollout and the samples that did not come back, which verl passes over.
+
+    Args:
+        keys: Of the outputs that came back.
+        failed: Prompts that failed; some of their samples may have come back.
+        num_submitted: Prompt -> how many samples it was submitted for.
+        default_num_samples: The same for a prompt that was not submitted in this step.
+        num_replaced: Prompts that failed and that verl has replaced by others.
+    """
+    sessions = {key.rpartition("_")[0] for key in keys}
+    uids = {*failed, *(session.rpartition("_")[0] for session in sessions)}
+    num_expected = sum(num_submitted.get(uid, default_num_samples) for uid in uids)
+    return {
+        "train/prompts": len(uids) + num_replaced,
+        "train/failed_prompts": len(failed) + num_replaced,
+        "train/missing_samples": num_expected - len(sessions),
+    }
