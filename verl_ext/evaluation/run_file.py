@@ -4,7 +4,6 @@ It is what a resumed evaluation is checked against: answers drawn in another way
 """
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 from verl_ext.evaluation.problems import Problem
 from verl_ext.grading.workers.decisions import GRADER_VERSION
+from verl_ext.grading.workers.settings import read_settings
 from verl_ext.host.files import write_whole
 from verl_ext.host.provenance import git_state, versions
 
@@ -93,7 +93,7 @@ def merged_run(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]
 
 def grader_name() -> str:
     """Which grader gives the labels (``verl_ext.grading.grade.TABLES``)."""
-    return os.environ.get("VERL_EXT_GRADER") or "default"
+    return read_settings().grader
 
 
 def code_facts() -> dict[str, Any]:

@@ -4,12 +4,12 @@ It stands above ``verl_ext.tasks``, which says which of the ``graders`` a task h
 """
 
 import logging
-import os
 from difflib import get_close_matches
 from typing import Any
 
 from verl_ext.grading.graders import TABLES, Grader
 from verl_ext.grading.verdict import Reason, Tier, Verdict
+from verl_ext.grading.workers.settings import read_settings
 from verl_ext.tasks.table import DATA_SOURCES
 
 logger = logging.getLogger(__name__)
@@ -74,9 +74,9 @@ def grader_of(task: str, grader: str | None = None) -> Grader:
     Raises:
         ValueError: There is no such task or no such table; says which is nearest.
     """
-    name = grader or os.environ.get("VERL_EXT_GRADER") or "default"
+    name = grader or read_settings().grader
     if name not in TABLES:
-        raise ValueError(f"There is no grader called {name!r} (VERL_EXT_GRADER); there is {' and '.join(TABLES)}.")
+        raise ValueError(f"There is no grader called {name!r}; there is {' and '.join(TABLES)}.")
     if task not in DATA_SOURCES:
         nearest = get_close_matches(str(task), DATA_SOURCES, n=1, cutoff=0.5)
         hint = f"Did you mean {nearest[0]}?" if nearest else f"There is a grader for {', '.join(DATA_SOURCES)}."

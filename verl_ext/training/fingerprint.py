@@ -5,12 +5,12 @@ Everything under ``IS_THE_RUN`` counts except ``MAY_CHANGE``: model and data by 
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from verl_ext.grading.workers.settings import read_settings
 from verl_ext.host.files import write_whole
 from verl_ext.training.checks.trainer_options import uses_critic
 from verl_ext.training.configuration import leaves, resolved
@@ -119,7 +119,7 @@ def fingerprint(config: Any) -> dict[str, Any]:
         settings["reward.custom_reward_function.path"] = file_identity(config.reward.custom_reward_function.path)
     # A checkpoint of FSDP is a shard for each rank.
     settings["trainer.n_gpus_per_node x trainer.nnodes"] = config.trainer.n_gpus_per_node * config.trainer.nnodes
-    settings["grader"] = os.environ.get("VERL_EXT_GRADER") or "default"
+    settings["grader"] = read_settings().grader
     return settings
 
 

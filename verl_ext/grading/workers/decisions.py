@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 
 from verl_ext.grading.answers.spelling import normalize
 from verl_ext.grading.verdict import Decision, Tier
-from verl_ext.grading.workers.pool import DEFAULT_TIMEOUT_SECONDS, Comparison, GraderPool, WorkerError
+from verl_ext.grading.workers.pool import Comparison, GraderPool, WorkerError
+from verl_ext.grading.workers.settings import CACHE, read_settings
 
 GRADER_VERSION = "1"
 """Part of the key of every decision in a file: a grader that decides differently starts afresh."""
@@ -53,7 +54,7 @@ class DecisionCache:
 
     def __init__(self, pool: GraderPool, path: str | Path | None = None, max_entries: int = MAX_ENTRIES) -> None:
         self.pool = pool
-        self._file = None if path is None else _DecisionFile(path)
+        self._file = None if path is None else _DecisionFile(Path(path))
         self._max_entries = max_entries
         self._lock = threading.Lock()
         self._entries: OrderedDict[Key, Decision] = OrderedDict()
@@ -123,8 +124,8 @@ def _done(value: Any) -> "Future[Any]":
 class _DecisionFile:
     """Decisions in SQLite, read and written in a thread of its own: another process may lock the file for seconds."""
 
-    def __init__(self, path: str | Path) -> None:
-        self._path = Path(path).expanduser()
+    def __init__(self, path: Path) -> None:
+        self._path = path
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="grader-cache")
         self._connection: sqlite3.Connection | None = None
 
@@ -154,7 +155,7 @@ class _DecisionFile:
                 "INSERT OR REPLACE INTO decisions VALUES (?, ?, ?, ?, ?, ?, ?)", (GRADER_VERSION, *key, *decision)
             )
         except sqlite3.Error:  # the decision holds; it is made again where it could not be written
-            logger.exception("VERL_EXT_GRADER_CACHE=%s: a decision could not be written.", self._path)
+            logger.exception("%s=%s: a decision could not be written.", CACHE, self._path)
 
 
 _lock = threading.Lock()
@@ -163,19 +164,15 @@ _owner_pid = 0
 
 
 def shared_decisions() -> DecisionCache:
-    """The cache and the pool that all graders of this process share, made at the first use. A forked child makes its own.
+    """The cache and the pool that all graders of this process share, made at the first use as the environment says.
 
-    Settings of the environment, because verl's reward workers take no arguments of ours: VERL_EXT_GRADER_WORKERS and
-    VERL_EXT_GRADER_SECONDS (processor time of one comparison) for the pool, VERL_EXT_GRADER_CACHE for a file of decisions
-    that lasts.
+    A forked child makes its own.
     """
     global _own, _owner_pid
     with _lock:
         if _own is None or _owner_pid != os.getpid():
-            num_workers = os.environ.get("VERL_EXT_GRADER_WORKERS")
-            seconds = float(os.environ.get("VERL_EXT_GRADER_SECONDS", DEFAULT_TIMEOUT_SECONDS))
-            pool = GraderPool(int(num_workers) if num_workers else None, timeout_seconds=seconds)
-            _own = DecisionCache(pool, os.environ.get("VERL_EXT_GRADER_CACHE"))
+            settings = read_settings()
+            _own = DecisionCache(GraderPool(settings.num_workers, settings.timeout_seconds), settings.cache)
             _owner_pid = os.getpid()
         return _own
 
@@ -187,5 +184,10 @@ async def settled(future: "Future[Decision]") -> None:
     """
     done = asyncio.Event()
     loop = asyncio.get_running_loop()
-    future.add_done_callback(lambda _finished: loop.call_soon_threadsafe(done.set))
+
+    def wake(_finished: "Future[Decision]") -> None:
+        if not loop.is_closed():  # the caller was cancelled, and its loop ended before the comparison
+            loop.call_soon_threadsafe(done.set)
+
+    future.add_done_callback(wake)
     await done.wait()

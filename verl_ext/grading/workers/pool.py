@@ -26,9 +26,9 @@ from typing import Any
 
 from verl_ext.grading.verdict import Decision, Tier
 from verl_ext.grading.workers.budget import OVERRUN
+from verl_ext.grading.workers.settings import DEFAULT_TIMEOUT_SECONDS
 from verl_ext.host.threads import ONE_THREAD
 
-DEFAULT_TIMEOUT_SECONDS = 2.0
 WALL_SECONDS = 600.0
 """For one comparison, and for a worker's start: reached by what stands still, on the busiest machine by nothing else."""
 WORKER = "verl_ext.grading.workers.worker"

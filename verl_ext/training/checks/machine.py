@@ -1,7 +1,6 @@
 """Devices, disk and how the launcher was started."""
 
 import os
-import re
 import shutil
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, distribution
@@ -10,7 +9,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from verl_ext.grading.graders import TABLES
+from verl_ext.grading.workers.settings import read_settings
 from verl_ext.host.accelerators import num_accelerators
 from verl_ext.training.paths import local_path
 from verl_ext.training.resources import check_cpus, cluster_of
@@ -107,18 +106,8 @@ def check_output(config: Any) -> None:
 
 
 def check_grader() -> None:
-    """The grader's settings can be used; in a run, each answer would be a fault of the grader."""
-    cache = os.environ.get("VERL_EXT_GRADER_CACHE")
-    if cache and not local_path(cache).absolute().parent.is_dir():
-        raise ValueError(f"VERL_EXT_GRADER_CACHE={cache}: there is no folder {Path(cache).absolute().parent}.")
-    workers, seconds = (os.environ.get(f"VERL_EXT_GRADER_{name}") for name in ("WORKERS", "SECONDS"))
-    if workers and not re.fullmatch(r"0*[1-9]\d*", workers):
-        raise ValueError(f"VERL_EXT_GRADER_WORKERS={workers} is not a number of processes: 1 or more.")
-    if seconds and not (re.fullmatch(r"\d+(\.\d+)?", seconds) and float(seconds) > 0):
-        raise ValueError(f"VERL_EXT_GRADER_SECONDS={seconds} is not a number of seconds above 0.")
-    grader = os.environ.get("VERL_EXT_GRADER")
-    if grader and grader not in TABLES:
-        raise ValueError(f"VERL_EXT_GRADER={grader} is not a grader. There is {' and '.join(TABLES)}.")
+    """The settings of the grader can be used: in the run, each response would be a fault of the grader."""
+    read_settings()
 
 
 def check_launcher() -> None:
