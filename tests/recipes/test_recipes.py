@@ -5,13 +5,15 @@ import json
 import pytest
 from omegaconf import OmegaConf
 
-from tests.recipes.conftest import RECIPES, start
+from tests.recipes.conftest import RECIPES, ROOT, start
 from verl_ext.families import FAMILIES
 
 
 def test_there_are_three_recipes_for_each_model():
     names = [f"run_{family.preset}_{name}.sh" for family in FAMILIES for name in ("psr_nsr", "ppo", "grpo")]
     assert sorted(names) == RECIPES
+    page = (ROOT / "recipes/README.md").read_text()
+    assert [name for name in names if f"`{name}`" not in page] == []
 
 
 @pytest.mark.parametrize(

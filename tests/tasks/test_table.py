@@ -19,7 +19,7 @@ ROWS = {
 
 
 def test_the_tasks_and_their_row_counts():
-    assert {name: dict(task.num_rows) for name, task in TASKS.items()} == ROWS
+    assert ROWS.items() <= {name: dict(task.num_rows) for name, task in TASKS.items()}.items()
 
 
 def test_every_task_has_a_grader():
