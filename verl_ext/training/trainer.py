@@ -7,6 +7,7 @@ what is left is cut into mini-batches in the order of the data.
 ``trainer.v1.trainer_mode=sign_filter_sync`` chooses it, also in a stock ``python -m verl.trainer.main_ppo``.
 """
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +28,7 @@ from verl.utils.py_functional import append_to_dict, rename_dict
 from verl.utils.seqlen_balancing import calculate_workload, get_seqlen_balanced_partitions, log_seqlen_unbalance
 
 from verl_ext.learner.worker import ActorWorker, LearnerWorker
-from verl_ext.objectives.groups import last_of_session
 from verl_ext.objectives.options import AlgorithmOptions
-from verl_ext.objectives.outcome import CORRECT_ABOVE, outcome_scores
 from verl_ext.objectives.table import drops_zero_advantage, objective_under
 from verl_ext.objectives.weight_schedule import held_at
 from verl_ext.patches import short_padding_rows
@@ -38,6 +37,7 @@ from verl_ext.training.checks.trainer_options import check_trainer_options
 from verl_ext.training.events import emit
 from verl_ext.training.step import mini_batches, report, rollout, sample_filter
 from verl_ext.training.step.loss_share import kept_share
+from verl_ext.training.step.samples import Samples
 
 NAME = "sign_filter_sync"
 
@@ -119,7 +119,7 @@ class SignFilterTrainer(PPOTrainerSync):
             replay_buffer.poll_interval = float(poll_interval)
         return replay_buffer
 
-    # ------------------------------------------------------------------ a step, in its order
+    # ------------------------------------------------------------------ verl's steps of a step, in their order
 
     def prepare_step(self) -> dict[str, Any]:
         self._num_submitted.clear()
@@ -140,15 +140,6 @@ class SignFilterTrainer(PPOTrainerSync):
         except NothingKeptError as nothing:
             return nothing.batch
         return batch
-
-    def _set_positive_weight(self, metrics: dict[str, Any]) -> None:
-        """Put this step's lambda where the estimator reads it; without a schedule nothing is touched."""
-        schedule = self._options.positive_advantage_weight_schedule
-        if schedule is not None:
-            weight = schedule.weight_at(self.global_steps, self.total_training_steps)
-            for option, value in held_at(weight).items():
-                OmegaConf.update(self.config.algorithm, option, value, force_add=True)
-            metrics["train/positive_advantage_weight"] = weight
 
     def _balance_batch(
         self,
@@ -174,6 +165,72 @@ class SignFilterTrainer(PPOTrainerSync):
         batch = self._padded(batch)
         return self._balanced(batch, metrics, logging_prefix)
 
+    def _compute_old_log_prob(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
+        self._limit_fields(batch)
+        batch = super()._compute_old_log_prob(batch, metrics=metrics)
+        self._gap.check(self.global_steps, metrics.get(rollout_gap.METRIC), self._num_kept_tokens)
+        return batch
+
+    def _compute_ref_log_prob(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
+        self._limit_fields(batch)
+        return super()._compute_ref_log_prob(batch, metrics=metrics)
+
+    def _compute_values(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
+        self._limit_fields(batch)
+        return super()._compute_values(batch, metrics=metrics)
+
+    def _update_critic(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
+        self._limit_fields(batch)
+        batch = super()._update_critic(batch, metrics=metrics)
+        report.check_finite(metrics, "critic", step=self.global_steps, may_overflow=False)
+        return batch
+
+    def _update_actor(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
+        """Update on the kept samples in ``train/num_updates`` mini-batches; with a critic verl's own split applies."""
+        self._limit_fields(batch)
+        batch.extra_info["advantage_factor"] = self._advantage_factor
+        if self.use_critic:
+            batch = super()._update_actor(batch, metrics=metrics)
+        else:
+            metrics |= reduce_metrics(self._update_in_mini_batches(batch))
+        may_overflow = _scales_its_loss(self.config.actor_rollout_ref.actor)
+        report.check_finite(metrics, "actor", step=self.global_steps, may_overflow=may_overflow)
+        return batch
+
+    def _compute_metrics(
+        self, batch: KVBatchMeta, metrics: dict[str, Any], timing_raw: dict[str, float], global_steps: int, epoch: int
+    ) -> None:
+        if self._num_updates:
+            super()._compute_metrics(batch, metrics, timing_raw, global_steps=global_steps, epoch=epoch)
+        else:
+            metrics |= {"training/global_step": global_steps, "training/epoch": epoch}
+            metrics |= {f"timing_s/{name}": seconds for name, seconds in timing_raw.items()}
+        metrics |= report.clip_fractions(metrics)
+        numbers = {name: float(value) for name, value in metrics.items() if isinstance(value, int | float | np.number)}
+        emit("step", step=global_steps, total=self.total_training_steps, metrics=numbers)
+
+    def _log_rollout_data(self, batch: KVBatchMeta, timing_raw: dict[str, float], rollout_data_dir: str) -> None:
+        """Write every sample of the step, also those that the update did not need, and no padding."""
+        if self._dropped is not None and len(self._dropped):
+            batch = KVBatchMeta(
+                keys=batch.keys + self._dropped.keys,
+                tags=batch.tags + self._dropped.tags,
+                partition_id=batch.partition_id,
+            )
+        real = [key for key, tag in zip(batch.keys, batch.tags, strict=True) if not tag.get("is_padding", False)]
+        super()._log_rollout_data(batch.select_keys(real), timing_raw, rollout_data_dir)
+
+    # ------------------------------------------------------------------ the filter
+
+    def _set_positive_weight(self, metrics: dict[str, Any]) -> None:
+        """Put this step's lambda where the estimator reads it; without a schedule nothing is touched."""
+        schedule = self._options.positive_advantage_weight_schedule
+        if schedule is not None:
+            weight = schedule.weight_at(self.global_steps, self.total_training_steps)
+            for option, value in held_at(weight).items():
+                OmegaConf.update(self.config.algorithm, option, value, force_add=True)
+            metrics["train/positive_advantage_weight"] = weight
+
     def _count_missing(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> None:
         metrics |= rollout.count_missing(
             batch.keys,
@@ -183,58 +240,40 @@ class SignFilterTrainer(PPOTrainerSync):
             num_replaced=metrics.get("training/rollout_failure/evicted_samples", 0),
         )
 
-    # ------------------------------------------------------------------ the filter
-
     def _filter(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
         """Report on all samples of the step and return those that the update needs; ``_dropped`` has the others."""
         self._clear_dropped()
-        data = tq.kv_batch_get(
-            keys=batch.keys,
-            partition_id=batch.partition_id,
-            select_fields=["uid", "response_mask", "rm_scores", "rollout_log_probs", "extra_fields"],
-        )
-        prompts = data.pop("uid").tolist()
-        infos = [extra.get("reward_extra_info", {}) for extra in data.pop("extra_fields").tolist()]
-        proto = DataProto(batch=data.to_padded_tensor())
-        samples = sample_filter.Samples(prompts, infos, last_of_session(batch.keys), proto.batch["response_mask"])
-        self._report_samples(samples, proto, metrics)
-
+        samples = _graded_samples(batch)
+        metrics |= report.describe(samples)
+        limit = self.config.trainer.get("max_grader_error_ratio", 1.0)
+        report.check_graded(samples, step=self.global_steps, limit=limit)
         if self._rules.masks_truncated:
-            sample_filter.check_truncation_is_reported(infos, self.config.reward.custom_reward_function)
-        is_kept_B = sample_filter.select(
-            samples,
-            self._rules,
-            lambda rows_K: self._advantages(
-                proto.select_idxs(rows_K),
-                [prompts[row] for row in rows_K.tolist()],
-                [batch.keys[row] for row in rows_K.tolist()],
-            ),
-        )
-        kept, self._dropped = _split(batch, is_kept_B.tolist())
-        self._note_kept(is_kept_B, samples.mask_BT.sum(dim=-1), metrics)
-        return kept
+            sample_filter.check_truncation_is_reported(samples.infos, self.config.reward.custom_reward_function)
 
-    def _note_kept(self, is_kept_B: torch.Tensor, num_tokens_B: torch.Tensor, metrics: dict[str, Any]) -> None:
-        """Count what the update is made on, and what it would have been made on without the filter."""
+        is_kept_B = sample_filter.select(samples, self._rules, partial(self._advantages, samples))
+        batch, self._dropped = _split(batch, is_kept_B.tolist())
+
+        kept = sample_filter.count_kept(samples, is_kept_B)
         actor, n = self.config.actor_rollout_ref.actor, self.config.actor_rollout_ref.rollout.n
-        has_token_B = num_tokens_B > 0
-        samples = report.Counts(int(is_kept_B.sum()), len(is_kept_B))
-        tokens = report.Counts(int((num_tokens_B * is_kept_B).sum()), int(num_tokens_B.sum()))
-        responses = report.Counts(int((has_token_B & is_kept_B).sum()), int(has_token_B.sum()))
-        self._num_updates = mini_batches.num_updates(samples.kept, actor.ppo_mini_batch_size * n)
-        self._num_kept_tokens = tokens.kept
-        normalizes_over_all = self._options.loss_normalizer == "all"
-        self._advantage_factor = kept_share(actor, tokens=tokens, responses=responses) if normalizes_over_all else 1.0
-        metrics |= report.kept_shares(samples, tokens) | {"train/num_updates": self._num_updates}
+        self._num_updates = mini_batches.num_updates(kept.samples.kept, actor.ppo_mini_batch_size * n)
+        self._num_kept_tokens = kept.tokens.kept
+        self._advantage_factor = 1.0
+        if self._options.loss_normalizer == "all":
+            self._advantage_factor = kept_share(actor, tokens=kept.tokens, responses=kept.responses)
+        metrics |= report.kept_shares(kept.samples, kept.tokens) | {"train/num_updates": self._num_updates}
+        return batch
 
-    def _advantages(self, proto: DataProto, prompts: list[str], keys: list[str]) -> torch.Tensor:
-        """What the configured estimator gives these samples, shape (B, T); the filter has no opinion of its own."""
+    def _advantages(self, samples: Samples, rows_K: torch.Tensor) -> torch.Tensor:
+        """What the configured estimator gives these rows, shape (K, T); the filter has no opinion of its own."""
+        rows = rows_K.tolist()
+        fields = {"rm_scores": samples.scores_BT, "response_mask": samples.mask_BT}
+        proto = DataProto.from_dict({name: value[rows_K] for name, value in fields.items()})
         proto.batch["token_level_rewards"] = proto.batch["rm_scores"]
-        proto.non_tensor_batch["uid"] = np.array(prompts, dtype=object)
+        proto.non_tensor_batch["uid"] = np.array([samples.prompts[row] for row in rows], dtype=object)
         algorithm = self.config.algorithm
         data = trainer_base.compute_advantage_for_multi_trajectories(
             proto,
-            batch_keys=keys,
+            batch_keys=[samples.keys[row] for row in rows],
             adv_estimator=algorithm.adv_estimator,
             gamma=algorithm.gamma,
             lam=algorithm.lam,
@@ -244,29 +283,6 @@ class SignFilterTrainer(PPOTrainerSync):
         )
         advantages_BT: torch.Tensor = data.batch["advantages"]
         return advantages_BT
-
-    def _report_samples(self, samples: sample_filter.Samples, proto: DataProto, metrics: dict[str, Any]) -> None:
-        """Report on all samples, and stop the run where too many could not be graded.
-
-        Shares are of sessions: an agent loop's session counts once, whatever number of outputs it has.
-        """
-        mask_BT = samples.mask_BT
-        num_tokens_B = mask_BT.sum(dim=-1)
-        is_correct = (outcome_scores(proto.batch["rm_scores"]) > CORRECT_ABOVE).tolist()
-        sessions = sorted(set(samples.last_of_session))
-        infos = [samples.infos[row] for row in sessions]
-        metrics |= report.group_shares(
-            [samples.prompts[row] for row in sessions], [is_correct[row] for row in sessions]
-        )
-        metrics |= report.reason_shares(infos)
-        metrics["train/response_length"] = float(num_tokens_B.float().mean())
-        if "rollout_log_probs" in proto.batch:
-            # verl's actor/entropy is a mean over the kept samples, so it cannot be compared between objectives. This
-            # one is over all of them: the surprise of the sampled tokens, whose mean is the entropy at temperature 1.
-            surprise = -(proto.batch["rollout_log_probs"] * mask_BT).sum() / num_tokens_B.sum().clamp(min=1)
-            metrics["train/entropy"] = float(surprise)
-        limit = self.config.trainer.get("max_grader_error_ratio", 1.0)
-        report.check_graded(infos, step=self.global_steps, limit=limit)
 
     def _clear_dropped(self) -> None:
         """Forget the samples that the last step did not train on."""
@@ -334,38 +350,6 @@ class SignFilterTrainer(PPOTrainerSync):
         if self.processor is None and not self.config.actor_rollout_ref.rollout.enable_rollout_routing_replay:
             batch.fields = list(LEARNER_FIELDS)
 
-    def _compute_old_log_prob(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
-        self._limit_fields(batch)
-        batch = super()._compute_old_log_prob(batch, metrics=metrics)
-        self._gap.check(self.global_steps, metrics.get(rollout_gap.METRIC), self._num_kept_tokens)
-        return batch
-
-    def _compute_ref_log_prob(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
-        self._limit_fields(batch)
-        return super()._compute_ref_log_prob(batch, metrics=metrics)
-
-    def _compute_values(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
-        self._limit_fields(batch)
-        return super()._compute_values(batch, metrics=metrics)
-
-    def _update_critic(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
-        self._limit_fields(batch)
-        batch = super()._update_critic(batch, metrics=metrics)
-        report.check_finite(metrics, "critic", step=self.global_steps, may_overflow=False)
-        return batch
-
-    def _update_actor(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
-        """Update on the kept samples in ``train/num_updates`` mini-batches; with a critic verl's own split applies."""
-        self._limit_fields(batch)
-        batch.extra_info["advantage_factor"] = self._advantage_factor
-        if self.use_critic:
-            batch = super()._update_actor(batch, metrics=metrics)
-        else:
-            metrics |= reduce_metrics(self._update_in_mini_batches(batch))
-        may_overflow = _scales_its_loss(self.config.actor_rollout_ref.actor)
-        report.check_finite(metrics, "actor", step=self.global_steps, may_overflow=may_overflow)
-        return batch
-
     def _update_in_mini_batches(self, batch: KVBatchMeta) -> dict[str, Any]:
         """Make the updates; returns verl's metrics, a list for each name."""
         actor, num_ranks = self.config.actor_rollout_ref.actor, self._num_learner_ranks
@@ -404,7 +388,7 @@ class SignFilterTrainer(PPOTrainerSync):
         output["perf/mfu/actor"] = output.pop("actor/mfu")
         return output
 
-    # ------------------------------------------------------------------ what is reported
+    # ------------------------------------------------------------------ checkpoints and validation
 
     def _save_checkpoint(self) -> None:
         super()._save_checkpoint()
@@ -451,28 +435,25 @@ class SignFilterTrainer(PPOTrainerSync):
         )
         return metrics
 
-    def _compute_metrics(
-        self, batch: KVBatchMeta, metrics: dict[str, Any], timing_raw: dict[str, float], global_steps: int, epoch: int
-    ) -> None:
-        if self._num_updates:
-            super()._compute_metrics(batch, metrics, timing_raw, global_steps=global_steps, epoch=epoch)
-        else:
-            metrics |= {"training/global_step": global_steps, "training/epoch": epoch}
-            metrics |= {f"timing_s/{name}": seconds for name, seconds in timing_raw.items()}
-        metrics |= report.clip_fractions(metrics)
-        numbers = {name: float(value) for name, value in metrics.items() if isinstance(value, int | float | np.number)}
-        emit("step", step=global_steps, total=self.total_training_steps, metrics=numbers)
 
-    def _log_rollout_data(self, batch: KVBatchMeta, timing_raw: dict[str, float], rollout_data_dir: str) -> None:
-        """Write every sample of the step, also those that the update did not need, and no padding."""
-        if self._dropped is not None and len(self._dropped):
-            batch = KVBatchMeta(
-                keys=batch.keys + self._dropped.keys,
-                tags=batch.tags + self._dropped.tags,
-                partition_id=batch.partition_id,
-            )
-        real = [key for key, tag in zip(batch.keys, batch.tags, strict=True) if not tag.get("is_padding", False)]
-        super()._log_rollout_data(batch.select_keys(real), timing_raw, rollout_data_dir)
+def _graded_samples(batch: KVBatchMeta) -> Samples:
+    """Fetch what report and filter need of a step's outputs."""
+    data = tq.kv_batch_get(
+        keys=batch.keys,
+        partition_id=batch.partition_id,
+        select_fields=["uid", "response_mask", "rm_scores", "rollout_log_probs", "extra_fields"],
+    )
+    prompts = data.pop("uid").tolist()
+    infos = [extra.get("reward_extra_info", {}) for extra in data.pop("extra_fields").tolist()]
+    tensors = data.to_padded_tensor()
+    return Samples(
+        keys=batch.keys,
+        prompts=prompts,
+        infos=infos,
+        scores_BT=tensors["rm_scores"],
+        mask_BT=tensors["response_mask"],
+        log_probs_BT=tensors.get("rollout_log_probs"),
+    )
 
 
 def _split(batch: KVBatchMeta, is_kept: list[bool]) -> tuple[KVBatchMeta, KVBatchMeta]:

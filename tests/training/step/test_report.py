@@ -3,16 +3,19 @@
 import math
 
 import pytest
+import torch
 
 from verl_ext.training.step.report import (
     Counts,
     check_finite,
     check_graded,
     clip_fractions,
+    describe,
     group_shares,
     kept_shares,
     reason_shares,
 )
+from verl_ext.training.step.samples import Samples
 
 
 def test_groups():
@@ -51,20 +54,46 @@ def test_what_is_kept():
     assert kept_shares(Counts(0, 8), Counts(0, 0))["train/kept_token_ratio"] == 0
 
 
-UNGRADED_HALF = [{"correct": 1.0}, {"timed_out": 1.0, "correct": 0.0}]
+def samples_of(keys: list[str], infos: list[dict[str, float]], scores: list[float]) -> Samples:
+    """Responses of one and two tokens in turn, each of whose tokens the rollout gave the log-probability -0.5."""
+    mask_BT = torch.tensor([[1, row % 2] for row in range(len(keys))])
+    scores_BT = torch.tensor([[score, 0.0] for score in scores])
+    prompts = [key.rsplit("_", 2)[0] for key in keys]
+    log_probs_BT = torch.full((len(keys), 2), -0.5)
+    return Samples(keys, prompts, infos, scores_BT, mask_BT, log_probs_BT)
+
+
+def test_a_session_counts_once():
+    """Prompt p has a right session of one output and a wrong one of two; q has a right one."""
+    right, wrong = {"correct": 1.0}, {"correct": 0.0}
+    keys = ["p_0_0", "p_1_0", "p_1_1", "q_0_0"]
+    metrics = describe(samples_of(keys, [right, wrong, wrong, right], [1, 0, 0, 1]))
+    assert metrics == {
+        "train/correct_ratio": pytest.approx(2 / 3),
+        "train/fully_solved_ratio": 0.5,
+        "train/fully_unsolved_ratio": 0.0,
+        "train/reason/correct": pytest.approx(2 / 3),
+        "train/response_length": 1.5,
+        "train/entropy": 0.5,
+    }
+
+
+def ungraded(reason: str) -> Samples:
+    """One sample that was graded, and one that was not."""
+    return samples_of(["p_0_0", "p_1_0"], [{"correct": 1.0}, {reason: 1.0, "correct": 0.0}], [1, 0])
 
 
 def test_too_many_ungraded_samples_stop_the_run():
-    check_graded(UNGRADED_HALF, step=3, limit=0.5)
+    check_graded(ungraded("timed_out"), step=3, limit=0.5)
     message = (
         r"failed on 50.0% of the samples of step 3 \(50.0% timed_out\), more than trainer.max_grader_error_ratio=0.25"
     )
     with pytest.raises(RuntimeError, match=message):
-        check_graded(UNGRADED_HALF, step=3, limit=0.25)
+        check_graded(ungraded("timed_out"), step=3, limit=0.25)
 
 
 def test_without_a_limit_any_number_may_be_ungraded():
-    check_graded([{"grader_error": 1.0}], step=1, limit=None)
+    check_graded(ungraded("grader_error"), step=1, limit=None)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])

@@ -8,11 +8,12 @@ import torch
 from verl_ext.objectives.estimators import ESTIMATORS
 from verl_ext.training.step.sample_filter import (
     Rules,
-    Samples,
     check_truncation_is_reported,
+    count_kept,
     has_advantage,
     select,
 )
+from verl_ext.training.step.samples import Samples
 
 
 def kept(name, scores, mask_BT=None, **config):
@@ -51,15 +52,26 @@ def test_a_fully_masked_response_is_dropped():
 
 # ---------------------------------------------------------------------- all rules together
 
-PROMPTS = ["a", "a", "a", "b", "b"]
+KEYS = ["a_0_0", "a_1_0", "a_2_0", "b_0_0", "b_1_0"]
 KEEP_ALL = Rules(masks_truncated=False, smallest_group=1, drops_zero_advantage=False, keeps_groups_whole=False)
 GRADED = {"correct": 1.0, "truncated": 0.0}
 
 
-def selected(rules: Rules, *, infos=None, last=None, mask=None, advantages=None) -> str:
+def samples_of(*, keys=KEYS, infos=None, mask=None) -> Samples:
+    return Samples(
+        keys=keys,
+        prompts=[key[0] for key in keys],
+        infos=infos or [GRADED] * len(keys),
+        scores_BT=torch.zeros(len(keys), 2),
+        mask_BT=torch.ones(len(keys), 2) if mask is None else torch.tensor(mask),
+        log_probs_BT=None,
+    )
+
+
+def selected(rules: Rules, *, advantages=None, **given) -> str:
     """The rows that are kept, as in "0134"; ``advantages`` is one number for each row."""
-    mask_BT = torch.ones(len(PROMPTS), 2) if mask is None else torch.tensor(mask)
-    samples = Samples(PROMPTS, infos or [GRADED] * len(PROMPTS), last or range(len(PROMPTS)), mask_BT)
+    samples = samples_of(**given)
+    mask_BT = samples.mask_BT
 
     def advantages_of(rows_K: torch.Tensor) -> torch.Tensor:
         assert advantages is not None, "the estimator is asked only for a filter"
@@ -83,10 +95,11 @@ def test_truncated_samples_leave_where_they_are_masked():
 
 
 def test_a_prompt_with_too_few_sessions_leaves():
-    """Prompt a has three samples; rows 0 and 1 as outputs of one session make it two."""
+    """Prompt a has three samples; with two outputs in its first session it has two."""
+    two = ["a_0_0", "a_0_1", *KEYS[2:]]
     assert selected(KEEP_ALL._replace(smallest_group=3)) == "012"
-    assert selected(KEEP_ALL._replace(smallest_group=3), last=[1, 1, 2, 3, 4]) == ""
-    assert selected(KEEP_ALL._replace(smallest_group=2), last=[1, 1, 2, 3, 4]) == "01234"
+    assert selected(KEEP_ALL._replace(smallest_group=3), keys=two) == ""
+    assert selected(KEEP_ALL._replace(smallest_group=2), keys=two) == "01234"
 
 
 def test_samples_without_an_advantage_leave_by_themselves_or_with_their_group():
@@ -111,3 +124,10 @@ def test_masking_needs_to_know_what_was_cut():
     check_truncation_is_reported([GRADED], SimpleNamespace(path="mine.py", name="score"))
     with pytest.raises(ValueError, match=r"mask_truncated=True needs .*path=mine.py \(name=score\) does not"):
         check_truncation_is_reported([GRADED, {}], SimpleNamespace(path="mine.py", name="score"))
+
+
+def test_counting_what_is_kept():
+    """Responses of 2, 1, 0, 2 and 2 tokens, of which the second to fourth are kept."""
+    samples = samples_of(mask=[[1, 1], [1, 0], [0, 0], [1, 1], [1, 1]])
+    kept = count_kept(samples, torch.tensor([False, True, True, True, False]))
+    assert kept == ((3, 5), (3, 7), (2, 4))

@@ -1,4 +1,4 @@
-"""What is reported of a step's samples and of its update, and what stops the run: plain numbers from plain sequences."""
+"""What is reported of a step's samples and of its update, and what of it stops the run."""
 
 import math
 from collections import Counter, defaultdict
@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from verl_ext.grading import UNGRADED, Reason
+from verl_ext.training.step.samples import Samples
 
 LEARNT: tuple[str, ...] = ("loss", "pg_loss", "vf_loss", "entropy_loss", "kl_loss", "grad_norm")
 """Metrics of an update, of actor or critic, that have to be numbers."""
@@ -27,6 +28,23 @@ class Counts(NamedTuple):
 def is_graded(info: Mapping[str, float]) -> bool:
     """Whether the reward function came to a verdict; one that reports no reasons always does."""
     return not any(info.get(reason, 0.0) for reason in UNGRADED)
+
+
+def describe(samples: Samples) -> dict[str, float]:
+    """All samples of the step, whatever the filter keeps.
+
+    Shares are of sessions: one of an agent loop counts once, however many outputs it has.
+    """
+    sessions = samples.sessions
+    metrics = group_shares([samples.prompts[row] for row in sessions], [samples.is_correct[row] for row in sessions])
+    metrics |= reason_shares([samples.infos[row] for row in sessions])
+    metrics["train/response_length"] = float(samples.num_tokens_B.float().mean())
+    if samples.log_probs_BT is not None:
+        # verl's actor/entropy is a mean over the kept samples, so it cannot be compared between objectives. This one is
+        # over all of them: the surprise of the sampled tokens, whose mean is the entropy at temperature 1.
+        surprise = -(samples.log_probs_BT * samples.mask_BT).sum() / samples.num_tokens_B.sum().clamp(min=1)
+        metrics["train/entropy"] = float(surprise)
+    return metrics
 
 
 def group_shares(uids: Sequence[str], is_correct: Sequence[bool]) -> dict[str, float]:
@@ -59,12 +77,13 @@ def kept_shares(samples: Counts, tokens: Counts) -> dict[str, float]:
     }
 
 
-def check_graded(infos: Sequence[Mapping[str, float]], *, step: int, limit: float | None) -> None:
-    """No more than a share ``limit`` of the samples could not be graded; None is no limit.
+def check_graded(samples: Samples, *, step: int, limit: float | None) -> None:
+    """No more than a share ``limit`` of the sessions could not be graded; None is no limit.
 
     Raises:
         RuntimeError: More could not.
     """
+    infos = [samples.infos[row] for row in samples.sessions]
     ratio = 1.0 - float(np.mean([is_graded(info) for info in infos]))
     if limit is None or ratio <= limit:
         return

@@ -12,18 +12,8 @@ from typing import Any, NamedTuple
 import torch
 
 from verl_ext.objectives.groups import num_in_group
-from verl_ext.training.step.report import is_graded
-
-
-class Samples(NamedTuple):
-    """The graded outputs of a step, B of them."""
-
-    prompts: Sequence[str]
-    infos: Sequence[Mapping[str, float]]
-    """What the reward function returned beside the score."""
-    last_of_session: Sequence[int]
-    """The row that stands for the output's session, where an agent loop gives several outputs in one."""
-    mask_BT: torch.Tensor
+from verl_ext.training.step.report import Counts, is_graded
+from verl_ext.training.step.samples import Samples
 
 
 class Rules(NamedTuple):
@@ -66,8 +56,29 @@ def select(samples: Samples, rules: Rules, advantages_of: Callable[[torch.Tensor
             prompts_K = [samples.prompts[row] for row in rows_K.tolist()]
             is_needed_K = torch.tensor(num_in_group(is_needed_K.tolist(), prompts_K)) > 0
         is_kept_B[rows_K] = is_needed_K
-    has_token_B = (samples.mask_BT != 0).any(dim=-1)
+    has_token_B = samples.num_tokens_B > 0
     return is_kept_B if (has_token_B & is_kept_B).any() else torch.zeros_like(is_kept_B)
+
+
+class Kept(NamedTuple):
+    """How much of a step is kept, in samples, in response tokens and in responses that have a token."""
+
+    samples: Counts
+    tokens: Counts
+    responses: Counts
+
+
+def count_kept(samples: Samples, is_kept_B: torch.Tensor) -> Kept:
+    """Count what the update is made on, and what it would have been made on without the filter."""
+
+    def counts(weights_B: torch.Tensor) -> Counts:
+        return Counts(int((weights_B * is_kept_B).sum()), int(weights_B.sum()))
+
+    return Kept(
+        samples=counts(torch.ones_like(is_kept_B)),
+        tokens=counts(samples.num_tokens_B),
+        responses=counts(samples.num_tokens_B > 0),
+    )
 
 
 def is_in_large_group(is_kept_B: torch.Tensor, samples: Samples, smallest_group: int) -> torch.Tensor:
