@@ -1,4 +1,4 @@
-"""Objectives that compare the responses to one prompt: a group, told apart by its prompt id.
+"""Objectives that compare the responses to one prompt: a group, known by its prompt id.
 
 With a right-or-wrong outcome a group has two kinds of responses, so its advantages follow from two counts: n samples, of
 which c are correct. A formula of these two is exact in Python's integers and can be checked by enumeration.

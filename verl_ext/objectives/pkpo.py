@@ -1,4 +1,4 @@
-"""Pass-at-k policy optimisation, PKPO: an unbiased policy gradient of pass@k (arXiv:2505.15201).
+"""Pass-at-k policy optimization, PKPO: an unbiased policy gradient of pass@k (arXiv:2505.15201).
 
 Over the subsets I of k of a group's n responses, with max g = 1 if a subset holds a correct response, the paper has
 

@@ -103,7 +103,7 @@ def check_objective(options: AlgorithmOptions) -> None:
     if options.use_kl_in_reward and (row.is_signed or row.is_grouped):
         raise ValueError(
             f"{options.adv_estimator} reads right or wrong from the reward, which algorithm.use_kl_in_reward=True changes. "
-            "Set it to False, or penalise KL in the loss: actor_rollout_ref.actor.use_kl_loss=True."
+            "Set it to False, or penalize KL in the loss: actor_rollout_ref.actor.use_kl_loss=True."
         )
     if isinstance(row.formula, GroupRule):
         row.formula.formula_under(options)

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from io import TextIOWrapper
 from pathlib import Path
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from verl_ext.host.log_tail import tail
 from verl_ext.training import events, presets, resume
@@ -48,11 +48,7 @@ def main(argv: Sequence[str]) -> int:
         return 0
     overrides = [argument for argument in argv if argument not in ("--cfg", "job")]
     try:
-        device = chosen_device(overrides)
-        if device is None:
-            device, reason = default_device(overrides)
-            print(f"device={device}: {reason}")
-        config = compose_config([*device_defaults(overrides, device), *overrides], device=device)
+        config = composed(overrides)
         if "--cfg" in argv:
             print(OmegaConf.to_yaml(config, resolve=True))
             return 0
@@ -61,13 +57,12 @@ def main(argv: Sequence[str]) -> int:
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    output_dir = Path(config.trainer.output_dir)
     settings = presets.table(changed, presets.chosen(overrides))
     if settings:
         print(settings)
     try:
         write_run_record(
-            output_dir / "run.json",
+            Path(config.trainer.output_dir) / "run.json",
             argv=["python", "-m", "verl_ext.training.main", *argv],
             config=resolved(config),
             presets=presets.chosen(overrides),
@@ -76,13 +71,28 @@ def main(argv: Sequence[str]) -> int:
         for line in resume.begin(config, checkpoint):
             print(line)
     except OSError as error:
-        print(f"error: trainer.output_dir={output_dir} cannot be written: {error}", file=sys.stderr)
+        print(f"error: trainer.output_dir={config.trainer.output_dir} cannot be written: {error}", file=sys.stderr)
         return 2
-    log_path = output_dir / LOG_NAME
     print(described(config))
-    without = checks_of_verls_trainers(config)
-    if without:
-        print(without)
+    missing = checks_of_verls_trainers(config)
+    if missing:
+        print(missing)
+    return run(config)
+
+
+def composed(overrides: Sequence[str]) -> DictConfig:
+    """The configuration of a run, on the device that the overrides name or that is visible; raises ValueError."""
+    device = chosen_device(overrides)
+    if device is None:
+        device, reason = default_device(overrides)
+        print(f"device={device}: {reason}")
+    return compose_config([*device_defaults(overrides, device), *overrides], device=device)
+
+
+def run(config: DictConfig) -> int:
+    """Train, with a line per step on the terminal and the rest in the log file; returns the process's exit code."""
+    output_dir = Path(config.trainer.output_dir)
+    log_path = output_dir / LOG_NAME
     print(f"everything else goes to {log_path}")
     started = time.monotonic()
     failure: BaseException | None = None

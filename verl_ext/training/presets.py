@@ -44,7 +44,7 @@ def pinned(group: str, name: str) -> dict[str, Any]:
 
 
 def differences(config: DictConfig, overrides: Sequence[str]) -> list[Difference]:
-    """Every option that the chosen preset and recipe pin and that the run has otherwise, in the files' order."""
+    """Every option that the chosen preset and recipe pin and that the run sets differently, in the files' order."""
     names = chosen(overrides)
     options: dict[str, Any] = {}
     for group in GROUPS:

@@ -18,7 +18,7 @@ MEDIA = ("image_key", "video_key", "audio_key")
 
 
 def check_prompts(config: Any) -> int | None:
-    """Return how many training rows are left; None when it cannot be told here.
+    """Return how many training rows are left; None when it cannot be known here.
 
     Raises:
         ValueError: Prompts are too long and would be cut, none are left, or the chat template does not take one.

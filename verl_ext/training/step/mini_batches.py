@@ -38,7 +38,7 @@ class Update(NamedTuple):
 
 
 def num_updates(num_samples: int, mini_batch_size: int) -> int:
-    """Optimiser steps for ``num_samples`` responses in mini-batches of at most ``mini_batch_size``; 0 when none is left."""
+    """Optimizer steps for ``num_samples`` responses in mini-batches of at most ``mini_batch_size``; 0 when none is left."""
     return ceil(num_samples / mini_batch_size)
 
 
