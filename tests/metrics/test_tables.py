@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from verl_ext.metrics.generations import Generations
-from verl_ext.metrics.summary import Difference, curve_of, paired_differences, pass_at_k_curve
+from verl_ext.metrics.summary import PairedDifference, curve_of, paired_differences, pass_at_k_curve
 from verl_ext.metrics.tables import align, curve_table, difference_table, group_table, interval
 
 
@@ -22,7 +22,7 @@ def test_interval():
 
 @pytest.mark.parametrize(("p_holm", "verdict"), [(0.01, "decided"), (0.2, "")])
 def test_difference_table(p_holm, verdict):
-    row = Difference(
+    row = PairedDifference(
         name="nsr",
         base="base",
         k=8,

@@ -6,14 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from verl_ext.metrics.generations import Generations
-from verl_ext.metrics.summary import Difference, pass_at_k_curve
+from verl_ext.metrics.summary import PairedDifference, pass_at_k_curve
 from verl_ext.report.findings import findings, points
 from verl_ext.report.results import Results, build_results, results_as_json
 
 
 def row(name, k, low, high, *, base="base", p_holm=0.001, difference=None):
     middle = (low + high) / 2 if difference is None else difference
-    return Difference(
+    return PairedDifference(
         name=name,
         base=base,
         k=k,

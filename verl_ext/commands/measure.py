@@ -12,8 +12,8 @@ from verl_ext.metrics.generations import Generations, find_files, read_generatio
 from verl_ext.metrics.label_file import UnusableLabels, labels_path, read_labels
 from verl_ext.metrics.pass_at_k import powers_of_two_up_to
 from verl_ext.metrics.summary import (
-    Difference,
     MajorityCurve,
+    PairedDifference,
     PassAtKCurve,
     as_json,
     curve_of,
@@ -73,32 +73,10 @@ def run(options: Options) -> None:
         ValueError: An input that cannot be measured; the message is for the user.
     """
     paths = [path for pattern in options.file_path for path in find_files(pattern)]
-    for target in (options.json, options.csv, options.plot):
-        if target is not None and not target.parent.is_dir():
-            raise ValueError(f"{target} cannot be written: the folder {target.parent} does not exist.")
-    for name in ("json", "csv", "plot"):
-        target = getattr(options, name)
-        if target is not None and any(target.exists() and target.samefile(path) for path in paths):
-            raise ValueError(f"--{name} {target} is a file that is measured. Give another name.")
-    if options.plot is not None and options.plot.suffix.lower() not in _PLOT_ENDINGS:
-        raise ValueError(f"--plot {options.plot}: the name must end in {', '.join(_PLOT_ENDINGS)}.")
+    _check_targets(options, paths)
     files = [_measure(path, name, options) for path, name in zip(paths, _names(paths), strict=True)]
-    for measured in files:
-        print(curve_table(measured.generations, measured.curve, measured.strict, measured.majority))
-        for group, curves in measured.groups.items():
-            print(f"\n{group_table(group, curves)}")
-        print()
-    print(LEGEND)
-    if any(measured.strict is not None for measured in files):
-        print(STRICT_LEGEND)
-    print(MAJORITY_LEGEND if options.maj else NO_MAJORITY_LEGEND)
-
     differences, not_compared = _compare([measured.generations for measured in files], options)
-    for reason in not_compared:
-        print(f"\nNot compared: {reason}")
-    if differences:
-        print(f"\n{difference_table(differences)}\n\n{DIFFERENCE_LEGEND}")
-
+    _print(files, differences, not_compared, has_majority=options.maj)
     if options.json is not None:
         options.json.write_text(
             json.dumps(_as_json(files, differences, not_compared), indent=1) + "\n", encoding="utf-8"
@@ -110,6 +88,41 @@ def run(options: Options) -> None:
             writer.writerows(_csv_rows(files, differences))
     if options.plot is not None:
         _plot([measured.curve for measured in files], options.plot)
+
+
+def _check_targets(options: Options, paths: Sequence[Path]) -> None:
+    """Raise ValueError for a file that cannot be written, or is one of those that are measured."""
+    targets = {name: getattr(options, name) for name in ("json", "csv", "plot") if getattr(options, name) is not None}
+    for target in targets.values():
+        if not target.parent.is_dir():
+            raise ValueError(f"{target} cannot be written: the folder {target.parent} does not exist.")
+    for name, target in targets.items():
+        if any(target.exists() and target.samefile(path) for path in paths):
+            raise ValueError(f"--{name} {target} is a file that is measured. Give another name.")
+    if options.plot is not None and options.plot.suffix.lower() not in _PLOT_ENDINGS:
+        raise ValueError(f"--plot {options.plot}: the name must end in {', '.join(_PLOT_ENDINGS)}.")
+
+
+def _print(
+    files: Sequence[FileMetrics],
+    differences: Sequence[PairedDifference],
+    not_compared: Sequence[str],
+    *,
+    has_majority: bool,
+) -> None:
+    for measured in files:
+        print(curve_table(measured.generations, measured.curve, measured.strict, measured.majority))
+        for group, curves in measured.groups.items():
+            print(f"\n{group_table(group, curves)}")
+        print()
+    print(LEGEND)
+    if any(measured.strict is not None for measured in files):
+        print(STRICT_LEGEND)
+    print(MAJORITY_LEGEND if has_majority else NO_MAJORITY_LEGEND)
+    for reason in not_compared:
+        print(f"\nNot compared: {reason}")
+    if differences:
+        print(f"\n{difference_table(differences)}\n\n{DIFFERENCE_LEGEND}")
 
 
 def _measure(path: Path, name: str, options: Options) -> FileMetrics:
@@ -150,7 +163,7 @@ def _names(paths: Sequence[Path]) -> list[str]:
     return names
 
 
-def _compare(runs: Sequence[Generations], options: Options) -> tuple[list[Difference], list[str]]:
+def _compare(runs: Sequence[Generations], options: Options) -> tuple[list[PairedDifference], list[str]]:
     """Differences from the first run, and why some runs have none."""
     pairs = []
     not_compared = []
@@ -168,7 +181,7 @@ def _compare(runs: Sequence[Generations], options: Options) -> tuple[list[Differ
 
 
 def _as_json(
-    files: Sequence[FileMetrics], differences: Sequence[Difference], not_compared: Sequence[str]
+    files: Sequence[FileMetrics], differences: Sequence[PairedDifference], not_compared: Sequence[str]
 ) -> dict[str, Any]:
     return {
         "files": [
@@ -221,7 +234,7 @@ _CSV_COLUMNS = (
 )
 
 
-def _csv_rows(files: Sequence[FileMetrics], differences: Sequence[Difference]) -> Iterator[dict[str, Any]]:
+def _csv_rows(files: Sequence[FileMetrics], differences: Sequence[PairedDifference]) -> Iterator[dict[str, Any]]:
     difference_of = {(row.name, row.k): row for row in differences}
     for measured in files:
         curves = [("", "", measured.curve)]

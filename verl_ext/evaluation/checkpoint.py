@@ -5,6 +5,7 @@ python -m verl_ext.evaluation.checkpoint ACTOR_FOLDER    # merge FSDP shards, or
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from verl_ext.host.command_line import typed_path
-from verl_ext.host.files import read_object
+from verl_ext.host.files import read_object, replacing
 
 SHARD = re.compile(r"model_world_size_(\d+)_rank_(\d+)\.pt")
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
@@ -101,11 +102,18 @@ def find_model(path: str) -> Model:
     if not path.strip():
         raise ValueError("--model_path is empty. Give a model folder, a checkpoint of a run, or a hub id.")
     folder = typed_path(path)
-    if not folder.exists():
-        if HUB_ID.fullmatch(path):
-            folder = _download(path)
-            return _adapter_in(folder) or Model(folder, folder)
+    if folder.exists():
+        folder = _folder_with_model(folder, path)
+    elif HUB_ID.fullmatch(path):
+        folder = _download(path)
+        return _adapter_in(folder) or Model(folder, folder)
+    else:
         raise ValueError(f"There is no model at {path}. Give a model folder, a checkpoint of a run, or a hub id.")
+    return _adapter_in(folder) or _model_in(folder)
+
+
+def _folder_with_model(folder: Path, path: str) -> Path:
+    """The folder itself, or the one inside a training run's output that ``path`` stands for."""
     if not folder.is_dir():
         raise ValueError(f"{path} is a file. Give the folder of a model, a checkpoint of a run, or a hub id.")
     if (folder / "checkpoints").is_dir():
@@ -115,8 +123,11 @@ def find_model(path: str) -> Model:
         folder = folder / "actor"
     if not folder.is_dir():
         raise ValueError(f"There is no checkpoint {folder}, which {path} names as its latest. Name another step.")
-    if (adapter := _adapter_in(folder)) is not None:
-        return adapter
+    return folder
+
+
+def _model_in(folder: Path) -> Model:
+    """The model that is whole in ``folder`` or in its ``huggingface``, or the one that its shards make."""
     shards = [file for file in folder.iterdir() if SHARD.fullmatch(file.name)]
     # With LoRA, whatever verl wrote beside the shards is the base without what was learnt, or names no base at all.
     is_lora = (folder / LORA_FACTS).is_file()
@@ -225,16 +236,13 @@ def fingerprint(folder: Path) -> str:
 
 def _merge_here(folder: Path) -> None:
     """Make ``folder/merged`` from what is in ``folder``; it appears whole or not at all."""
-    import shutil
-
-    target, unfinished = folder / MERGED, folder / f".{MERGED}.unfinished"
-    shutil.rmtree(unfinished, ignore_errors=True)
-    if (folder / ADAPTER).is_file():
-        _merge_adapter(folder, unfinished)
-    else:
-        _merge_shards(folder, unfinished)
-    shutil.rmtree(target, ignore_errors=True)
-    unfinished.rename(target)
+    for leftover in folder.glob(f".{MERGED}.*"):  # gigabytes of a merge that was killed
+        shutil.rmtree(leftover)
+    with replacing(folder / MERGED) as unfinished:
+        if (folder / ADAPTER).is_file():
+            _merge_adapter(folder, unfinished)
+        else:
+            _merge_shards(folder, unfinished)
 
 
 def _merge_adapter(folder: Path, target: Path) -> None:
@@ -268,8 +276,6 @@ def untie_for_merge(model: Any) -> None:
 
 def _merge_shards(folder: Path, target: Path) -> None:
     """verl's own merger rounds the weights to bfloat16 and leaves LoRA apart; this one does neither."""
-    import shutil
-
     from safetensors.torch import save_file
 
     state = _joined_state(folder)

@@ -47,7 +47,7 @@ class VllmSampler:
         pending = deque(enumerate(chunks))
         done: asyncio.Queue[tuple[Chunk, Sequence[Answer]] | None] = asyncio.Queue()
         environments = [*self.environments, *([{}] * self.num_engines)][: self.num_engines]
-        engines = [asyncio.create_task(self._serve(environment, chunks, pending, done)) for environment in environments]
+        engines = [asyncio.create_task(self._serve(environment, pending, done)) for environment in environments]
         serving = asyncio.gather(*engines)
         serving.add_done_callback(lambda _: done.put_nowait(None))
         try:
@@ -63,7 +63,6 @@ class VllmSampler:
     async def _serve(
         self,
         environment: Mapping[str, str],
-        chunks: Sequence[Chunk],
         pending: "deque[tuple[int, Chunk]]",
         done: "asyncio.Queue[tuple[Chunk, Sequence[Answer]] | None]",
     ) -> None:
@@ -82,7 +81,7 @@ class VllmSampler:
         assert process.stdout is not None
         try:
             _say(process.stdin, self.job.as_json())
-            num_samples = num_requests = 0
+            in_flight: dict[int, Chunk] = {}
             while line := await process.stdout.readline():
                 message = json.loads(line)
                 if "error" in message:
@@ -93,27 +92,35 @@ class VllmSampler:
                     self.seconds.append(message["seconds"])
                     return
                 if "answers" in message:
-                    chunk = chunks[message["id"]]
-                    num_samples -= chunk.count
-                    num_requests -= 1
-                    broken = {answer[1] for answer in message["answers"]} & set(BROKEN_OFF)
-                    if broken:
-                        raise EngineError(f"vLLM broke off an answer ({', '.join(sorted(broken))}).")
-                    done.put_nowait((chunk, [Answer(*answer) for answer in message["answers"]]))
+                    done.put_nowait((in_flight.pop(message["id"]), _answers_in(message)))
                 if "answers" in message or "context" in message:
-                    while pending and num_samples < WINDOWS * self.max_num_seqs:
-                        number, chunk = pending.popleft()
-                        num_samples += chunk.count
-                        num_requests += 1
-                        request = {"id": number, "problem": chunk.problem, "seed": chunk.seed, "count": chunk.count}
-                        _say(process.stdin, request)
-                    if not num_requests:
-                        _say(process.stdin, {"stop": True})
+                    self._request_more(process.stdin, pending, in_flight)
             raise EngineError(f"vLLM's process ended with exit code {await process.wait()}.")
         finally:
             if process.returncode is None:
                 os.killpg(process.pid, signal.SIGKILL)
                 await process.wait()
+
+    def _request_more(
+        self, stream: asyncio.StreamWriter, pending: "deque[tuple[int, Chunk]]", in_flight: dict[int, Chunk]
+    ) -> None:
+        """Give an engine its next chunks, or tell it to stop where it has none left and there are no more."""
+        num_samples = sum(chunk.count for chunk in in_flight.values())
+        while pending and num_samples < WINDOWS * self.max_num_seqs:
+            number, chunk = pending.popleft()
+            in_flight[number] = chunk
+            num_samples += chunk.count
+            _say(stream, {"id": number, "problem": chunk.problem, "seed": chunk.seed, "count": chunk.count})
+        if not in_flight:
+            _say(stream, {"stop": True})
+
+
+def _answers_in(message: Mapping[str, Any]) -> list[Answer]:
+    answers = [Answer(*answer) for answer in message["answers"]]
+    broken = {answer.finish_reason for answer in answers} & set(BROKEN_OFF)
+    if broken:
+        raise EngineError(f"vLLM broke off an answer ({', '.join(sorted(map(str, broken)))}).")
+    return answers
 
 
 def _say(stream: asyncio.StreamWriter, message: Mapping[str, Any]) -> None:

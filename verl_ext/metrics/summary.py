@@ -176,7 +176,7 @@ def curves_by_group(generations: Generations, group: str, ks: Sequence[int], *, 
 
 
 @dataclass(frozen=True, kw_only=True)
-class Difference:
+class PairedDifference:
     """pass@k of ``name`` minus pass@k of ``base``, over the problems of both with at least k samples in each."""
 
     name: str
@@ -209,7 +209,7 @@ def paired_differences(
     *,
     num_resamples: int = NUM_RESAMPLES,
     seed: int = 0,
-) -> list[Difference]:
+) -> list[PairedDifference]:
     """Differences of each (run, base) pair at each k, one family for Holm.
 
     A k that no shared problem reaches is left out. Every pair over the same number of problems sees the same resamples.
@@ -235,7 +235,7 @@ def paired_differences(
                 found.append((run.name, base.name, k, mean, low, high, p_value, int(counted_K[column])))
     adjusted = holm([row[6] for row in found])
     return [
-        Difference(
+        PairedDifference(
             name=name,
             base=base_name,
             k=k,
@@ -268,7 +268,7 @@ def why_not_paired(run: Generations, base: Generations) -> str | None:
 
 def as_json(value: Any) -> Any:
     """Dataclasses, tuples and arrays as what ``json.dump`` writes; NaN as None."""
-    if isinstance(value, (PassAtKCurve, MajorityCurve, Difference)):
+    if isinstance(value, (PassAtKCurve, MajorityCurve, PairedDifference)):
         return as_json(asdict(value))
     if isinstance(value, dict):
         return {key: as_json(item) for key, item in value.items()}

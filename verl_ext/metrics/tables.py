@@ -6,7 +6,7 @@ from math import isnan
 from verl_ext.grading import Reason
 from verl_ext.grading.verdict import WITHHELD_REASON
 from verl_ext.metrics.generations import Generations
-from verl_ext.metrics.summary import Difference, MajorityCurve, PassAtKCurve
+from verl_ext.metrics.summary import MajorityCurve, PairedDifference, PassAtKCurve
 
 _UNDECIDED = {
     Reason.TIMED_OUT: "timed out in the grader",
@@ -67,7 +67,7 @@ def group_table(field: str, curves: Sequence[PassAtKCurve]) -> str:
     return "\n".join(align([[*row, ""] for row in rows], num_left=1))
 
 
-def difference_table(differences: Sequence[Difference]) -> str:
+def difference_table(differences: Sequence[PairedDifference]) -> str:
     """Paired differences, a line each."""
     header = ["difference", "k", "points", "95 % interval", "p", "p (Holm)", "problems", ""]
     rows = [

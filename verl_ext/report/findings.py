@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from math import isnan
 
-from verl_ext.metrics.summary import Difference, PassAtKCurve
+from verl_ext.metrics.summary import PairedDifference, PassAtKCurve
 from verl_ext.plots.style import styles_of
 from verl_ext.report.results import Results
 
@@ -57,14 +57,14 @@ def p_text(p_value: float) -> str:
     return "< 0.001" if p_value < 0.001 else f"= {p_value:.3f}"
 
 
-def direction(row: Difference) -> str:
+def direction(row: PairedDifference) -> str:
     """higher, lower or not decided."""
     if not row.is_decided:
         return "not decided"
     return "higher" if row.difference > 0 else "lower"
 
 
-def _about_method(comparisons: Sequence[Difference]) -> list[str]:
+def _about_method(comparisons: Sequence[PairedDifference]) -> list[str]:
     """One sentence on what is decided against the base, and what the two ends of the curve say together."""
     sentence = _decided_sentence(comparisons)
     if not sentence or len(comparisons) < 2:
@@ -93,7 +93,7 @@ def _about_method(comparisons: Sequence[Difference]) -> list[str]:
     return [f"{sentence[0]} {readings[ends]}"]
 
 
-def _decided_sentence(rows: Sequence[Difference]) -> list[str]:
+def _decided_sentence(rows: Sequence[PairedDifference]) -> list[str]:
     """One sentence on the decided comparisons of one pair; none if there are none."""
     decided = [row for row in rows if row.is_decided]
     if not decided:
@@ -101,11 +101,11 @@ def _decided_sentence(rows: Sequence[Difference]) -> list[str]:
     return [f"{label(rows[0].name)} against {label(rows[0].base)}: " + "; ".join(map(_decided, decided)) + "."]
 
 
-def _decided(row: Difference) -> str:
+def _decided(row: PairedDifference) -> str:
     return f"pass@{row.k} is {direction(row)} by {100 * abs(row.difference):.1f} points ({_evidence(row)})"
 
 
-def _open_question(row: Difference, family: int) -> str:
+def _open_question(row: PairedDifference, family: int) -> str:
     start = f"Whether {label(row.name)} and {label(row.base)} differ at pass@{row.k}"
     if row.low == row.high == 0:
         return f"{start}: they score the same on each of the {row.num_problems:,} problems."
@@ -115,7 +115,7 @@ def _open_question(row: Difference, family: int) -> str:
     return sentence
 
 
-def _evidence(row: Difference) -> str:
+def _evidence(row: PairedDifference) -> str:
     interval = (
         "one problem, so no interval" if isnan(row.low) else f"95 % interval {points(row.low)} to {points(row.high)}"
     )

@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from verl_ext.grading import Reason
-from verl_ext.metrics.summary import Difference
+from verl_ext.metrics.summary import PairedDifference
 from verl_ext.plots.figures import pass_at_k_figure, png, training_figure
 from verl_ext.plots.style import styles_of
 from verl_ext.plots.training import PANELS, Panel, TrainingCurve
@@ -134,7 +134,7 @@ def _share_cell(count: int, total: int) -> dict[str, str]:
     return {"value": f"{count:,}", "interval": f"{100 * count / total:.1f} %"}
 
 
-def _points_interval(row: Difference) -> str:
+def _points_interval(row: PairedDifference) -> str:
     return "none" if isnan(row.low) else f"[{points(row.low)}, {points(row.high)}]"
 
 
@@ -149,7 +149,7 @@ def _difference_cells(results: Results, name: str) -> list[dict[str, str]]:
     ]
 
 
-def _comparison(row: Difference) -> dict[str, str | int]:
+def _comparison(row: PairedDifference) -> dict[str, str | int]:
     return {
         "name": label(row.name),
         "base": label(row.base),

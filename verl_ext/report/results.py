@@ -8,7 +8,7 @@ from typing import Any
 from verl_ext.analysis.diversity import Diversity, diversity
 from verl_ext.metrics.generations import Generations
 from verl_ext.metrics.pass_at_k import powers_of_two_up_to
-from verl_ext.metrics.summary import Difference, PassAtKCurve, as_json, curve_of, paired_differences
+from verl_ext.metrics.summary import PairedDifference, PassAtKCurve, as_json, curve_of, paired_differences
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,11 +20,11 @@ class Results:
     """From 1 to n, the k that every run reaches."""
     curves: list[PassAtKCurve]
     """The base first."""
-    differences: list[Difference]
+    differences: list[PairedDifference]
     """Each method against the base at every k; intervals for reading along the curve, Holm over all of them."""
-    versus_base: list[Difference]
+    versus_base: list[PairedDifference]
     """Each method against the base at k = 1 and k = n: the first family of comparisons."""
-    between_methods: list[Difference]
+    between_methods: list[PairedDifference]
     """Each pair of methods at k = 1 and k = n: the second family."""
     diversity: list[Diversity]
     """Empty where the answers were not counted."""
