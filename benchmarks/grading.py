@@ -1,4 +1,4 @@
-"""The grader against Math-Verify and the paper's: verdicts on labelled cases, and speed.
+"""The grader against Math-Verify and the paper's: verdicts on labeled cases, and speed.
 
     python benchmarks/grading.py                          all four parts
     python benchmarks/grading.py cases gsm8k              some of: cases, gsm8k, responses, evaluation

@@ -65,7 +65,7 @@ class Run:
     """What a run took."""
 
     first_step_seconds: float
-    """From launch to the end of the first optimiser step."""
+    """From launch to the end of the first optimizer step."""
     steps: list[dict[str, float]]
     """Metrics of every step."""
     peak_bytes: int

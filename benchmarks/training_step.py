@@ -5,7 +5,7 @@
 Prints, from runs made one after the other:
   step      a whole step of 64 samples of 16 tokens: stock verl with the same estimator against our trainer
   learner   old log-probs + update of 512 samples: with the sign filter against without, beside the share of tokens kept
-  start     seconds from launch to the end of the first optimiser step, both sides
+  start     seconds from launch to the end of the first optimizer step, both sides
   memory    of all processes of the run without the filter, which is the size of a quickstart's
 """
 

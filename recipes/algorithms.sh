@@ -7,7 +7,7 @@ train_psr_nsr() {
     case $ADVANTAGE in
         positive | negative)
             [[ -z ${POSITIVE_ADVANTAGE_WEIGHT:-} ]] || die \
-                "POSITIVE_ADVANTAGE_WEIGHT=$POSITIVE_ADVANTAGE_WEIGHT means nothing with ADVANTAGE=$ADVANTAGE." \
+                "POSITIVE_ADVANTAGE_WEIGHT=$POSITIVE_ADVANTAGE_WEIGHT has no effect with ADVANTAGE=$ADVANTAGE." \
                 "It is lambda of ADVANTAGE=weighted (W-REINFORCE)."
             ;;
         weighted) ;;

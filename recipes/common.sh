@@ -34,8 +34,8 @@ use_model() {
         N_GPUS=${N_GPUS:-1}
     else
         [[ -n ${N_GPUS:-} || $num_visible != 0 ]] ||
-            die "No accelerator is visible here: N_GPUS says how many each node of the Ray cluster has." \
-                "DEVICE=cpu runs two steps without one."
+            die "No accelerator is visible here: set N_GPUS to the number that each node of the Ray cluster has," \
+                "or DEVICE=cpu to run two steps without one."
         N_GPUS=${N_GPUS:-$num_visible}
     fi
 }
@@ -85,7 +85,7 @@ use_cpu_sizes() {
 train() {
     local name=$1 knobs=() folder
     shift
-    # What makes a run another run is in its folder's name: one that is interrupted goes on from what is there.
+    # The folder's name holds what makes a run different from others, so that an interrupted run continues from its own checkpoints.
     [[ -z ${ENTROPY_COEFF:-} ]] || name+=-entropy$ENTROPY_COEFF
     [[ ${MASK_TRUNCATED:-False} != True ]] || name+=-mask_truncated
     [[ ${PAPER_GRADER:-False} != True ]] || name+=-paper_grader

@@ -3,7 +3,7 @@
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 VENV=$ROOT/.venv
 
-# say LINE: what is being done, for the person who waits.
+# say LINE: progress, on standard error.
 say() { printf '%s\n' "$*" >&2; }
 
 # die LINE...: the reason and the way out, then a non-zero exit.
@@ -12,7 +12,7 @@ die() {
     exit 1
 }
 
-# enter_venv: set up what is missing (at once where nothing is), then run everything that follows from .venv.
+# enter_venv: set up what is missing (a no-op once installed), then run what follows from .venv.
 enter_venv() {
     bash "$ROOT/scripts/install.sh"
     export VIRTUAL_ENV=$VENV PATH="$VENV/bin:$PATH"

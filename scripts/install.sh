@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Set up .venv: the locked versions of requirements/, development tools included, and this package in editable mode.
-# Run again, it returns at once; cut short, it goes on where it stopped; after a change of the lock, it catches up.
+# A no-op once installed. Interrupted, it continues where it stopped; after a change of the lock, it installs the changes.
 #
 #   scripts/install.sh          what .venv is already for; at first, the CPU environment
 #   scripts/install.sh --cpu    training, vLLM and all tests without a GPU
@@ -65,7 +65,7 @@ need_room() {
     free_kb=$(df -Pk "$1" | awk 'NR == 2 { print $4 }')
     ((free_kb >= $2 * 1000 * 1000)) ||
         die "The environment needs $2 GB free in $1, which has $((free_kb / 1000)) MB." \
-            "Make room; if it is the folder for temporary files, TMPDIR names another."
+            "Free some space, or, if this is the folder for temporary files, set TMPDIR to another."
 }
 
 packages_progress() {
@@ -105,7 +105,7 @@ must() {
     say "" "The end of $LOG:"
     tail -n 25 "$LOG" >&2
     die "" "Setting up .venv failed at: $1." \
-        "What is installed is kept. Once the cause (network, disk, an index without this version) is gone, run it again."
+        "Fix the cause (network, disk, an index without this version) and run it again; what is installed is kept."
 }
 
 pip() { "$VENV/bin/python" -m pip "$@"; }
@@ -142,7 +142,7 @@ compile_all() {
 
 ! is_ready || exit 0
 [[ $(uname -s) == Linux ]] ||
-    die "verl_ext trains on Linux: vLLM's builds are for nothing else. Elsewhere \`pip install .\` grades and measures."
+    die "verl_ext trains on Linux: vLLM is built for nothing else. Elsewhere \`pip install .\` grades and measures."
 exec 9<"$ROOT"
 if command -v flock >/dev/null && ! flock -n 9; then
     say "Another process is setting up .venv: waiting for it."
@@ -151,11 +151,11 @@ if command -v flock >/dev/null && ! flock -n 9; then
 fi
 
 NUM_LOCKED=$(grep -c '^[^#]' "$LOCK")
-say "Setting up .venv ($FLAVOUR, $NUM_LOCKED packages). Only this once; details in $LOG."
+say "Setting up .venv ($FLAVOUR, $NUM_LOCKED packages). This happens once; details in $LOG."
 room=5 tmp_room=2
 [[ $FLAVOUR == cpu ]] || room=20 tmp_room=8
 if [[ -f $STAMP && $(head -n 3 "$STAMP") != "$(wanted_stamp | head -n 3)" ]]; then
-    say "  .venv is for another device, Python or folder: starting afresh."
+    say "  .venv is for another device, Python or folder: starting over."
     is_fresh=1
 elif ! pip --version >/dev/null 2>&1 && ! "$VENV/bin/python" -m ensurepip >/dev/null 2>&1; then
     is_fresh=1 # none yet, or cut short before it could hold anything

@@ -2,7 +2,7 @@
 # Layout, lint, strict types and shell scripts, each with its seconds; every check runs, and any finding is a failure.
 #
 #   scripts/lint.sh          check
-#   scripts/lint.sh --fix    first put right what the formatters and ruff can
+#   scripts/lint.sh --fix    first fix what the formatters and ruff can
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 case ${1:-} in
@@ -17,7 +17,7 @@ SHELL_SCRIPTS+=(.ci/run)
 SHFMT=(shfmt --indent 4 --case-indent)
 
 if [[ ${1:-} == --fix ]]; then
-    ruff check --quiet --fix . || true # what it cannot put right is reported below
+    ruff check --quiet --fix . || true # what it cannot fix is reported below
     ruff format --quiet .
     "${SHFMT[@]}" --write "${SHELL_SCRIPTS[@]}"
 fi
@@ -40,4 +40,4 @@ check "lint (ruff)" ruff check .
 check "types (mypy --strict verl_ext)" mypy --no-error-summary
 check "shell (shellcheck)" shellcheck "${SHELL_SCRIPTS[@]}"
 check "shell layout (shfmt)" "${SHFMT[@]}" --diff "${SHELL_SCRIPTS[@]}"
-((${#FAILED[@]} == 0)) || die "Lint failed: ${FAILED[*]}. scripts/lint.sh --fix puts layout right."
+((${#FAILED[@]} == 0)) || die "Lint failed: ${FAILED[*]}. scripts/lint.sh --fix fixes the layout."

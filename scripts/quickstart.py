@@ -1,5 +1,5 @@
 """From nothing to a pass@k picture on two cores: build a small base model, train it with each objective through verl,
-Ray, FSDP2 and vLLM, sample 256 answers to held-out problems, and draw what came out.
+Ray, FSDP2 and vLLM, sample 256 answers to held-out problems, and plot the result.
 
     bash scripts/quickstart.sh [--only nsr] [--output DIR]
 
@@ -120,9 +120,7 @@ def is_trained(folders: Folders, method: str) -> bool:
         return False
     text = tracker.read_text(encoding="utf-8", errors="replace").strip()
     if not re.fullmatch("[0-9]+", text):
-        sys.exit(
-            f"error: {tracker} should hold the number of a step, and holds {text!r}. Remove {folders.run(method)}."
-        )
+        sys.exit(f"error: {tracker} must hold the number of a step, got {text!r}. Remove {folders.run(method)}.")
     return int(text) >= NUM_STEPS
 
 
@@ -179,7 +177,7 @@ def main(arguments: Sequence[str]) -> int:
     folders = Folders(options.output.absolute())
     started = time.monotonic()
     total = len(methods) + 4
-    stage(1, total, "the base model (supervised on demonstrations of which a part is wrong)")
+    stage(1, total, "the base model (supervised on demonstrations, some of them wrong)")
     build_base(folders)
     stage(2, total, "Countdown problems, training and held-out")
     prepare_data(folders)

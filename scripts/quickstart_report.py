@@ -1,13 +1,15 @@
-"""What the quickstart leaves to look at: pictures, numbers and one page."""
+"""What the quickstart shows at its end: plots, numbers and one page."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from verl_ext.grading.countdown import canonical_answer
-from verl_ext.metrics.generations import read_generations
+from verl_ext.metrics.generations import Generations, read_generations
 from verl_ext.plots.figures import pass_at_k_figure, png, training_figure
 from verl_ext.plots.training import TrainingCurve, read_training_curve
 from verl_ext.report.page import render_report
@@ -20,7 +22,26 @@ TRAINING_KEYS = {
 }
 
 
-same_expression = lru_cache(maxsize=100_000)(canonical_answer)
+canonical = lru_cache(maxsize=100_000)(canonical_answer)
+
+
+def distinct_expressions(generations: Generations) -> Generations:
+    """The same counts with one answer for all spellings of an expression: 3*5+7 and 7+5*3 are one."""
+
+    def merged(problems: Sequence[Mapping[str, int]] | None) -> list[dict[str, int]] | None:
+        if problems is None:
+            return None
+        totals = []
+        for counts in problems:
+            total = Counter[str]()
+            for answer, count in counts.items():
+                total[canonical(answer)] += count
+            totals.append({answer: count for answer, count in total.items() if answer})
+        return totals
+
+    return replace(
+        generations, answers=merged(generations.answers), correct_answers=merged(generations.correct_answers)
+    )
 
 
 def facts_of(build: Mapping[str, Any], record: Mapping[str, Any], num_samples: int) -> list[tuple[str, str]]:
@@ -34,7 +55,7 @@ def facts_of(build: Mapping[str, Any], record: Mapping[str, Any], num_samples: i
         ("base model", f"Qwen2, {build['num_parameters']:,} parameters, supervised for {build['train_seconds']:.0f} s"),
         ("training", f"{config['trainer']['total_training_steps']} steps of {batch} prompts x {rollout['n']} samples"),
         (
-            "optimiser",
+            "optimizer",
             f"AdamW, learning rate {actor['optim']['lr']}, mini-batch {actor['ppo_mini_batch_size']} prompts",
         ),
         ("evaluation", f"{num_samples} answers a problem at temperature 1"),
@@ -54,9 +75,7 @@ def write_report(output: Path, names: Sequence[str], runs: Mapping[str, Path]) -
         runs: Output folder of each training run, by name.
     """
     generations = [
-        read_generations(
-            output / "generations" / f"{name}.jsonl", name=name, with_answers=True, normalise_answer=same_expression
-        )
+        distinct_expressions(read_generations(output / "generations" / f"{name}.jsonl", name=name, with_answers=True))
         for name in names
     ]
     results = build_results(generations)

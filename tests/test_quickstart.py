@@ -1,6 +1,7 @@
-"""The quickstart's commands, wherever it writes."""
+"""The quickstart's commands, wherever it writes, and its report."""
 
 import importlib.util
+import json
 import sys
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 
 from verl_ext.training.configuration import compose_config
 
-SCRIPT = Path(__file__).parents[1] / "scripts" / "quickstart.py"
+SCRIPTS = Path(__file__).parents[1] / "scripts"
 NAMES = [
     "a=b",
     "~x",
@@ -28,13 +29,17 @@ NAMES = [
 ]
 
 
-@pytest.fixture(scope="module")
-def quickstart():
-    spec = importlib.util.spec_from_file_location("quickstart", SCRIPT)
+def load(name):
+    spec = importlib.util.spec_from_file_location(name, SCRIPTS / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
-    sys.modules["quickstart"] = module  # its dataclass looks itself up
+    sys.modules[name] = module  # its dataclass looks itself up
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def quickstart():
+    return load("quickstart")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -64,5 +69,48 @@ def test_a_damaged_tracker_is_named(quickstart, tmp_path, content):
     tracker = folders.run("nsr") / "checkpoints" / "latest_checkpointed_iteration.txt"
     tracker.parent.mkdir(parents=True)
     tracker.write_text(content)
-    with pytest.raises(SystemExit, match=rf"{tracker} should hold the number of a step, and holds"):
+    with pytest.raises(SystemExit, match=rf"{tracker} must hold the number of a step, got"):
         quickstart.is_trained(folders, "nsr")
+
+
+def test_the_report_counts_expressions_and_not_their_spellings(tmp_path):
+    """Two models, one problem, four answers each; 3*5+7 and 7+5*3 are one answer."""
+    report = load("quickstart_report")
+    answers = {"base": ["3*5+7", "7+5*3", "3+5+7", ""], "nsr": ["3*5+7", "3*5+7", "(7)+5*3", "3*5+7"]}
+    (tmp_path / "generations").mkdir()
+    (tmp_path / "base").mkdir()
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "base/build.json").write_text(json.dumps({"num_parameters": 1000, "train_seconds": 1.0}))
+    for name, texts in answers.items():
+        lines = [
+            {
+                "question_id": 0,
+                "generation_id": number,
+                "pred_answer": text,
+                "label": int("*" in text),
+                "reason": "correct",
+            }
+            for number, text in enumerate(texts)
+        ]
+        path = tmp_path / "generations" / f"{name}.jsonl"
+        path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    config = {
+        "actor_rollout_ref": {
+            "rollout": {"n": 4},
+            "actor": {"optim": {"lr": 1e-4}, "ppo_mini_batch_size": 16},
+        },
+        "data": {"train_batch_size": 16},
+        "trainer": {"total_training_steps": 1},
+    }
+    machine = {"platform": "here", "num_cpus": 2}
+    record = {"config": config, "versions": {}, "git": None, "machine": machine, "argv": ["train", "nsr"]}
+    (tmp_path / "runs/run.json").write_text(json.dumps(record))
+    row = {"step": 1, "data": dict.fromkeys(report.TRAINING_KEYS.values(), 0.5)}
+    (tmp_path / "runs/metrics.jsonl").write_text(json.dumps(row) + "\n")
+    report.write_report(tmp_path, ["base", "nsr"], {"nsr": tmp_path / "runs"})
+    diversity = json.loads((tmp_path / "metrics.json").read_text())["diversity"]
+    assert [(each["name"], each["distinct"], each["distinct_correct"]) for each in diversity] == [
+        ("base", 2.0, 1.0),
+        ("nsr", 1.0, 1.0),
+    ]
+    assert {"report.html", "pass_at_k.png", "training.png"} <= {path.name for path in tmp_path.iterdir()}

@@ -106,7 +106,7 @@ def count_sessions_in_groups(trainer_base: Any) -> None:
         session_B = [session_of_row[row] for row in last_B]
         sessions = data.select_idxs(rows)
         mask_BT = data.batch["response_mask"]
-        # A session is learnt from where any of its outputs has a token. The advantage is read from the first column.
+        # A session is learned from where any of its outputs has a token. The advantage is read from the first column.
         has_token_S = mask_BT.new_zeros(len(rows))
         for session, has_token in zip(session_B, mask_BT.any(dim=-1).tolist(), strict=True):
             has_token_S[session] += has_token

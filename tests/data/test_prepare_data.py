@@ -125,8 +125,8 @@ def test_files_from_a_folder_in_the_hubs_format(prepare, tmp_path, monkeypatch):
     [
         (["--num_train", 100000], "Found only 8254 train problems"),
         (["--num_numbers", 1], "Countdown needs num_numbers >= 2"),
-        (["--from", "nowhere"], "nowhere is no folder"),
-        (["--from", ""], "An empty name is no folder"),
+        (["--from", "nowhere"], "nowhere is not a folder"),
+        (["--from", ""], "An empty name is not a folder"),
     ],
 )
 def test_refusals_say_why(prepare, arguments, message):

@@ -216,10 +216,10 @@ def test_references_read_from_the_solution_are_those_of_math500(data_dir):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"problem": None}, "has the problem None, which is no text"),
+        ({"problem": None}, "has the problem None, which is not text"),
         ({"problem": " "}, "has an empty question"),
-        ({"answer": None}, "has the answer None, which is no text"),
-        ({"answer": True}, "has the answer True, which is no text"),
+        ({"answer": None}, "has the answer None, which is not text"),
+        ({"answer": True}, "has the answer True, which is not text"),
         ({"answer": float("nan")}, "has the wrong answer: nan is no number"),
     ],
 )

@@ -126,7 +126,7 @@ def test_positions_that_change_in_place_are_looked_at_again():
 
 def test_dropout_is_refused():
     query = torch.randn(1, 2, 3, 4)
-    with pytest.raises(ValueError, match="packed_sdpa has no dropout, and the model asks for 0.1"):
+    with pytest.raises(ValueError, match="packed_sdpa does not support dropout, and the model's is 0.1"):
         packed_attention.packed_attention(
             torch.nn.Identity(), query, query, query, None, dropout=0.1, position_ids=torch.tensor([[0, 1, 2]])
         )

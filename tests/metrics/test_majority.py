@@ -39,7 +39,7 @@ def test_many_samples():
     assert maj_at_k(answers | {"right": 100}, {"right": 100}, 256, [256]) == [pytest.approx(0.5)]
 
 
-def test_an_answer_labelled_both_ways_counts_for_its_share():
+def test_an_answer_labeled_both_ways_counts_for_its_share():
     assert maj_at_k({"a": 4}, {"a": 1}, 4, [1, 4]) == pytest.approx([0.25, 0.25])
 
 

@@ -54,16 +54,16 @@ def test_styles_are_fixed_and_differ():
     assert styles_of(["nsr"]) == styles_of(["psr", "nsr"])[1:]
     assert styles_of(["W-REINFORCE"])[0] is STYLES["w_reinforce"]
     styles = styles_of([*STYLES, "dapo", "rloo"])
-    assert len({style.colour for style in styles}) == len({style.marker for style in styles}) == len(styles)
+    assert len({style.color for style in styles}) == len({style.marker for style in styles}) == len(styles)
     assert [style.label for style in styles[-2:]] == ["dapo", "rloo"]
 
 
-def luminance(colour):
-    return np.dot([0.299, 0.587, 0.114], to_rgb(colour))
+def luminance(color):
+    return np.dot([0.299, 0.587, 0.114], to_rgb(color))
 
 
 def test_text_is_darker_than_lines():
-    assert all(luminance(style.ink) <= luminance(style.colour) for style in STYLES.values())
+    assert all(luminance(style.ink) <= luminance(style.color) for style in STYLES.values())
     assert all(luminance(style.ink) < 0.55 for style in STYLES.values())
 
 

@@ -23,7 +23,7 @@ def test_there_are_three_recipes_for_each_model():
             {"ADVANTAGE": "sideways"},
             "ADVANTAGE must be positive (PSR), negative (NSR) or weighted (W-REINFORCE), got sideways.",
         ),
-        ({"ADVANTAGE": "negative", "POSITIVE_ADVANTAGE_WEIGHT": "0.5"}, "means nothing with ADVANTAGE=negative"),
+        ({"ADVANTAGE": "negative", "POSITIVE_ADVANTAGE_WEIGHT": "0.5"}, "has no effect with ADVANTAGE=negative"),
         ({"DEVICE": "tpu"}, "DEVICE must be cpu or gpu, got tpu."),
         ({"DATA_DIR": "/nowhere"}, "python scripts/prepare_data.py math --template qwen --out /nowhere"),
     ],

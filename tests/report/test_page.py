@@ -114,7 +114,7 @@ def test_sentences(html):
     assert "NSR against Base: pass@1 is higher by 18.8 points" in text
     assert "Whether <script> and Base differ at pass@1: they score the same on each of the 30 problems." in text
     assert "The base is weak." in text
-    assert "Holm over the 4 comparisons with Base, and apart from them over the 2 between methods" in re.sub(
+    assert "Corrected by Holm over the 4 comparisons with Base, and separately over the 2 between methods" in re.sub(
         r"\s+", " ", text
     )
 

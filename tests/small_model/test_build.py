@@ -76,7 +76,7 @@ def test_an_interrupted_build_leaves_nothing(tmp_path, monkeypatch):
 
 def test_other_folders_are_left_alone(tmp_path):
     (tmp_path / "thesis.txt").write_text("chapter 1")
-    with pytest.raises(FileExistsError, match="holds something else than a small model"):
+    with pytest.raises(FileExistsError, match="holds something other than a small model"):
         random_model(tmp_path)
     assert (tmp_path / "thesis.txt").read_text() == "chapter 1"
 
@@ -122,5 +122,5 @@ def test_command_line_refuses(tmp_path, monkeypatch, capsys):
     assert refusal.value.code == 2
     assert "--tiny needs --random" in capsys.readouterr().err
     (tmp_path / "notes").write_text("mine")
-    with pytest.raises(SystemExit, match="holds something else than a small model"):
+    with pytest.raises(SystemExit, match="holds something other than a small model"):
         run_script(monkeypatch, "--out", tmp_path, "--random")

@@ -207,5 +207,5 @@ def test_shared_tinyzero_problems_are_read(data_dir):
 
 
 def test_no_such_folder(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"is no folder\. Name a folder of parquet files, or hub"):
+    with pytest.raises(FileNotFoundError, match=r"is not a folder\. Name a folder of parquet files, or hub"):
         load_problems(str(tmp_path / "missing"))

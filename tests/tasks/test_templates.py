@@ -62,7 +62,7 @@ def test_template_of_model(model, template):
     ],
 )
 def test_models_of_no_known_family_are_refused(model, hint):
-    with pytest.raises(ValueError, match=f"The name {model} does not tell .* {hint}.* name one of chat, qwen"):
+    with pytest.raises(ValueError, match=f"The name {model} does not say .* {hint}.* name one of chat, qwen"):
         template_of_model(model)
 
 

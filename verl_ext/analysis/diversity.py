@@ -30,7 +30,7 @@ class Diversity:
     distinct_low: float
     distinct_high: float
     distinct_correct: float
-    """Different answers that were labelled correct: more than one where a problem has several solutions."""
+    """Different answers that were labeled correct: more than one where a problem has several solutions."""
     distinct_correct_low: float
     distinct_correct_high: float
     top_share: float
@@ -65,12 +65,12 @@ def diversity(
     *,
     seed: int = 0,
 ) -> Diversity:
-    """Summarise P problems.
+    """Summarize P problems.
 
     Args:
         name: The model or method.
         answers: Per problem, how often each answer was given.
-        correct_answers: Per problem, how often each answer was given and labelled correct.
+        correct_answers: Per problem, how often each answer was given and labeled correct.
         num_samples: Per problem, n, with the responses that gave no answer.
         num_draws: k of the expected counts; the smallest n if None.
         seed: Of the bootstrap over problems.

@@ -3,7 +3,7 @@
 verl gives every agent loop worker, reward worker and load balancer a process. Each imports the whole stack (6 to 10 s
 of a core) and each sample costs a message to every one of them; on two cores that is most of a short step. Here the
 same worker class runs in a thread of the trainer's process, which is idle while the rollout runs. A group (the
-``rollout.n`` samples of one prompt) is tokenised once, sampled with one message per sample to vLLM, graded here, and
+``rollout.n`` samples of one prompt) is tokenized once, sampled with one message per sample to vLLM, graded here, and
 written to TransferQueue in one piece.
 
     actor_rollout_ref.rollout.agent.agent_loop_manager_class=verl_ext.cpu.agent_loop.LocalAgentLoopManager

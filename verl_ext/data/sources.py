@@ -82,7 +82,7 @@ def read_source(task: Task, data_dir: str | Path | None, split: Split) -> tuple[
     if not rows or len(rows) != (expected or len(rows)):
         raise ValueError(
             f"{where} has {len(rows)} rows, expected {expected or 'some'}. Another version of the data set, or a part of it, "
-            "gives results that cannot be compared; get the whole one."
+            "gives results that cannot be compared: get the whole one."
         )
     return rows, where
 
@@ -131,7 +131,9 @@ def _source_folder(data_dir: str | Path | None) -> Path | None:
     folder = typed_path(named)
     if not folder.is_dir():
         origin = "The data folder" if data_dir is not None else f"{SETTING}, the data folder,"
-        raise ValueError(f"{origin} {named} is not a folder. Name one with the data sets' files, or none for the hub.")
+        raise ValueError(
+            f"{origin} {named} is not a folder. Name a folder that has the data sets' files, or leave it out to use the hub."
+        )
     return folder
 
 
@@ -160,7 +162,7 @@ def _read_json_lines(path: Path) -> list[dict[str, Any]]:
     with path.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
             try:
-                # A number that a float would round stays as it is spelt.
+                # A number that a float would round stays as it is spelled.
                 row = json.loads(line, parse_float=_float_or_spelling)
             except ValueError as error:
                 raise ValueError(f"{path}, line {number}, is not JSON: {error}.") from None

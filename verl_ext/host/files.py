@@ -34,7 +34,7 @@ def replacing(path: Path) -> Iterator[Path]:
 def write_whole(path: Path, text: str) -> None:
     """Replace ``path`` by a file of ``text`` in UTF-8.
 
-    What UTF-8 cannot hold, half a pair of UTF-16, is spelt with a backslash, as JSON spells it.
+    What UTF-8 cannot hold, half a pair of UTF-16, is spelled with a backslash, as JSON spells it.
     """
     with replacing(path) as unfinished:
         unfinished.write_text(text, encoding="utf-8", errors="backslashreplace")

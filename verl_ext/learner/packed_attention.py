@@ -170,7 +170,7 @@ def packed_attention(
         )
         return attended
     if dropout:
-        raise ValueError(f"attn_implementation={NAME} has no dropout, and the model asks for {dropout}.")
+        raise ValueError(f"attn_implementation={NAME} does not support dropout, and the model's is {dropout}.")
     num_rows, num_heads, num_tokens, head_dim = query.shape
     samples = _samples_of(position_ids, num_rows)
     query_THD, key_TKD, value_TKD = (tensor.transpose(1, 2).flatten(0, 1) for tensor in (query, key, value))

@@ -43,7 +43,7 @@ class Generations:
     answers: list[dict[str, int]] | None = None
     """How often each answer was given, per problem, if asked for; responses without an answer are in no count."""
     correct_answers: list[dict[str, int]] | None = None
-    """How often each answer was given and labelled correct."""
+    """How often each answer was given and labeled correct."""
     reasons: Mapping[str, int] = field(default_factory=dict)
     """Number of answers per verdict reason; empty where the file has none."""
     headers: list[dict[str, Any]] = field(default_factory=list)

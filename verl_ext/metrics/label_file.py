@@ -99,7 +99,7 @@ def read_labels(
 ) -> Generations:
     """The counts of a generations file, from its label file.
 
-    Arguments as in ``read_generations``. ``answers`` are numbered instead of spelt out.
+    Arguments as in ``read_generations``. ``answers`` are numbered instead of spelled out.
 
     Raises:
         UnusableLabels: The label file is of another state of the generations file, damaged, or lacks a field of ``by``.

@@ -23,7 +23,7 @@ def maj_at_k(
 
     Args:
         answers: How often each answer was given; what is missing to ``num_samples`` are responses without one.
-        correct_answers: How often each was given and labelled correct; labelled both ways, it counts for its share.
+        correct_answers: How often each was given and labeled correct; labeled both ways, it counts for its share.
         num_samples: n, at most 1,000.
         ks: Values of k, 1 <= k <= n. Each costs little beside the first.
     """

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from verl_ext.metrics.summary import PassAtKCurve
 from verl_ext.plots.pass_at_k import draw_pass_at_k, subtitle
-from verl_ext.plots.style import FONT_SIZE, GREY, INK, styles_of, title
+from verl_ext.plots.style import FONT_SIZE, GRAY, INK, styles_of, title
 from verl_ext.plots.training import PANELS, SMOOTH_FROM, Panel, TrainingCurve, draw_training
 
 _DPI = 160
@@ -24,7 +24,7 @@ def pass_at_k_figure(curves: Sequence[PassAtKCurve], *, heading: str = "pass@k")
     axes = figure.add_axes((left / width, 0.115, middle / width, 0.755))
     draw_pass_at_k(axes, curves)
     title(axes, heading, fontweight="bold", y=1.055)
-    axes.text(0, 1.022, subtitle(curves), transform=axes.transAxes, fontsize=FONT_SIZE - 1, color=GREY)
+    axes.text(0, 1.022, subtitle(curves), transform=axes.transAxes, fontsize=FONT_SIZE - 1, color=GRAY)
     return figure
 
 
@@ -42,7 +42,7 @@ def training_figure(
     figure.suptitle(heading, x=0.012, ha="left", fontsize=FONT_SIZE + 3, fontweight="bold", color=INK)
     if any(len(run.steps) >= SMOOTH_FROM for run in runs):
         note = "thin: each step; thick: moving average over a tenth of the steps"
-        figure.text(0.988, 0.975, note, ha="right", va="top", fontsize=FONT_SIZE - 1, color=GREY)
+        figure.text(0.988, 0.975, note, ha="right", va="top", fontsize=FONT_SIZE - 1, color=GRAY)
     if drawn:
         figure.legend(
             handles=list(drawn.values()),

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from verl_ext.metrics.summary import PassAtKCurve
-from verl_ext.plots.style import FONT_SIZE, GREY, INK, clean, percent_axis, spread, styles_of
+from verl_ext.plots.style import FONT_SIZE, GRAY, INK, clean, percent_axis, spread, styles_of
 
 
 def draw_pass_at_k(axes: Axes, curves: Sequence[PassAtKCurve]) -> None:
@@ -22,12 +22,12 @@ def draw_pass_at_k(axes: Axes, curves: Sequence[PassAtKCurve]) -> None:
     axes.set_xscale("log", base=2)
     styles = styles_of([curve.name for curve in curves])
     for curve, style in zip(curves, styles, strict=True):
-        axes.fill_between(curve.ks, curve.low, curve.high, color=style.colour, alpha=0.12, linewidth=0)
+        axes.fill_between(curve.ks, curve.low, curve.high, color=style.color, alpha=0.12, linewidth=0)
     for curve, style in zip(curves, styles, strict=True):
         axes.plot(
             curve.ks,
             curve.pass_at_k,
-            color=style.colour,
+            color=style.color,
             linestyle=style.line,
             marker=style.marker,
             markersize=5,
@@ -81,7 +81,7 @@ def _name_curves(axes: Axes, curves: Sequence[PassAtKCurve]) -> None:
             annotation_clip=False,
             arrowprops={
                 "arrowstyle": "-",
-                "color": style.colour,
+                "color": style.color,
                 "linewidth": 0.8,
                 "relpos": (0, 0.5),
                 "shrinkA": 1,
@@ -96,7 +96,7 @@ def _name_curves(axes: Axes, curves: Sequence[PassAtKCurve]) -> None:
             "in how many problems\nany answer was correct.",
             transform=axes.transAxes,
             fontsize=FONT_SIZE - 2,
-            color=GREY,
+            color=GRAY,
             verticalalignment="bottom",
         )
 

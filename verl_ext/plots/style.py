@@ -1,6 +1,6 @@
-"""One look for every plot: a colour, a line and a marker per method, the same in every figure.
+"""One look for every plot: a color, a line and a marker per method, the same in every figure.
 
-The colours are Okabe and Ito's, told apart by readers with any colour vision; lines and markers differ as well.
+The colors are Okabe and Ito's, told apart by readers with any color vision; lines and markers differ as well.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from matplotlib.colors import to_hex, to_rgb
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 INK = "#222222"
-GREY = "#6e6e6e"
+GRAY = "#6e6e6e"
 GRID = "#e3e3e3"
 FONT_SIZE = 10.5
 
@@ -24,14 +24,14 @@ class Style:
     """How one method is drawn and what it is called."""
 
     label: str
-    colour: str
+    color: str
     line: LineStyle
     marker: str
 
     @property
     def ink(self) -> str:
-        """The colour for text, a shade darker than for lines."""
-        red, green, blue = to_rgb(self.colour)
+        """The color for text, a shade darker than for lines."""
+        red, green, blue = to_rgb(self.color)
         return to_hex((0.8 * red, 0.8 * green, 0.8 * blue))
 
 
@@ -54,8 +54,8 @@ def styles_of(names: Sequence[str]) -> list[Style]:
     for name in names:
         known = STYLES.get(name.lower().replace("-", "_"))
         if known is None:
-            colour, marker = _OTHERS[num_others % len(_OTHERS)]
-            known = Style(name, colour, "-" if num_others < len(_OTHERS) else ":", marker)
+            color, marker = _OTHERS[num_others % len(_OTHERS)]
+            known = Style(name, color, "-" if num_others < len(_OTHERS) else ":", marker)
             num_others += 1
         styles.append(known)
     return styles
@@ -69,11 +69,11 @@ def clean(axes: Axes) -> None:
         axes.spines[side].set_visible(False)
     for side in ("left", "bottom"):
         axes.spines[side].set_color("#b0b0b0")
-    axes.tick_params(colors=GREY, labelcolor=INK, labelsize=FONT_SIZE - 1, length=3)
+    axes.tick_params(colors=GRAY, labelcolor=INK, labelsize=FONT_SIZE - 1, length=3)
 
 
 def percent_axis(axes: Axes) -> None:
-    """Ticks of the y axis at whole per cents of a share in [0, 1]."""
+    """Ticks of the y axis at whole percents of a share in [0, 1]."""
     axes.yaxis.set_major_locator(MaxNLocator(nbins=8, steps=[1, 2, 5, 10]))
     low, high = axes.get_ylim()
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0 if high - low > 0.05 else 1, symbol=" %"))
@@ -86,7 +86,7 @@ def title(axes: Axes, text: str, **options: Any) -> None:
 def spread(positions: Sequence[float], gap: float, low: float, high: float) -> list[float]:
     """Move positions apart to at least ``gap``, as little as possible, inside [low, high] where they fit.
 
-    The order of the positions is kept. Each crowd of labels is centred on the mean of where its members belong.
+    The order of the positions is kept. Each crowd of labels is centered on the mean of where its members belong.
     """
     order = sorted(range(len(positions)), key=lambda index: positions[index])
     # A crowd is (sum of where its members belong if stacked from 0, members).

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from verl_ext.plots.style import FONT_SIZE, GREY, INK, clean, percent_axis, styles_of, title
+from verl_ext.plots.style import FONT_SIZE, GRAY, INK, clean, percent_axis, styles_of, title
 
 SMOOTH_FROM = 24
 """Steps; shorter runs are drawn as they are."""
@@ -89,7 +89,7 @@ def _number(value: object) -> float:
 def draw_training(axes: Axes, runs: Sequence[TrainingCurve], panel: Panel) -> None:
     """Draw one metric of every run over its steps.
 
-    Runs of 24 steps or more are drawn faintly as they are, with a centred moving average over a tenth of the steps on
+    Runs of 24 steps or more are drawn faintly as they are, with a centered moving average over a tenth of the steps on
     top; shorter ones as they are. A run without the metric is not drawn; if none has it the axes say so.
     """
     clean(axes)
@@ -108,11 +108,11 @@ def draw_training(axes: Axes, runs: Sequence[TrainingCurve], panel: Panel) -> No
         window = len(values) // 10 if len(values) >= SMOOTH_FROM else 1
         every = max(1, len(values) // 6)
         if window > 1:
-            axes.plot(steps, values, color=style.colour, linewidth=0.7, alpha=0.28)
+            axes.plot(steps, values, color=style.color, linewidth=0.7, alpha=0.28)
         axes.plot(
             steps,
             moving_average(values, window),
-            color=style.colour,
+            color=style.color,
             linestyle=style.line,
             linewidth=2.0,
             marker=style.marker,
@@ -123,7 +123,7 @@ def draw_training(axes: Axes, runs: Sequence[TrainingCurve], panel: Panel) -> No
             label=style.label,
         )
     if not axes.lines:
-        axes.text(0.5, 0.5, "not recorded", transform=axes.transAxes, color=GREY, fontsize=FONT_SIZE, ha="center")
+        axes.text(0.5, 0.5, "not recorded", transform=axes.transAxes, color=GRAY, fontsize=FONT_SIZE, ha="center")
         return
     if panel.is_share:
         percent_axis(axes)
@@ -132,7 +132,7 @@ def draw_training(axes: Axes, runs: Sequence[TrainingCurve], panel: Panel) -> No
 
 
 def moving_average(values: npt.NDArray[np.float64], window: int) -> npt.NDArray[np.float64]:
-    """Centred mean over ``window`` values (made odd), over those that exist near the ends; window 1 changes nothing."""
+    """Centered mean over ``window`` values (made odd), over those that exist near the ends; window 1 changes nothing."""
     reach = max(window, 1) // 2
     totals = np.concatenate(([0.0], np.cumsum(values)))
     first = np.maximum(np.arange(len(values)) - reach, 0)

@@ -101,14 +101,14 @@ def render_report(
 
 
 class _Rows:
-    """Makes table rows that carry the name and colour their method has in the plots."""
+    """Makes table rows that carry the name and color their method has in the plots."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self._styles = dict(zip(names, styles_of(names), strict=True))
 
     def __call__(self, name: str, **values: Any) -> dict[str, Any]:
         style = self._styles[name]
-        return {"label": style.label, "colour": style.colour, **values}
+        return {"label": style.label, "color": style.color, **values}
 
 
 def _unbroken(sentence: str) -> str:

@@ -203,7 +203,7 @@ def _is_built(out_dir: Path, described: dict[str, Any]) -> bool:
     """Whether ``out_dir`` holds the described model; raises if it holds something that is not ours to replace."""
     record = _read_record(out_dir)
     if record is None and out_dir.exists() and any(out_dir.iterdir()):
-        raise FileExistsError(f"{out_dir} holds something else than a small model. Name another folder or empty it.")
+        raise FileExistsError(f"{out_dir} holds something other than a small model. Name another folder, or empty it.")
     return record is not None and described.items() <= record.items()
 
 

@@ -47,7 +47,7 @@ def supervise(
         model: Trained in place.
         token_DT: (D, T) tokens of D = ``num_steps * batch_size`` demonstrations.
         label_DT: (D, T) the token that follows each, or ``IGNORED`` where it is not to be predicted.
-        schedule: Steps, batch size, optimiser settings.
+        schedule: Steps, batch size, optimizer settings.
     """
     optimizers = _optimizers(model, schedule)
     model.train()

@@ -75,13 +75,13 @@ def _problem(row: SourceRow) -> CountdownProblem:
     """The problem of a row with ``nums`` and ``target``; raises KeyError or ValueError for another."""
     nums, target = row["nums"], row["target"]
     if not isinstance(nums, Sequence) or isinstance(nums, str) or not nums:
-        raise ValueError(f"has the nums {nums!r:.80}, which are no list of numbers.")
+        raise ValueError(f"has the nums {nums!r:.80}, which is not a list of numbers.")
     return CountdownProblem(tuple(_whole(number, "nums") for number in nums), _whole(target, "target"))
 
 
 def _whole(value: Any, name: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int | float) or value != value or value % 1 or value < 0:
-        raise ValueError(f"has {value!r:.80} in {name}, which is no whole number from 0.")
+        raise ValueError(f"has {value!r:.80} in {name}, which is not a whole number >= 0.")
     return int(value)
 
 
@@ -265,7 +265,7 @@ def _problem_at(where: str, nums: Any, target: Any) -> CountdownProblem:
     try:
         return _problem({"nums": nums, "target": target})
     except ValueError as error:
-        raise ValueError(f"{where} {error} Mend the row.") from None
+        raise ValueError(f"{where} {error} Fix the row.") from None
 
 
 def load_problems(source: str) -> dict[Split, list[CountdownProblem]]:
@@ -291,7 +291,7 @@ def load_problems(source: str) -> dict[Split, list[CountdownProblem]]:
         data_files = {split: name for split, name in names.items() if (Path(repository) / name).is_file()} or None
     else:
         raise FileNotFoundError(
-            f"{source or 'An empty name'} is no folder. Name a folder of parquet files, or hub for the hub's set."
+            f"{source or 'An empty name'} is not a folder. Name a folder of parquet files, or hub for the hub's set."
         )
 
     from datasets import load_dataset  # takes a second; only needed here

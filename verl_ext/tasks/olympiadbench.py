@@ -1,4 +1,4 @@
-"""OlympiadBench: the 675 open-ended English maths problems that need no picture.
+"""OlympiadBench: the 675 open-ended English math problems that need no picture.
 
 Several answers to one question stand in one reference, separated by commas. One problem (4.2 %) has a tolerance of 0.1,
 which is not applied: all answers are compared exactly.

@@ -75,7 +75,7 @@ def _as_text(value: Any, name: str) -> str:
     if isinstance(value, str):
         return value
     if not isinstance(value, int | float) or isinstance(value, bool):
-        raise ValueError(f"has the {name} {value!r:.80}, which is no text.")
+        raise ValueError(f"has the {name} {value!r:.80}, which is not text.")
     try:
         return number_text(value)
     except ValueError as error:

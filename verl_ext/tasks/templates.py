@@ -7,7 +7,7 @@ were prepared with a raw template gives it one that passes the text through, on 
     "actor_rollout_ref.model.custom_chat_template='{{ messages[0].content }}'"
     actor_rollout_ref: {model: {custom_chat_template: "{{ messages[0].content }}"}}
 
-verl sets it on the tokenizer of the driver and of every agent loop, and tokenises without adding special tokens, so
+verl sets it on the tokenizer of the driver and of every agent loop, and tokenizes without adding special tokens, so
 Llama's <|begin_of_text|> comes once; whoever else hands the text to a tokenizer does so with add_special_tokens=False.
 The tokenizer saved with a checkpoint keeps the pass-through template: evaluation renders its prompts here, but a chat
 server of such a checkpoint needs the model's own chat template. A row says in extra_info.template which one it was
@@ -73,6 +73,6 @@ def template_of_model(model_name: str) -> str:
     known = next((f"{name}: {template}" for name, template in template_of.items() if name.lower() in nearest), None)
     hint = f"The nearest known is {known}" if known else f"Known are {', '.join(template_of)}"
     raise ValueError(
-        f"The name {model_name} does not tell which prompt template the model was made for. {hint}; name one of "
+        f"The name {model_name} does not say which prompt template the model was made for. {hint}; name one of "
         f"{', '.join(TEMPLATES)} yourself (chat is the model's own)."
     )

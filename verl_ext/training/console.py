@@ -41,7 +41,7 @@ def output_to(log_path: Path) -> Iterator[TextIO]:
 
 
 def step_line(step: int, total: int, metrics: Mapping[str, float]) -> str:
-    """Say in one line what a step's samples were like, what was learnt from them and where the time went."""
+    """Say in one line what a step's samples were like, what was learned from them and where the time went."""
 
     def number(name: str, form: str) -> str:
         return format(metrics[name], form) if name in metrics else "-"
