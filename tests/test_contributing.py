@@ -107,10 +107,8 @@ def test_a_task(copy, tmp_path):
 
     rows = [{"question": "1 + 2?", "answer": "3"}, {"question": "2 + 3?", "answer": "5"}]
     (tmp_path / "sums_test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    prepared = f"{tmp_path}/out/sums_test.parquet"
-    copy.run("scripts/prepare_data.py", "Sums", "--data_dir", str(tmp_path), "--out", f"{tmp_path}/out")
-    program = f"from verl_ext.data.parquet import check_rows; print(check_rows({prepared!r}, is_graded_here=True))"
-    assert copy.run("-c", program) == "2\n"
+    prepared = copy.run("scripts/prepare_data.py", "Sums", "--data_dir", str(tmp_path), "--out", f"{tmp_path}/out")
+    assert "sums_test.parquet: 2 problems" in prepared
     copy.test("tests/grading/test_golden.py", "tests/tasks/test_table.py", "tests/test_imports.py")
 
 

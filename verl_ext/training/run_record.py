@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from verl_ext.host.files import write_whole
 from verl_ext.host.provenance import git_state, versions
 
 GRADER_VARIABLES = "VERL_EXT_GRADER"
@@ -22,7 +23,6 @@ def grader_settings() -> dict[str, str]:
 
 def write_run_record(path: Path, *, argv: Sequence[str], config: dict[str, Any], **facts: Any) -> None:
     """Write argv, resolved configuration, versions, git state, machine and seeds; an earlier record is kept as .1, .2…"""
-    path.parent.mkdir(parents=True, exist_ok=True)
     if path.exists():
         taken = sum(1 for _ in path.parent.glob(f"{path.name}.*"))
         path.rename(path.with_name(f"{path.name}.{taken + 1}"))
@@ -41,4 +41,4 @@ def write_run_record(path: Path, *, argv: Sequence[str], config: dict[str, Any],
         **facts,
         "config": config,
     }
-    path.write_text(json.dumps(record, indent=2, default=str) + "\n", encoding="utf-8")
+    write_whole(path, json.dumps(record, indent=2, default=str) + "\n")
