@@ -84,17 +84,17 @@ def _paths(file_path: Any, files: tuple[str, ...]) -> list[str]:
     return paths
 
 
-def _text(name: str, value: Any, what: str) -> str:
+def _text(name: str, value: Any, expected: str) -> str:
     """What was typed: the shell has taken the quotes away, and nothing else may change a name."""
     text = str(value)
     # Fire says True for an option without a value.
     if not text.strip() or (text == "True" and not Path(text).exists()):
-        raise ValueError(f"--{name} needs a value: {what}.")
+        raise ValueError(f"--{name} needs a value: {expected}.")
     return text
 
 
-def _items(name: str, value: Any, what: str) -> list[str]:
-    values = value if isinstance(value, (list, tuple)) else _text(name, value, what).strip("[]()").split(",")
+def _items(name: str, value: Any, expected: str) -> list[str]:
+    values = value if isinstance(value, (list, tuple)) else _text(name, value, expected).strip("[]()").split(",")
     return [text for item in values if (text := str(item).strip().strip("'\""))]
 
 

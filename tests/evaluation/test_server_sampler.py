@@ -87,7 +87,7 @@ def test_nobody_there():
 
 def test_which_model_is_meant():
     with FakeServer(models=("a", "b")) as server:
-        assert find_server(server.url + "/v1/", "b", None) == Server(f"{server.url}/v1", "b", "vllm", 64)
+        assert find_server(server.url + "/v1/", "b", None) == Server(f"{server.url}/v1", "b", "vllm")
         with pytest.raises(ValueError, match="has a, b. Choose one of its models with --served_model"):
             find_server(server.url, None, None)
         with pytest.raises(ValueError, match="It has no model c"):
@@ -205,7 +205,7 @@ def test_a_server_that_repeats_the_key_does_not_print_it():
 
 def test_a_silent_server_is_not_waited_for_longer_than_allowed():
     with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, and says nothing
-        server = Server(f"http://127.0.0.1:{silent.getsockname()[1]}/v1", "m", "vllm", 64)
+        server = Server(f"http://127.0.0.1:{silent.getsockname()[1]}/v1", "m", "vllm")
         sampler = ServerSampler(server, ["P"], SAMPLING, pause_seconds=0.01, request_seconds=0.2)
 
         async def collect():

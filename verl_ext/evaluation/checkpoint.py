@@ -129,7 +129,7 @@ def _folder_with_model(folder: Path, path: str) -> Path:
 def _model_in(folder: Path) -> Model:
     """The model that is whole in ``folder`` or in its ``huggingface``, or the one that its shards make."""
     shards = [file for file in folder.iterdir() if SHARD.fullmatch(file.name)]
-    # With LoRA, whatever verl wrote beside the shards is the base without what was learnt, or names no base at all.
+    # With LoRA, whatever verl wrote beside the shards is the base without what was learned, or names no base at all.
     is_lora = (folder / LORA_FACTS).is_file()
     for candidate in (folder, folder / "huggingface"):
         if _has_weights(candidate) and not (is_lora and shards):
@@ -259,7 +259,7 @@ def _merge_adapter(folder: Path, target: Path) -> None:
 def untie_for_merge(model: Any) -> None:
     """Give a model with tied embeddings two of them, where an adapter is on one.
 
-    peft adds what was learnt to the weight that both share, so merging would change the other one as well.
+    peft adds what was learned to the weight that both share, so merging would change the other one as well.
     """
     import torch
     from peft.tuners.tuners_utils import BaseTunerLayer
@@ -290,7 +290,7 @@ def _merge_shards(folder: Path, target: Path) -> None:
         base = state
         state = add_lora(state, rank=facts["r"], alpha=facts["lora_alpha"])
         if is_tied and _adapts_embedding(base):
-            # Two matrices now: what was learnt was added to one of them.
+            # Two matrices now: what was learned was added to one of them.
             is_tied = config["tie_word_embeddings"] = False
             state.setdefault(LM_HEAD, _base_embedding(base))
     if is_tied:

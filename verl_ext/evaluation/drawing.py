@@ -181,7 +181,7 @@ async def under_paper_references(output: Output, path: Path) -> Done | None:
 
 @contextmanager
 def opened(outputs: Sequence[Output], disagreements: DisagreementLog | None = None) -> Iterator[None]:
-    """Lock and mend the files, and fill in what they hold; with ``disagreements``, show it their answers.
+    """Lock and repair the files, and fill in what they hold; with ``disagreements``, show it their answers.
 
     Raises:
         ValueError: A file holds a line that is no generation, or is being written by another evaluation.

@@ -146,27 +146,29 @@ def _parser(description: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    what = parser.add_argument_group("what to evaluate")
-    what.add_argument("--model_path", help="hub id, model folder, checkpoint of a run, LoRA adapter, or a server's URL")
-    what.add_argument("--task", nargs="+", default=[], help="MATH, AIME2025, AMC23, MATH-500, AIME2024, GSM8K, ...")
-    what.add_argument("--data", type=path_option, help="verl's rows instead of a task: parquet or JSON lines")
-    what.add_argument("--data_dir", type=path_option, help="folder with local copies of the tasks' data")
-    what.add_argument("--num_problems", type=int, help="of each task, only the first ones")
-    what.add_argument(
+    inputs = parser.add_argument_group("what to evaluate")
+    inputs.add_argument(
+        "--model_path", help="hub id, model folder, checkpoint of a run, LoRA adapter, or a server's URL"
+    )
+    inputs.add_argument("--task", nargs="+", default=[], help="MATH, AIME2025, AMC23, MATH-500, AIME2024, GSM8K, ...")
+    inputs.add_argument("--data", type=path_option, help="verl's rows instead of a task: parquet or JSON lines")
+    inputs.add_argument("--data_dir", type=path_option, help="folder with local copies of the tasks' data")
+    inputs.add_argument("--num_problems", type=int, help="of each task, only the first ones")
+    inputs.add_argument(
         "--template",
         help="prompt template: qwen, qwen3_no_thinking, llama, chat (the tokenizer's) or none; default: with --task the "
         "paper's for the model's family, with --data chat",
     )
-    what.add_argument(
+    inputs.add_argument(
         "--chat_options", type=json.loads, help='for the chat template, such as {"enable_thinking": true}'
     )
-    where = parser.add_argument_group("where it goes")
-    where.add_argument("--output_path", type=path_option, help="the file of answers, of one task or of --data")
-    where.add_argument("--output_dir", type=path_option, help="a folder with a file per task")
-    where.add_argument(
+    outputs = parser.add_argument_group("where it goes")
+    outputs.add_argument("--output_path", type=path_option, help="the file of answers, of one task or of --data")
+    outputs.add_argument("--output_dir", type=path_option, help="a folder with a file per task")
+    outputs.add_argument(
         "--compress", choices=("zst", "gz", "none"), default=default["compress"], help="pack a file once it is done"
     )
-    where.add_argument(
+    outputs.add_argument(
         "--disagreements", type=path_option, help="log of the answers that Math-Verify grades differently"
     )
     sampling = parser.add_argument_group("sampling", "defaults: the paper's for the model's family")

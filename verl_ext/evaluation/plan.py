@@ -84,7 +84,7 @@ def _output(name: str, problems: Sequence[Problem], path: Path) -> Output:
         raise ValueError(f"{name} has no problems.")
     ids = [problem.question_id for problem in problems]
     if len(set(ids)) < len(ids):
-        raise ValueError(f"{name} has two problems with one id: their answers could not be told apart.")
+        raise ValueError(f"{name} has two problems with one id: nobody could say whose answer is whose.")
     return Output(name=name, problems=problems, path=plain_path(path))
 
 

@@ -69,7 +69,7 @@ def evaluate(plan: Plan, log: TextIO, began: float) -> None:
     if sampler.num_repeats:
         print(
             f"warning: {sampler.num_repeats:,} answers were the same as another one to their problem, and no two to a "
-            "problem differed. Look whether the server heeds temperature and seed.",
+            "problem differed. Check that the server follows temperature and seed.",
             file=sys.stderr,
         )
     for output, path in zip(plan.outputs, paths, strict=True):

@@ -24,7 +24,7 @@ MAX_SILENCES = 2
 PROBE_SECONDS = 10.0
 REQUEST_SECONDS = 1800.0
 KNOWS_MORE = ("vllm", "sglang")
-"""Servers (``owned_by`` of their models) that take sampling options beyond OpenAI's, and need to be told them: without,
+"""Servers (``owned_by`` of their models) that take sampling options beyond OpenAI's, and that need them in every request: without,
 they take those of the model's generation_config.json."""
 
 
@@ -40,7 +40,6 @@ class Server:
     """With its /v1."""
     model: str
     owner: str
-    context: int | None
 
 
 def find_server(url: str, model: str | None, api_key: str | None) -> Server:
@@ -56,7 +55,9 @@ def find_server(url: str, model: str | None, api_key: str | None) -> Server:
     base = url.rstrip("/")
     base = base if base.endswith("/v1") else f"{base}/v1"
     try:
-        with httpx.Client(headers=_headers(api_key), timeout=PROBE_SECONDS, trust_env=not _is_here(base)) as client:
+        with httpx.Client(
+            headers=_headers(api_key), timeout=PROBE_SECONDS, trust_env=not _is_on_this_machine(base)
+        ) as client:
             reply = client.get(f"{base}/models")
         reply.raise_for_status()
         models = {entry["id"]: entry for entry in reply.json()["data"]}
@@ -67,17 +68,16 @@ def find_server(url: str, model: str | None, api_key: str | None) -> Server:
             if is_locked
             else "Start one (vllm serve MODEL), or correct the address."
         )
-        what = _without_key(f"{type(error).__name__}: {error}", api_key)
+        fault = _without_key(f"{type(error).__name__}: {error}", api_key)
         raise ValueError(
-            f"No OpenAI-compatible server answers at {base}/models{_through_proxy(base)} ({what}). {advice}"
+            f"No OpenAI-compatible server answers at {base}/models{_through_proxy(base)} ({fault}). {advice}"
         ) from None
     if model is None and len(models) == 1:
         (model,) = models
     if model is None or model not in models:
         wanted = "Choose one of its models with --served_model" if model is None else f"It has no model {model}"
         raise ValueError(f"The server at {base} has {', '.join(models) or 'no model'}. {wanted}.")
-    entry = models[model]
-    return Server(base, model, str(entry.get("owned_by", "")), entry.get("max_model_len"))
+    return Server(base, model, str(models[model].get("owned_by", "")))
 
 
 def read_api_key(text: str | None) -> str | None:
@@ -104,7 +104,7 @@ def _without_key(text: str, api_key: str | None) -> str:
     return text.replace(api_key, "***") if api_key else text
 
 
-def _is_here(url: str) -> bool:
+def _is_on_this_machine(url: str) -> bool:
     """Whether the server is on this machine, which no proxy has to be asked for."""
     host = urlsplit(url).hostname or ""
     try:
@@ -118,7 +118,7 @@ def _through_proxy(url: str) -> str:
     parts = urlsplit(url)
     proxies = getproxies_environment()
     names = [name for name in (parts.scheme, "all") if name in proxies]
-    if not names or _is_here(url) or proxy_bypass(parts.hostname or ""):
+    if not names or _is_on_this_machine(url) or proxy_bypass(parts.hostname or ""):
         return ""
     proxy = re.sub(r"//[^/@]*@", "//***@", proxies[names[0]])
     return f" through the proxy {proxy} ({names[0]}_proxy; NO_PROXY={parts.hostname} goes without it)"
@@ -154,9 +154,11 @@ class ServerSampler:
         limits = httpx.Limits(max_connections=self.max_in_flight, max_keepalive_connections=self.max_in_flight)
         timeout = httpx.Timeout(self.request_seconds, connect=30.0)
         equal = EqualAnswers(self.sampling.temperature)
-        here = _is_here(self.server.url)
         async with httpx.AsyncClient(
-            headers=_headers(self.api_key), limits=limits, timeout=timeout, trust_env=not here
+            headers=_headers(self.api_key),
+            limits=limits,
+            timeout=timeout,
+            trust_env=not _is_on_this_machine(self.server.url),
         ) as client:
 
             async def work() -> None:
@@ -209,13 +211,13 @@ class ServerSampler:
                 else:
                     fault = f"{reply.status_code} {reply.text[:500]}"
                     if reply.status_code < 500 and reply.status_code != httpx.codes.TOO_MANY_REQUESTS:
-                        raise ServerError(self._said(f"refuses a request: {fault}"))
+                        raise ServerError(self._message(f"refuses a request: {fault}"))
             if attempt < MAX_TRIES:
                 # Not all at the same moment: they failed together.
                 await asyncio.sleep(self.pause_seconds * 2 ** (attempt - 1) * random.uniform(0.5, 1.0))
-        raise ServerError(self._said(f"failed {attempt} times in a row: {fault}"))
+        raise ServerError(self._message(f"failed {attempt} times in a row: {fault}"))
 
-    def _said(self, text: str) -> str:
+    def _message(self, text: str) -> str:
         return _without_key(f"{self.server.url}{_through_proxy(self.server.url)} {text}", self.api_key)
 
     def _request(self, chunk: Chunk, index: int) -> tuple[str, dict[str, Any]]:

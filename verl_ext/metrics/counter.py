@@ -23,7 +23,7 @@ _EXPECTED = {
 class Fault(NamedTuple):
     """Why a line is not counted."""
 
-    what: str
+    text: str
     """Continues "line 7"."""
     remedy: str = "Correct or delete the line; --skip_bad_lines leaves such lines out and counts them."
 
@@ -111,7 +111,7 @@ class AnswerCounter:
                     return fault
                 # No line before had it either, so not the line is wrong but what was asked for.
                 advice = f"Leave it out of --by {','.join(self._by)}, or name a field that the answers have."
-                return Fault(fault.what, advice)
+                return Fault(fault.text, advice)
         problem = self.problems.get(str(record["question_id"])) if self._by else None
         groups = [record[name] for name in self._by]
         if problem is not None and groups != problem.groups:
@@ -163,9 +163,9 @@ def count_answers(path: Path, counter: AnswerCounter, *, skip_bad_lines: bool = 
         if (exact := decode_exactly(line)) is not None and (fault := counter.add(number, exact)) is None:
             continue
         if not skip_bad_lines:
-            raise ValueError(f"{path}, line {number}, {fault.what}. {fault.remedy}")
+            raise ValueError(f"{path}, line {number}, {fault.text}. {fault.remedy}")
         counter.num_bad_lines += 1
-        first_fault = first_fault or f"line {number} {fault.what}"
+        first_fault = first_fault or f"line {number} {fault.text}"
     if not counter.problems:
         bad = f"only {counter.num_bad_lines} bad lines: {first_fault}" if counter.num_bad_lines else ""
         found = bad or ("only a header" if counter.headers else "it is empty")

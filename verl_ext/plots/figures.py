@@ -7,7 +7,7 @@ from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 
 from verl_ext.metrics.summary import PassAtKCurve
-from verl_ext.plots.pass_at_k import draw_pass_at_k, subtitle
+from verl_ext.plots.curves import draw_pass_at_k, subtitle
 from verl_ext.plots.style import FONT_SIZE, GRAY, INK, styles_of, title
 from verl_ext.plots.training import PANELS, SMOOTH_FROM, Panel, TrainingCurve, draw_training
 
