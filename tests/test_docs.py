@@ -12,6 +12,10 @@ from pathlib import Path
 import pytest
 
 from verl_ext.grading import Reason
+from verl_ext.objectives.objective import AnotherName, Objective, SignWeights
+from verl_ext.objectives.options import AlgorithmOptions
+from verl_ext.objectives.table import OBJECTIVES, drops_zero_advantage
+from verl_ext.tasks.table import TASKS
 from verl_ext.training.configuration import DEVICES, GROUPS, kinds_of_options, option_names
 from verl_ext.training.configuration import _default as default_config
 
@@ -240,6 +244,88 @@ def test_flags_in_sentences_exist(page):
     flags = {flag for span in spans(page) for flag in re.findall(r"^--[a-z_]+", span)}
     known = set(re.findall(r"--[a-z_]+", sources()))
     assert sorted(flags - known) == []
+
+
+# ---------------------------------------------------------------------- objectives and tasks
+
+
+def table_after(page: Path, heading: str) -> dict[str, list[str]]:
+    """The rows of the first table below a heading (or a text): name in the first cell -> the other cells."""
+    text = page.read_text(encoding="utf-8").partition(heading)[2]
+    found = re.search(r"(?:^\|.*\n)+", text, flags=re.M)
+    assert found is not None
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in found[0].splitlines()[2:]]
+    return {name: rest for first, *rest in rows for name in re.findall(r"`([^`]+)`", first)}
+
+
+def catalogue() -> dict[str, dict[str, str]]:
+    """Name of an objective -> what its section in docs/objectives.md says under each bold word."""
+    text = (ROOT / "docs/objectives.md").read_text(encoding="utf-8")
+    sections = re.findall(r"^## ([a-z_]+)\n(.*?)(?=^## )", text, flags=re.M | re.S)
+    return {
+        name: {
+            word.lower(): said
+            for word, said in re.findall(r"^- \*\*([^:*]+):?\*\*(.*?)(?=^- |\Z)", body, flags=re.M | re.S)
+        }
+        for name, body in sections
+    }
+
+
+def rows_behind(row: Objective) -> list[Objective]:
+    """The row, and those that it is another name of."""
+    others = row.formula.of_advantage.values() if isinstance(row.formula, AnotherName) else ()
+    return [row, *(OBJECTIVES[name] for name in others)]
+
+
+def test_the_catalogue_has_every_objective_and_no_other():
+    assert list(catalogue()) == list(OBJECTIVES)
+    assert list(table_after(ROOT / "docs/objectives.md", "**Group size.**")) == list(OBJECTIVES)
+
+
+@pytest.mark.parametrize("row", OBJECTIVES.values(), ids=list(OBJECTIVES))
+def test_the_catalogue_says_what_the_table_says(row):
+    section = catalogue()[row.name]
+    assert set(section) == {"formula", "paper", "options", "group size", "filter", "use it when", "watch"}
+    assert row.paper is None or f"https://arxiv.org/abs/{row.paper}" in section["paper"]
+    behind = rows_behind(row)
+    options = {
+        "algorithm.advantage": len(behind) > 1,
+        "algorithm.positive_advantage_weight": any(one.has_lambda for one in behind),
+        "algorithm.pass_at_k": row.has_k,
+    }
+    assert {option: f"`{option}`" in section["options"] for option in options} == options
+    choices = row.formula.of_advantage if isinstance(row.formula, AnotherName) else {}
+    is_on = {}
+    for value in choices or [None]:
+        chosen = AlgorithmOptions.read({"adv_estimator": row.name, "advantage": value, "pass_at_k": 2})
+        is_on[value] = drops_zero_advantage(chosen)
+    assert section["filter"].split(maxsplit=1)[0].strip(";.") == ("on" if any(is_on.values()) else "off")
+    assert all(f"`{value}`" in section["filter"] for value in choices)
+    assert "at least k" in section["group size"] if row.has_k else "k" not in section["group size"]
+
+
+def test_the_overview_has_the_weights():
+    overview = table_after(ROOT / "docs/objectives.md", "**Group size.**")
+    for row in OBJECTIVES.values():
+        if isinstance(row.formula, SignWeights):
+            positive = "λ" if row.has_lambda else f"{row.formula.positive:g}"
+            negative = f"−{row.formula.negative:g}" if row.formula.negative else "0"
+            assert overview[row.name][:2] == [positive, negative]
+        assert overview[row.name][2] == ("k" if row.has_k else "1")
+        if not isinstance(row.formula, AnotherName):
+            assert overview[row.name][3] == ("on" if row.ignores_one_sign else "off")
+
+
+def test_every_task_is_listed_with_its_rows():
+    listed = table_after(ROOT / "docs/data-and-tasks.md", "`report.json`")
+    assert sorted(listed) == sorted(TASKS)
+    for task in TASKS.values():
+        numbers = [f"{number:,}" for number in task.num_rows.values() if number is not None]
+        assert all(number in listed[task.data_source][1] for number in numbers), task.data_source
+
+
+def test_every_reason_of_a_verdict_is_explained():
+    assert list(table_after(ROOT / "docs/grading.md", "# Grading")) == list(Reason)
 
 
 # ---------------------------------------------------------------------- metrics
