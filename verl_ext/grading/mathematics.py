@@ -1,4 +1,4 @@
-r"""Mathematical answers: extraction, limits, and the cascade of comparisons from strings to worker processes.
+r"""Mathematical answers: extraction, limits, then the tiers of comparison from strings to worker processes.
 
 ``start`` does everything that needs no worker and no waiting; it returns a verdict, or a ``Pending`` that the symbolic
 tier has to decide. ``grade_math`` waits for that; ``grade_math_async`` awaits it.
@@ -10,15 +10,17 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from verl_ext.grading.answers.brackets import braces, is_balanced
-from verl_ext.grading.answers.compare import compare
-from verl_ext.grading.answers.extract import CutBox, extract_answer, reference_boxes
+from verl_ext.grading.answers.extract import CutBox, Extracted, extract_answer, reference_boxes
 from verl_ext.grading.answers.limits import MAX_ANSWER_CHARS, breach
 from verl_ext.grading.answers.number_text import number_text
 from verl_ext.grading.answers.spelling import key
+from verl_ext.grading.answers.tiers import compare_numbers, compare_strings, compare_types, first_decision
 from verl_ext.grading.verdict import Decision, Reason, Tier, Verdict
 from verl_ext.grading.workers.decisions import settled, shared_decisions
 from verl_ext.grading.workers.pool import TimedOutError, WorkerError
 
+TIERS = (compare_strings, compare_numbers, compare_types)
+"""Cheapest first; the first that decides, decides. What none of them does, ``compare_symbolically`` does in a worker."""
 MATH_FALLBACKS = ("phrase", "bold", "math", "bare", "brackets")
 GSM8K_FALLBACKS = ("hashes", "phrase", "last_number")
 
@@ -72,37 +74,39 @@ def _parsed_reference(reference: str) -> str:
 
 def start(response: str, reference: str, *, is_truncated: bool, fallbacks: Sequence[str]) -> Verdict | Pending:
     """Grade as far as this process can: extraction, limits, strings, exact numbers, types."""
-    # A response that was cut has no last sentence to fall back on, so only a box counts.
-    found = extract_answer(response, () if is_truncated else fallbacks)
-    if isinstance(found, CutBox):
-        if is_truncated:
-            return Verdict(Reason.TRUNCATED, None, rule="", tier=Tier.EXTRACTION, detail="cut inside its last box")
-        found = found.before
-    if found is None:
-        if is_truncated:
-            return Verdict(Reason.TRUNCATED, None, rule="", tier=Tier.EXTRACTION, detail="cut before an answer")
-        return Verdict(Reason.NO_ANSWER, None, rule="", tier=Tier.EXTRACTION, detail="no box and no other mark")
+    found = _find_answer(response, is_truncated=is_truncated, fallbacks=fallbacks)
+    if isinstance(found, Verdict):
+        return found
     text, rule = found
     answer = text[:MAX_ANSWER_CHARS]
-    if not text.strip():
-        return Verdict(Reason.NO_ANSWER, None, rule, tier=Tier.EXTRACTION, detail="the answer is empty")
     why = breach(text)
     if why:
-        return Verdict(Reason.UNPARSABLE, answer, rule, tier=Tier.LIMITS, detail=why)
+        return Verdict(Reason.UNPARSABLE, answer, rule, Tier.LIMITS, why)
     try:
-        decision = compare(reference, text)
+        decision = first_decision(TIERS, reference, text)
     except RecursionError:
-        return Verdict(Reason.UNPARSABLE, answer, rule, tier=Tier.LIMITS, detail="too many parts within parts")
-    if decision.is_same is None:
-        return Pending(reference, text, rule)
-    return verdict_of(decision, answer, rule)
+        return Verdict(Reason.UNPARSABLE, answer, rule, Tier.LIMITS, "too many parts within parts")
+    return Pending(reference, text, rule) if decision is None else _verdict_of(decision, answer, rule)
 
 
-def verdict_of(decision: Decision, answer: str, rule: str) -> Verdict:
-    if decision.is_same is None:
-        return Verdict(Reason.UNPARSABLE, answer, rule, tier=decision.tier, detail=decision.detail)
-    reason = Reason.CORRECT if decision.is_same else Reason.INCORRECT
-    return Verdict(reason, answer, rule, tier=decision.tier, detail=decision.detail)
+def _find_answer(response: str, *, is_truncated: bool, fallbacks: Sequence[str]) -> Extracted | Verdict:
+    # A response that was cut has no last sentence to fall back on, so only a box counts.
+    found = extract_answer(response, () if is_truncated else fallbacks)
+    if is_truncated and (found is None or isinstance(found, CutBox)):
+        detail = "cut before an answer" if found is None else "cut inside its last box"
+        return Verdict(Reason.TRUNCATED, None, rule="", tier=Tier.EXTRACTION, detail=detail)
+    if isinstance(found, CutBox):
+        found = found.before
+    if found is None:
+        return Verdict(Reason.NO_ANSWER, None, rule="", tier=Tier.EXTRACTION, detail="no box and no other mark")
+    if not found.text.strip():
+        return Verdict(Reason.NO_ANSWER, None, found.rule, Tier.EXTRACTION, "the answer is empty")
+    return found
+
+
+def _verdict_of(decision: Decision, answer: str, rule: str) -> Verdict:
+    reasons = {True: Reason.CORRECT, False: Reason.INCORRECT, None: Reason.UNPARSABLE}
+    return Verdict(reasons[decision.is_same], answer, rule, decision.tier, decision.detail)
 
 
 def submit(pending: Pending) -> "Future[Decision]":
@@ -140,4 +144,4 @@ def finish(pending: Pending, future: "Future[Decision]") -> Verdict:
         return Verdict(Reason.TIMED_OUT, answer, pending.rule, tier=Tier.SYMBOLIC, detail=str(error))
     except WorkerError as error:
         return Verdict(Reason.GRADER_ERROR, answer, pending.rule, tier=Tier.GRADER, detail=str(error))
-    return verdict_of(decision, answer, pending.rule)
+    return _verdict_of(decision, answer, pending.rule)

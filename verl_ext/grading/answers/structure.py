@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from verl_ext.grading.answers.brackets import brackets, is_balanced, is_outer_pair, outside
+from verl_ext.grading.answers.spelling import WORDS
 
 MAX_ITEMS = 64
 RELATION_TOKEN = re.compile(r"\\(?:le|ge|ne|in|approx)(?![a-zA-Z])|[=<>]")
@@ -21,6 +22,7 @@ PLUS_MINUS = re.compile(r"\\(pm|mp)(?![a-zA-Z])")
 BASE_NUMBER = re.compile(
     r"[({]?([0-9A-Za-z]+(?:\.[0-9A-Za-z]+)?)[)}]?\s*_\s*\{?\s*(?:\\text\{)?\s*(\d+|two|three|four|five|six|seven|eight|nine|ten|sixteen)\s*\}?\s*\}?"
 )
+COMMA, COLON = re.compile(r"[,;]"), re.compile(":")
 MATRIX = re.compile(r"[([]?\s*\\begin\{matrix\}(.*)\\end\{matrix\}\s*[)\]]?", re.DOTALL)
 SUBSCRIPT = re.compile(r"_\s*(?:\{[^{}]*\}|[0-9a-zA-Z]|\\[a-zA-Z]+)")
 NAME = re.compile(
@@ -28,22 +30,15 @@ NAME = re.compile(
 )
 WORD = re.compile(r"[a-zA-Z][a-zA-Z\s'.-]*")
 MIN_WORD_LETTERS = 4
-MATH_WORD = re.compile(r"(?:arc|a)?(?:sin|cos|tan|cot|sec|csc)h?|log|ln|exp|sqrt|pi|min|max|gcd|lcm|det|mod")
+THOUSANDS = re.compile(r"[-+]?\d{1,3}(?:,\d{3})+(?:\.\d+)?%?")
+NO_WORD = re.compile(r"(?:arc|a)?(?:sin|cos|tan|cot|sec|csc)h?|log|ln|exp|sqrt|pi|min|max|gcd|lcm|det|mod|and|or")
 BOUND = re.compile(r"\\(?:lim|sum|prod|int)(?![a-zA-Z])")
 COMMAND_OR_CONSTANT = re.compile(r"\\[a-zA-Z]+|(?<![a-zA-Z])[ei](?![a-zA-Z])")
 LETTER = re.compile(r"[a-zA-Z]")
-NUMBER_WORDS = {
-    "two": 2,
-    "three": 3,
-    "four": 4,
-    "five": 5,
-    "six": 6,
-    "seven": 7,
-    "eight": 8,
-    "nine": 9,
-    "ten": 10,
-    "sixteen": 16,
-}
+NUMBER_WORDS = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10}
+NUMBER_WORDS["sixteen"] = 16
+INFINITY = r"\infty"
+REVERSED = {">": "<", r"\ge": r"\le"}
 
 
 @dataclass(frozen=True)
@@ -87,7 +82,7 @@ class Matrix:
 
 @dataclass(frozen=True)
 class Ratio:
-    parts: tuple["Node", ...]
+    parts: tuple[Scalar, ...]
 
 
 @dataclass(frozen=True)
@@ -106,48 +101,77 @@ Node = Scalar | Text | BaseNumber | Group | Collection | Matrix | Ratio | Relati
 def read_structure(text: str) -> Node:
     """Read a normalised answer. A bracket that is not closed makes the whole a scalar."""
     text = text.strip()
-    word = _as_text(text)
-    if word is not None:
-        return word
-    if not is_balanced(brackets(text)):
-        return Scalar(text)
+    words = _read_words(text)
+    if words or not is_balanced(brackets(text)):
+        return words or Scalar(text)
+    node = _read_list(text) or _read_relation(text) or _read_union(text)
+    return node or _read_matrix(text) or _read_set(text) or _read_group(text) or _read_scalar(text)
+
+
+def _read_words(text: str) -> Text | None:
+    plain = WORDS.sub(r" \1 ", text).strip().strip("().").strip()
+    if not WORD.fullmatch(plain):
+        return None
+    words = plain.lower().replace(".", " ").replace("-", " ").split()
+    joined = " ".join(words)
+    if any(NO_WORD.fullmatch(word) for word in words):
+        return None
+    if r"\text{" in text:
+        return Text(joined)
+    # "x-axis" are words, x-y is a difference and a.b a product.
+    if any(mark in plain for mark in "-.'") and max(map(len, words)) < MIN_WORD_LETTERS:
+        return None
+    is_differential = len(joined) == 3 and joined.startswith("d")
+    return Text(joined) if len(joined) >= 3 and not is_differential else None
+
+
+def _read_list(text: str) -> Collection | None:
     items = _split(text, LIST_TOKEN)
-    if 2 <= len(items) <= MAX_ITEMS and not _is_thousands(text):
-        return Collection(tuple(read_structure(item) for item in items if item))
-    parts = _split(text, RELATION_TOKEN)
-    if len(parts) >= 2:
-        return Relation(tuple(match[0] for match in outside(text, RELATION_TOKEN)), tuple(parts), text)
+    if not 2 <= len(items) <= MAX_ITEMS or THOUSANDS.fullmatch(text):
+        return None
+    return Collection(tuple(map(read_structure, items)))
+
+
+def _read_relation(text: str) -> Relation | None:
+    operators = tuple(match[0] for match in outside(text, RELATION_TOKEN))
+    return Relation(operators, tuple(_split(text, RELATION_TOKEN)), text) if operators else None
+
+
+def _read_union(text: str) -> Collection | None:
     parts = _split(text, UNION_TOKEN)
-    if 2 <= len(parts) <= MAX_ITEMS:
-        return Collection(tuple(read_structure(part) for part in parts))
-    return _read_bracketed(text) or _read_scalar(text)
+    return Collection(tuple(map(read_structure, parts))) if 2 <= len(parts) <= MAX_ITEMS else None
 
 
-def _read_bracketed(text: str) -> Node | None:
-    matrix = MATRIX.fullmatch(text)
-    if matrix and r"\begin" not in matrix[1]:
-        rows = [row for row in matrix[1].split(r"\\") if row.strip()]
-        return Matrix(tuple(tuple(read_structure(cell.strip()) for cell in row.split("&")) for row in rows))
+def _read_matrix(text: str) -> Matrix | None:
+    match = MATRIX.fullmatch(text)
+    if match is None or r"\begin" in match[1]:
+        return None
+    rows = [row for row in match[1].split(r"\\") if row.strip()]
+    return Matrix(tuple(tuple(read_structure(cell.strip()) for cell in row.split("&")) for row in rows))
+
+
+def _read_set(text: str) -> Collection | None:
     if text in {r"\emptyset", r"\{\}", r"\{ \}"}:
         return Collection(())
     if text.startswith(r"\{") and text.endswith(r"\}"):
-        return _collection(text[2:-2])
-    if len(text) < 2 or text[0] not in "([{" or text[-1] not in ")]}" or not is_outer_pair(text):
+        inner = text[2:-2]
+    elif text.startswith("{") and is_outer_pair(text):
+        inner = text[1:-1]
+    else:
         return None
-    inner = text[1:-1]
-    if text[0] == "{":
-        return _collection(inner)
-    items = _split(inner, re.compile(r"[,;]"))
-    if len(items) == 1:
-        node = read_structure(inner)
-        # Parentheses around one thing group; brackets around one number are a list of one.
-        return node if text[0] == "(" and text[-1] == ")" and not isinstance(node, Scalar) else None
-    return Group(text[0], text[-1], tuple(read_structure(item) for item in items[:MAX_ITEMS]))
-
-
-def _collection(inner: str) -> Collection:
     items = [item for item in _split(inner, LIST_TOKEN) if item]
-    return Collection(tuple(read_structure(item) for item in items[:MAX_ITEMS]))
+    return Collection(tuple(map(read_structure, items[:MAX_ITEMS])))
+
+
+def _read_group(text: str) -> Node | None:
+    if not text.startswith(("(", "[")) or not is_outer_pair(text):
+        return None
+    items = _split(text[1:-1], COMMA)
+    if len(items) > 1:
+        return Group(text[0], text[-1], tuple(map(read_structure, items[:MAX_ITEMS])))
+    # Parentheses around one thing group; brackets around one number are a list of one.
+    node = read_structure(text[1:-1])
+    return node if text[0] + text[-1] == "()" and not isinstance(node, Scalar) else None
 
 
 def _read_scalar(text: str) -> Node:
@@ -157,33 +181,8 @@ def _read_scalar(text: str) -> Node:
     if len(PLUS_MINUS.findall(text)) == 1 and any(outside(text, PLUS_MINUS)):
         plus, minus = PLUS_MINUS.sub("+", text).strip(), PLUS_MINUS.sub("-", text).strip()
         return Collection((Scalar(plus.removeprefix("+").strip()), Scalar(minus)))
-    parts = _split(text, re.compile(":"))
-    if len(parts) >= 2 and all(parts):
-        return Ratio(tuple(Scalar(part) for part in parts))
-    return Scalar(text)
-
-
-def _as_text(text: str) -> Text | None:
-    words = re.sub(r"\\text\{([^{}]*)\}", r" \1 ", text)
-    was_text = r"\text{" in text
-    plain = words.strip().strip("().").strip()
-    if not plain or not WORD.fullmatch(plain):
-        return None
-    lowered = " ".join(plain.lower().replace(".", " ").replace("-", " ").split())
-    # "x-axis" are words, x-y is a difference and a.b a product.
-    if not was_text and any(mark in plain for mark in "-.'") and max(map(len, lowered.split())) < MIN_WORD_LETTERS:
-        return None
-    if any(MATH_WORD.fullmatch(word) for word in lowered.split()) or lowered in {"and", "or", "x and y"}:
-        return None
-    if any(word in {"and", "or"} for word in lowered.split()):
-        return None
-    if was_text or (len(lowered) >= 3 and not lowered.startswith("d")) or len(lowered) >= 4:
-        return Text(lowered)
-    return None
-
-
-def _is_thousands(text: str) -> bool:
-    return bool(re.fullmatch(r"[-+]?\d{1,3}(?:,\d{3})+(?:\.\d+)?%?", text))
+    parts = _split(text, COLON)
+    return Ratio(tuple(map(Scalar, parts))) if len(parts) >= 2 and all(parts) else Scalar(text)
 
 
 def _split(text: str, token: re.Pattern[str]) -> list[str]:
@@ -204,23 +203,20 @@ def is_name(text: str) -> bool:
 
 def interval_of(relation: Relation) -> Group | None:
     """The interval that an inequality in one name describes: ``2 < x <= 7`` is ``(2,7]``."""
-    if any(operator not in {"<", ">", r"\le", r"\ge"} for operator in relation.operators):
-        return None
     parts: Sequence[str] = relation.parts
-    operators = list(relation.operators)
-    if operators[0] in {">", r"\ge"}:
-        parts = parts[::-1]
-        operators = [{">": "<", r"\ge": r"\le"}.get(operator, operator) for operator in operators[::-1]]
-    if any(operator not in {"<", r"\le"} for operator in operators):
+    operators: Sequence[str] = relation.operators
+    if set(operators) <= {">", r"\ge"}:
+        parts, operators = parts[::-1], [REVERSED[operator] for operator in reversed(operators)]
+    if not set(operators) <= {"<", r"\le"}:
         return None
     opening, closing = ("(" if operators[0] == "<" else "["), (")" if operators[-1] == "<" else "]")
-    infinity = r"\infty"
-    if len(parts) == 3 and is_name(parts[1]):
-        return Group(opening, closing, (read_structure(parts[0]), read_structure(parts[2])))
-    if len(parts) == 2 and is_name(parts[0]) and not is_name(parts[1]):
-        return Group("(", closing, (Scalar("-" + infinity), read_structure(parts[1])))
-    if len(parts) == 2 and is_name(parts[1]) and not is_name(parts[0]):
-        return Group(opening, ")", (read_structure(parts[0]), Scalar(infinity)))
+    match [is_name(part) for part in parts]:
+        case [_, True, _]:
+            return Group(opening, closing, (read_structure(parts[0]), read_structure(parts[2])))
+        case [True, False]:
+            return Group("(", closing, (Scalar("-" + INFINITY), read_structure(parts[1])))
+        case [False, True]:
+            return Group(opening, ")", (read_structure(parts[0]), Scalar(INFINITY)))
     return None
 
 
@@ -233,8 +229,10 @@ def value_of(relation: Relation) -> str | None:
         return parts[1] if is_name(parts[0]) else parts[0]
     if operators == [r"\in"]:
         return parts[1] if is_name(parts[0]) else None
-    if any(operator != "=" for operator in operators):
-        return None
+    return _value_of_equation(parts) if set(operators) == {"="} else None
+
+
+def _value_of_equation(parts: Sequence[str]) -> str | None:
     if is_name(parts[0]):
         return parts[-1]
     if len(parts) == 2 and is_name(parts[1]):
@@ -245,7 +243,31 @@ def value_of(relation: Relation) -> str | None:
 
 
 def name_of(relation: Relation) -> str | None:
+    """The name at the left or the right end, without blanks."""
     for part in (relation.parts[0], relation.parts[-1]):
         if is_name(part):
-            return "".join(part.split())
+            return without_blanks(part)
     return None
+
+
+def without_blanks(text: str) -> str:
+    return "".join(text.split())
+
+
+def to_latex(node: Node) -> str:
+    """A text that reads as ``node``."""
+    match node:
+        case Scalar() | Relation():
+            return node.text
+        case Ratio():
+            return "/".join(f"({part.text})" for part in node.parts)
+        case Text():
+            return node.words
+        case BaseNumber():
+            return f"{node.digits}_{{{node.base}}}"
+        case Group():
+            return node.opening + ",".join(map(to_latex, node.items)) + node.closing
+        case Collection():
+            return r"\{" + ",".join(map(to_latex, node.items)) + r"\}"
+    rows = r"\\".join("&".join(map(to_latex, row)) for row in node.rows)
+    return rf"\begin{{matrix}}{rows}\end{{matrix}}"

@@ -10,7 +10,7 @@ ExpressionError, never a guess. Runs in grading's worker processes only.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,63 +29,48 @@ TOKEN = re.compile(
     r"|(?P<letter>[a-zA-Z])"
     r"|(?P<symbol>\*\*|[-+*/^_!%()\[\]{}|',=])"
 )
-FUNCTIONS: dict[str, Callable[[Any], Any]] = {
-    **{name: getattr(mpmath, name) for name in ["sin", "cos", "tan", "cot", "sec", "csc", "sinh", "cosh", "tanh", "coth", "sech", "csch", "exp", "ln"]},
-    "arcsin": mpmath.asin, "arccos": mpmath.acos, "arctan": mpmath.atan, "arccot": mpmath.acot,
-    "arcsec": mpmath.asec, "arccsc": mpmath.acsc, "arcsinh": mpmath.asinh, "arccosh": mpmath.acosh,
-    "arctanh": mpmath.atanh, "log": mpmath.log, "abs": abs, "sqrt": mpmath.sqrt, "cbrt": mpmath.cbrt,
-    "floor": mpmath.floor, "ceil": mpmath.ceil,
-}  # fmt: skip
 INVERSES = {name: "arc" + name for name in ("sin", "cos", "tan", "cot", "sec", "csc", "sinh", "cosh", "tanh")}
 ALIASES = {"asin": "arcsin", "acos": "arccos", "atan": "arctan", "lg": "log", "arsinh": "arcsinh", "arcosh": "arccosh"}
 CONSTANTS = {"pi": mpmath.pi, "e": mpmath.e}
 GREEK = frozenset(
-    [
-        "alpha",
-        "beta",
-        "gamma",
-        "delta",
-        "epsilon",
-        "varepsilon",
-        "zeta",
-        "eta",
-        "theta",
-        "iota",
-        "kappa",
-        "lambda",
-        "mu",
-        "nu",
-        "xi",
-        "rho",
-        "sigma",
-        "tau",
-        "upsilon",
-        "phi",
-        "chi",
-        "psi",
-        "omega",
-        "Gamma",
-        "Delta",
-        "Theta",
-        "Lambda",
-        "Xi",
-        "Sigma",
-        "Phi",
-        "Psi",
-        "Omega",
-        "ell",
-        "hbar",
-    ]
+    "alpha beta gamma delta epsilon varepsilon zeta eta theta iota kappa lambda mu nu xi rho sigma tau upsilon phi chi psi"
+    " omega Gamma Delta Theta Lambda Xi Sigma Phi Psi Omega ell hbar".split()
 )
 UNKNOWN_FUNCTIONS = frozenset("fghFGH")
 CLOSING = {"(": ")", "[": "]", "{": "}", r"\{": r"\}"}
+NO_FACTOR = frozenset(
+    [
+        "",
+        "+",
+        "-",
+        "*",
+        "/",
+        ")",
+        "]",
+        "}",
+        r"\}",
+        "^",
+        "_",
+        "!",
+        "%",
+        ",",
+        "=",
+        r"\rfloor",
+        r"\rceil",
+        r"\bmod",
+        r"\mod",
+    ]
+)
+"""Tokens that do not continue a product such as ``2x``."""
+OF_TWO_ARGUMENTS = {"frac": "divide", "binom": "binomial"}
+ROUNDED = {"lfloor": ("floor", r"\rfloor"), "lceil": ("ceil", r"\rceil")}
 
 
 class ExpressionError(ValueError):
     """The text is no formula of the grammar; the message says why."""
 
 
-class TooComplexError(ExpressionError):
+class TooComplexError(Exception):
     """A formula of the grammar that would take too long to evaluate, here and in any other library."""
 
 
@@ -178,11 +163,7 @@ class _Parser:
 
     def _starts_factor(self) -> bool:
         token = self._peek()
-        if not token or token in {"+", "-", "*", "/", ")", "]", "}", r"\}", "^", "_", "!", "%", ",", "="}:
-            return False
-        if token in {r"\rfloor", r"\rceil", r"\bmod", r"\mod"}:
-            return False
-        return token != "|" or not self._num_open_bars
+        return token not in NO_FACTOR and (token != "|" or not self._num_open_bars)
 
     def _signed(self) -> Operation:
         if self._take("+"):
@@ -219,10 +200,8 @@ class _Parser:
             return self._bars(token)
         if token[0] == "\\":
             return self._command(token[1:])
-        if len(token) > 1:
-            return self._word(ALIASES.get(token, token))
         if token.isalpha():
-            return self._name(token)
+            return self._name(token) if len(token) == 1 else self._word(ALIASES.get(token, token))
         raise ExpressionError(f"{token!r} where a number or a name belongs")
 
     def _bars(self, token: str) -> Operation:
@@ -233,26 +212,23 @@ class _Parser:
         return self._node("abs", tree)
 
     def _command(self, name: str) -> Operation:
-        if name == "frac":
-            return self._node("divide", self._braced(), self._braced())
+        if name in OF_TWO_ARGUMENTS:
+            return self._node(OF_TWO_ARGUMENTS[name], self._braced(), self._braced())
         if name == "sqrt":
-            if self._take("["):
-                degree = self._sum()
-                self._expect("]")
-                return self._node("root", self._braced(), degree)
-            return self._node("sqrt", self._braced())
-        if name == "binom":
-            return self._node("binomial", self._braced(), self._braced())
-        if name in {"lfloor", "lceil"}:
+            return self._root()
+        if name in ROUNDED:
+            kind, closing = ROUNDED[name]
             tree = self._sum()
-            self._expect(r"\rfloor" if name == "lfloor" else r"\rceil")
-            return self._node("floor" if name == "lfloor" else "ceil", tree)
-        name = ALIASES.get(name, name)
-        if name in FUNCTIONS or name == "pi":
-            return self._word(name)
-        if name in GREEK:
-            return self._name(name)
-        raise ExpressionError(f"\\{name} is not known")
+            self._expect(closing)
+            return self._node(kind, tree)
+        return self._word(ALIASES.get(name, name))
+
+    def _root(self) -> Operation:
+        if not self._take("["):
+            return self._node("sqrt", self._braced())
+        degree = self._sum()
+        self._expect("]")
+        return self._node("root", self._braced(), degree)
 
     def _braced(self) -> Operation:
         if self._take("{"):
@@ -262,28 +238,26 @@ class _Parser:
         return self._atom()
 
     def _word(self, name: str) -> Operation:
-        if name in {"theta", "alpha", "beta", "gamma"}:
+        if name in GREEK:
             return self._name(name)
         if name == "pi":
             return self._node("constant", text=name)
-        if name == "binom":
-            raise ExpressionError("binom needs its backslash")
-        if name not in FUNCTIONS:
-            raise ExpressionError(f"{name} is not known")
-        base = exponent = None
-        if self._take("_"):
-            base = self._braced()
-        if self._take("^"):
-            exponent = self._signed()
-            if _is_minus_one(exponent) and name in INVERSES:
-                name, exponent = INVERSES[name], None
-        argument = self._argument()
-        tree = self._node(name, argument)
+        if name in FUNCTIONS:
+            return self._function(name)
+        raise ExpressionError(f"{name} is not known")
+
+    def _function(self, name: str) -> Operation:
+        r"""A function with its base, its power and its argument: ``\log_2 8``, ``\sin^2 x``, ``\tan^{-1} 1``."""
+        base = self._braced() if self._take("_") else None
+        exponent = self._signed() if self._take("^") else None
+        if exponent is not None and _is_minus_one(exponent) and name in INVERSES:
+            name, exponent = INVERSES[name], None
+        tree = self._node(name, self._argument())
         if base is not None:
             if name != "log":
                 raise ExpressionError(f"{name} has no base")
             tree = self._node("divide", tree, self._node("log", base))
-        return self._node("power", tree, exponent) if exponent is not None else tree
+        return tree if exponent is None else self._node("power", tree, exponent)
 
     def _argument(self) -> Operation:
         r"""What a function is applied to: brackets, or the factors up to the next sign or function: ``\sin 2x``."""
@@ -355,26 +329,36 @@ def evaluate(tree: Operation, values: Mapping[str, Any]) -> Any:
         TooComplexError: Evaluating it would be too expensive.
         ZeroDivisionError, ValueError, OverflowError: It has no value at this point.
     """
-    if tree.kind == "number":
-        return mpmath.mpf(tree.text)
-    if tree.kind == "constant":
-        return +CONSTANTS[tree.text]
-    if tree.kind == "imaginary":
-        return mpmath.mpc(0, 1)
-    if tree.kind == "name":
-        return values[tree.text]
+    match tree.kind:
+        case "number":
+            return mpmath.mpf(tree.text)
+        case "constant":
+            return +CONSTANTS[tree.text]
+        case "imaginary":
+            return mpmath.mpc(0, 1)
+        case "name":
+            return values[tree.text]
     arguments = [evaluate(argument, values) for argument in tree.arguments]
-    if tree.kind in FUNCTIONS:
-        if tree.kind in {"exp", "sinh", "cosh"} and abs(arguments[0]) > MAX_EXPONENT:
-            raise TooComplexError("an exponent too large to evaluate")
-        return FUNCTIONS[tree.kind](arguments[0])
     if tree.kind == "unknown":
-        # Some smooth function of the name and the arguments: equal for equal arguments, and for hardly any others.
-        seed = sum(ord(char) * 31**index for index, char in enumerate(tree.text)) % 997
-        return mpmath.sin(
-            seed + sum((index + 1) * argument for index, argument in enumerate(arguments)) * mpmath.sqrt(2)
-        )
+        return _unknown_function(tree.text, arguments)
     return OPERATIONS[tree.kind](*arguments)
+
+
+def _unknown_function(name: str, arguments: Sequence[Any]) -> Any:
+    """Some smooth function of the name and the arguments: equal for equal arguments, and for hardly any others."""
+    seed = sum(ord(char) * 31**index for index, char in enumerate(name)) % 997
+    return mpmath.sin(seed + sum((index + 1) * argument for index, argument in enumerate(arguments)) * mpmath.sqrt(2))
+
+
+def _bounded(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """A function that grows exponentially, and refuses an argument of which its value has too many digits."""
+
+    def bounded(value: Any) -> Any:
+        if abs(value) > MAX_EXPONENT:
+            raise TooComplexError("an exponent too large to evaluate")
+        return function(value)
+
+    return bounded
 
 
 def _power(base: Any, exponent: Any) -> Any:
@@ -387,12 +371,8 @@ def _power(base: Any, exponent: Any) -> Any:
 
 def _root(radicand: Any, degree: Any) -> Any:
     # An odd root of a negative number is the real one, as in school and in every data set here.
-    if (
-        mpmath.im(radicand) == 0
-        and mpmath.re(radicand) < 0
-        and degree == int(mpmath.re(degree))
-        and int(mpmath.re(degree)) % 2
-    ):
+    is_negative = mpmath.im(radicand) == 0 and mpmath.re(radicand) < 0
+    if is_negative and degree == int(mpmath.re(degree)) and int(mpmath.re(degree)) % 2:
         return -mpmath.power(-radicand, 1 / degree)
     return _power(radicand, 1 / degree)
 
@@ -409,7 +389,17 @@ def _binomial(top: Any, bottom: Any) -> Any:
     return mpmath.binomial(top, bottom)
 
 
+FUNCTIONS: dict[str, Callable[[Any], Any]] = {
+    **{
+        name: getattr(mpmath, name)
+        for name in "sin cos tan cot sec csc tanh coth sech csch ln log sqrt cbrt floor ceil".split()
+    },
+    **{inverse: getattr(mpmath, "a" + name) for name, inverse in INVERSES.items()},
+    **{name: _bounded(getattr(mpmath, name)) for name in ("exp", "sinh", "cosh")},
+    "abs": abs,
+}
 OPERATIONS: dict[str, Callable[..., Any]] = {
+    **FUNCTIONS,
     "add": lambda left, right: left + right,
     "subtract": lambda left, right: left - right,
     "multiply": lambda left, right: left * right,

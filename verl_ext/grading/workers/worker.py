@@ -43,7 +43,8 @@ def main() -> None:
 
 def _comparison(kind: str) -> Callable[[str, str], Any]:
     """The function for a kind of task, with all that it imports."""
-    from verl_ext.grading.formulas.symbolic import compare_symbolically, compare_with_math_verify
+    from verl_ext.grading.formulas.math_verify import compare_with_math_verify
+    from verl_ext.grading.formulas.symbolic import compare_symbolically
 
     if kind == "paper":  # most runs never ask
         from verl_ext.grading.paper.formulas import compare_in_child, warm_up

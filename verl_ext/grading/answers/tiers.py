@@ -1,0 +1,52 @@
+"""The tiers that need no worker: equal strings, equal numbers, and typed answers that are the same part by part.
+
+A tier takes a reference and an answer as their authors wrote them, and returns its decision, or None to leave it to the
+next tier. None of them parses LaTeX, and none loosens what an earlier one has decided.
+"""
+
+from collections.abc import Callable, Sequence
+
+from verl_ext.grading.answers.compare import same_structure, undecided
+from verl_ext.grading.answers.numbers import same_number
+from verl_ext.grading.answers.spelling import key, normalize
+from verl_ext.grading.verdict import Decision, Tier
+
+Compare = Callable[[str, str], Decision | None]
+
+
+def first_decision(tiers: Sequence[Compare], reference: str, answer: str) -> Decision | None:
+    """The decision of the first tier that has one."""
+    for tier in tiers:
+        decision = tier(reference, answer)
+        if decision is not None:
+            return decision
+    return None
+
+
+def compare_strings(reference: str, answer: str) -> Decision | None:
+    """Equal up to spelling. A reference or an answer of which nothing is left is the same as nothing."""
+    reference_key, answer_key = key(reference), key(answer)
+    if not reference_key or not answer_key:
+        return Decision(False, Tier.STRING, "nothing but punctuation")
+    return Decision(True, Tier.STRING) if reference_key == answer_key else None
+
+
+def compare_numbers(reference: str, answer: str) -> Decision | None:
+    """Equal as rationals, or not."""
+    left, right = normalize(reference), normalize(answer)
+    is_same = same_number(left, right)
+    if is_same is not None:
+        return Decision(is_same, Tier.EXACT)
+    return Decision(True, Tier.EXACT) if _is_decimal_comma(right, left) else None
+
+
+def _is_decimal_comma(left: str, right: str) -> bool:
+    """``1,22`` is 1.22 where the other side says so; three digits behind the comma would be thousands."""
+    whole, comma, decimals = left.partition(",")
+    return bool(comma) and whole.lstrip("-").isdigit() and decimals.isdigit() and f"{whole}.{decimals}" == right
+
+
+def compare_types(reference: str, answer: str) -> Decision | None:
+    """Tuples, intervals, sets, matrices, relations, texts and units; None where that hangs on two formulas."""
+    is_same = same_structure(normalize(reference), normalize(answer), undecided)
+    return None if is_same is None else Decision(is_same, Tier.TYPED)
