@@ -18,24 +18,24 @@ TORCH_CPU_INDEX=https://download.pytorch.org/whl/cpu
 usage() { sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"; }
 
 # A GPU environment stays one when a script that knows nothing of GPUs asks for "the" environment.
-FLAVOUR=cpu
-[[ ! -f $STAMP ]] || read -r FLAVOUR <"$STAMP"
+FLAVOR=cpu
+[[ ! -f $STAMP ]] || read -r FLAVOR <"$STAMP"
 case ${1:-} in
     "") ;;
-    --cpu | --gpu) FLAVOUR=${1#--} ;;
+    --cpu | --gpu) FLAVOR=${1#--} ;;
     -h | --help) usage && exit ;;
     *) die "install.sh has no option $1." "$(usage)" ;;
 esac
-LOCK=$ROOT/requirements/$FLAVOUR.txt
+LOCK=$ROOT/requirements/$FLAVOR.txt
 
 # What the stamp of a ready environment reads; nothing where .venv has no interpreter that runs. The folder is part of
 # it, because an environment holds absolute paths: copied or moved, it would run another checkout's code.
 wanted_stamp() {
-    "$VENV/bin/python" -IS - "$FLAVOUR" "$ROOT" "$LOCK" "$ROOT/setup.py" 2>/dev/null <<'PY'
+    "$VENV/bin/python" -IS - "$FLAVOR" "$ROOT" "$LOCK" "$ROOT/setup.py" 2>/dev/null <<'PY'
 import hashlib, platform, sys
-flavour, root, *files = sys.argv[1:]
+flavor, root, *files = sys.argv[1:]
 digest = hashlib.sha256(b"".join(open(name, "rb").read() for name in files)).hexdigest()
-print(flavour, platform.python_version(), root, digest, sep="\n")
+print(flavor, platform.python_version(), root, digest, sep="\n")
 PY
 }
 
@@ -151,9 +151,9 @@ if command -v flock >/dev/null && ! flock -n 9; then
 fi
 
 NUM_LOCKED=$(grep -c '^[^#]' "$LOCK")
-say "Setting up .venv ($FLAVOUR, $NUM_LOCKED packages). This happens once; details in $LOG."
+say "Setting up .venv ($FLAVOR, $NUM_LOCKED packages). This happens once; details in $LOG."
 room=5 tmp_room=2
-[[ $FLAVOUR == cpu ]] || room=20 tmp_room=8
+[[ $FLAVOR == cpu ]] || room=20 tmp_room=8
 if [[ -f $STAMP && $(head -n 3 "$STAMP") != "$(wanted_stamp | head -n 3)" ]]; then
     say "  .venv is for another device, Python or folder: starting over."
     is_fresh=1
@@ -178,7 +178,7 @@ done
 
 # A Python of 2023 brings a pip that takes twice as long over a list of this size.
 must "pip and setuptools" pip_install "$(grep '^pip==' "$LOCK")" "$(grep '^setuptools==' "$LOCK")"
-if [[ $FLAVOUR == cpu ]]; then
+if [[ $FLAVOR == cpu ]]; then
     must "torch" install_cpu_torch
     cuda=$(torch_cuda_version)
     if [[ -n $cuda ]]; then

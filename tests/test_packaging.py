@@ -30,8 +30,8 @@ def setup_arguments() -> dict:
     return setup.call_args.kwargs
 
 
-def locked(flavour: str) -> dict[str, str]:
-    lines = [line for line in LOCKS[flavour].read_text().splitlines() if not line.startswith("#")]
+def locked(flavor: str) -> dict[str, str]:
+    lines = [line for line in LOCKS[flavor].read_text().splitlines() if not line.startswith("#")]
     return {canonicalize_name(name): version for name, version in (line.split("==") for line in lines)}
 
 
@@ -62,21 +62,21 @@ def test_every_data_file_is_packaged():
     assert not missing, f"add them to package_data in setup.py: {sorted(map(str, missing))}"
 
 
-@pytest.mark.parametrize("flavour", LOCKS)
-def test_lock_is_well_formed_and_sorted(flavour):
-    lines = [line for line in LOCKS[flavour].read_text().splitlines() if not line.startswith("#")]
+@pytest.mark.parametrize("flavor", LOCKS)
+def test_lock_is_well_formed_and_sorted(flavor):
+    lines = [line for line in LOCKS[flavor].read_text().splitlines() if not line.startswith("#")]
     assert all(re.fullmatch(r"[a-z0-9-]+==[0-9][\w.]*", line) for line in lines)
     names = [line.split("==")[0] for line in lines]
     assert names == sorted(set(names))
 
 
-@pytest.mark.parametrize("flavour", LOCKS)
-def test_lock_holds_every_requirement(flavour):
-    versions = locked(flavour)
-    for requirement in requirements(flavour, "dev"):
+@pytest.mark.parametrize("flavor", LOCKS)
+def test_lock_holds_every_requirement(flavor):
+    versions = locked(flavor)
+    for requirement in requirements(flavor, "dev"):
         name = canonicalize_name(requirement.name)
-        assert name in versions, f"{requirement} is not in {LOCKS[flavour].name}"
-        assert versions[name] in requirement.specifier, f"{requirement}, but {LOCKS[flavour].name} has {versions[name]}"
+        assert name in versions, f"{requirement} is not in {LOCKS[flavor].name}"
+        assert versions[name] in requirement.specifier, f"{requirement}, but {LOCKS[flavor].name} has {versions[name]}"
 
 
 def test_cpu_lock_has_nothing_built_for_cuda():

@@ -30,61 +30,74 @@ def composed(model, *options):
     return compose_config([*options, f"actor_rollout_ref.model.path={model}"], device="gpu")
 
 
-def arrived(workers, config):
-    """Where each option that verl's engines know under another name arrives: option -> the value that the engine has."""
-    found = {}
-    for section, engine_section, worker in (
-        (ACTOR, f"{ACTOR}.fsdp_config", workers.actor),
-        (REF, f"{REF}.fsdp_config", workers.ref),
-        ("critic", "critic.fsdp", workers.critic),
-    ):
-        if worker is None:
-            continue
-        engine, optimizer = worker.config.engine_config, worker.config.optimizer_config
-        found[f"{section}.strategy"] = engine.strategy
-        found[f"{engine_section}.dtype"] = engine.mixed_precision["param_dtype"]
-        found[f"{engine_section}.model_dtype"] = engine.model_dtype
-        found[f"{engine_section}.param_offload"] = engine.param_offload
-        found[f"{engine_section}.optimizer_offload"] = engine.optimizer_offload
-        if section == REF:
-            found[f"{REF}.log_prob_use_dynamic_bsz"] = engine.use_dynamic_bsz
-            found[f"{REF}.log_prob_max_token_len_per_gpu"] = engine.infer_max_token_len_per_gpu
-            continue
-        found[f"{section}.use_dynamic_bsz"] = engine.use_dynamic_bsz
-        found[f"{section}.ppo_max_token_len_per_gpu"] = engine.max_token_len_per_gpu
-        found[f"{section}.ppo_micro_batch_size_per_gpu"] = engine.micro_batch_size_per_gpu
-        found[f"{section}.grad_clip"] = optimizer.clip_grad
-        for name in ("lr", "lr_scheduler_type", "lr_warmup_steps", "weight_decay", "betas"):
-            found[f"{section}.optim.{name}"] = getattr(optimizer, name)
-    found[f"{ROLLOUT}.log_prob_max_token_len_per_gpu"] = workers.actor.config.engine_config.infer_max_token_len_per_gpu
+def of_an_engine(section, engine_section, worker):
+    """Where the options of one model's engine arrive."""
+    engine, optimizer = worker.config.engine_config, worker.config.optimizer_config
+    yield f"{section}.strategy", engine.strategy
+    yield f"{engine_section}.dtype", engine.mixed_precision["param_dtype"]
+    for name in ("model_dtype", "param_offload", "optimizer_offload"):
+        yield f"{engine_section}.{name}", getattr(engine, name)
+    if section == REF:
+        yield f"{REF}.log_prob_use_dynamic_bsz", engine.use_dynamic_bsz
+        yield f"{REF}.log_prob_max_token_len_per_gpu", engine.infer_max_token_len_per_gpu
+        return
+    yield f"{section}.use_dynamic_bsz", engine.use_dynamic_bsz
+    yield f"{section}.ppo_max_token_len_per_gpu", engine.max_token_len_per_gpu
+    yield f"{section}.ppo_micro_batch_size_per_gpu", engine.micro_batch_size_per_gpu
+    yield f"{section}.grad_clip", optimizer.clip_grad
+    for name in ("lr", "lr_scheduler_type", "lr_warmup_steps", "weight_decay", "betas"):
+        yield f"{section}.optim.{name}", getattr(optimizer, name)
+
+
+def of_a_model(section, worker):
+    """Where the options of a model arrive."""
+    model = worker.config.model_config
+    for name in ("use_remove_padding", "enable_gradient_checkpointing", "custom_chat_template"):
+        yield f"{section}.{name}", getattr(model, name)
+    # transformers' own name for what override_config puts there
+    yield f"{section}.override_config.attn_implementation", model.hf_config._attn_implementation
+
+
+def of_the_losses(workers):
+    """Where the options of the actor's and of the critic's loss arrive."""
     actor = workers.actor.loss_fn.keywords["config"]
     for name in ("clip_ratio", "clip_ratio_low", "clip_ratio_high", "clip_ratio_c", "entropy_coeff", "loss_agg_mode"):
-        found[f"{ACTOR}.{name}"] = getattr(actor, name)
-    found[f"{ACTOR}.policy_loss.loss_mode"] = actor.policy_loss.loss_mode
+        yield f"{ACTOR}.{name}", getattr(actor, name)
+    yield f"{ACTOR}.policy_loss.loss_mode", actor.policy_loss.loss_mode
     for name in ("use_kl_loss", "kl_loss_coef", "kl_loss_type"):
-        found[f"{ACTOR}.{name}"] = getattr(actor, name)
-    models = [("actor_rollout_ref.model", workers.actor)]
+        yield f"{ACTOR}.{name}", getattr(actor, name)
     if workers.critic is not None:
-        found["critic.cliprange_value"] = workers.critic.loss_fn.keywords["config"].cliprange_value
-        found["critic.ppo_infer_max_token_len_per_gpu"] = (
-            workers.critic.config.engine_config.infer_max_token_len_per_gpu
-        )
-        models.append(("critic.model", workers.critic))
-    for section, worker in models:
-        model = worker.config.model_config
-        for name in ("use_remove_padding", "enable_gradient_checkpointing", "custom_chat_template"):
-            found[f"{section}.{name}"] = getattr(model, name)
-        # transformers' own name for what override_config puts there
-        found[f"{section}.override_config.attn_implementation"] = model.hf_config._attn_implementation
+        yield "critic.cliprange_value", workers.critic.loss_fn.keywords["config"].cliprange_value
+
+
+def of_the_rollout(workers):
+    """Where the options of sampling and of log-probs arrive."""
+    yield f"{ROLLOUT}.log_prob_max_token_len_per_gpu", workers.actor.config.engine_config.infer_max_token_len_per_gpu
+    if workers.critic is not None:
+        length = workers.critic.config.engine_config.infer_max_token_len_per_gpu
+        yield "critic.ppo_infer_max_token_len_per_gpu", length
     for name in ("n", "temperature", "top_p", "top_k", "tensor_model_parallel_size", "gpu_memory_utilization", "dtype"):
-        found[f"{ROLLOUT}.{name}"] = getattr(workers.rollout, name)
+        yield f"{ROLLOUT}.{name}", getattr(workers.rollout, name)
     for name in ("temperature", "top_p", "top_k", "n"):
-        found[f"{ROLLOUT}.val_kwargs.{name}"] = getattr(workers.rollout.val_kwargs, name)
+        yield f"{ROLLOUT}.val_kwargs.{name}", getattr(workers.rollout.val_kwargs, name)
+
+
+def arrived(workers):
+    """Where each option that verl's engines know under another name arrives: option -> the value that the engine has."""
+    found = dict(
+        [*of_the_losses(workers), *of_the_rollout(workers), *of_a_model("actor_rollout_ref.model", workers.actor)]
+    )
+    found |= dict(of_an_engine(ACTOR, f"{ACTOR}.fsdp_config", workers.actor))
+    if workers.ref is not None:
+        found |= dict(of_an_engine(REF, f"{REF}.fsdp_config", workers.ref))
+    if workers.critic is not None:
+        found |= dict(of_an_engine("critic", "critic.fsdp", workers.critic))
+        found |= dict(of_a_model("critic.model", workers.critic))
     return found
 
 
 def assert_everything_arrives(workers, config):
-    for option, value in arrived(workers, config).items():
+    for option, value in arrived(workers).items():
         given = OmegaConf.select(config, option)
         given = OmegaConf.to_container(given) if OmegaConf.is_config(given) else given
         assert (list(value) if isinstance(given, list) else value) == given, option
@@ -142,7 +155,7 @@ def test_other_values_arrive_too(model):
     config = composed(model, "preset=qwen2.5-math-7b", "recipe=ppo", "trainer.n_gpus_per_node=2", *given)
     workers = Workers(config)
     assert_everything_arrives(workers, config)
-    assert set(ODD) <= set(arrived(workers, config))
+    assert set(ODD) <= set(arrived(workers))
 
 
 def test_rows_instead_of_tokens_arrive_too(model):

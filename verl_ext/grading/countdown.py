@@ -16,7 +16,7 @@ numbers are known to be the given ones, so that no text is expensive to grade.
 import json
 import operator
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple
@@ -164,57 +164,65 @@ def parse(text: str) -> Postfix:
     output: list[int | str] = []
     waiting: list[str] = []  # operators and open parentheses that have not got their right side yet
     is_operand_next = True
+    for start, token in _tokens(text):
+        if not is_operand_next:
+            is_operand_next = _take_operator(token, output, waiting)
+        elif token == "(":
+            waiting.append(token)
+        else:
+            output.append(_number(token, text[:start]))
+            is_operand_next = False
+    if is_operand_next:
+        raise ExpressionError("ends where a number belongs" if output or waiting else "empty")
+    output.extend(reversed(waiting))
+    if "(" in output:
+        raise ExpressionError("'(' without ')'")
+    return tuple(output)
+
+
+def _tokens(text: str) -> Iterator[tuple[int, str]]:
+    """The place and the ASCII spelling of every token but blanks; raises ExpressionError at what is none."""
     position = 0
     while position < len(text):
         match = TOKEN.match(text, position)
         if match is None:
             raise ExpressionError(f"{text[position]!a} is not part of an expression")
         position = match.end()
-        token = ASCII_OPERATORS.get(match[0], match[0])
-        if token[0] in BLANKS:
-            continue
-        if is_operand_next:
-            if token in PRECEDENCE:
-                raise ExpressionError(_operator_instead_of_number(text[: match.start()], token))
-            if token == ")":
-                raise ExpressionError("')' where a number belongs")
-            if token == "(":
-                waiting.append(token)
-            else:
-                output.append(_parse_number(token))
-                is_operand_next = False
-        elif token in PRECEDENCE:
-            while waiting and waiting[-1] != "(" and PRECEDENCE[waiting[-1]] >= PRECEDENCE[token]:
-                output.append(waiting.pop())
-            waiting.append(token)
-            is_operand_next = True
-        elif token == ")":
-            while waiting and waiting[-1] != "(":
-                output.append(waiting.pop())
-            if not waiting:
-                raise ExpressionError("')' without '('")
-            waiting.pop()
-        else:
-            raise ExpressionError(f"{token[:20]!r} where an operator belongs")
-    if is_operand_next:
-        raise ExpressionError("ends where a number belongs" if output or waiting else "empty")
-    while waiting:
+        if match[0][0] not in BLANKS:
+            yield match.start(), ASCII_OPERATORS.get(match[0], match[0])
+
+
+def _take_operator(token: str, output: list[int | str], waiting: list[str]) -> bool:
+    """Take what stands behind an operand, an operator or ")", and return whether an operand comes next."""
+    if token not in PRECEDENCE and token != ")":
+        raise ExpressionError(f"{token[:20]!r} where an operator belongs")
+    precedence = PRECEDENCE.get(token, 0)
+    while waiting and waiting[-1] != "(" and PRECEDENCE[waiting[-1]] >= precedence:
         output.append(waiting.pop())
-    if "(" in output:
-        raise ExpressionError("'(' without ')'")
-    return tuple(output)
+    if token != ")":
+        waiting.append(token)
+        return True
+    if not waiting:
+        raise ExpressionError("')' without '('")
+    waiting.pop()
+    return False
+
+
+def _number(token: str, before: str) -> int:
+    """The number that stands behind the text ``before``; raises ExpressionError for another token."""
+    if token in PRECEDENCE:
+        raise ExpressionError(_operator_instead_of_number(before, token))
+    if token == ")":
+        raise ExpressionError("')' where a number belongs")
+    if token[0] == "0" and token != "0":
+        raise ExpressionError("leading zero")
+    return int(token)
 
 
 def _operator_instead_of_number(before: str, token: str) -> str:
     if token in "*/" and before.endswith(token):
         return f"'{token}{token}' is not an operator"
     return f"sign or second operator {token!r}"
-
-
-def _parse_number(digits: str) -> int:
-    if digits[0] == "0" and digits != "0":
-        raise ExpressionError("leading zero")
-    return int(digits)
 
 
 def evaluate(expression: Postfix) -> Fraction:
