@@ -20,6 +20,7 @@ process forked for each, and waits for that up to a second. Such a process reads
 import argparse
 import json
 import multiprocessing
+import os
 import random
 import time
 from collections import defaultdict
@@ -37,6 +38,7 @@ from verl_ext.grading.grade import grade
 from verl_ext.grading.paper import grader as paper_grader
 from verl_ext.grading.workers.decisions import DecisionCache
 from verl_ext.grading.workers.pool import GraderPool
+from verl_ext.host.threads import ONE_THREAD
 
 ROOT = Path(__file__).resolve().parents[1]
 NOT_MATHEMATICAL = ("convention", "wrong mathematically", "security payload", "letter extraction", "precision")
@@ -261,8 +263,8 @@ def compare_in_forked_process(answer: str, reference: str) -> bool:
     """Fork, wait up to a second, kill. What the libraries load late is loaded anew in each child, as in the paper's code."""
     began = time.perf_counter()
     context = multiprocessing.get_context("fork")
-    told = context.SimpleQueue()
-    child = context.Process(target=tell_whether_equal, args=(answer, reference, told))
+    verdicts = context.SimpleQueue()
+    child = context.Process(target=put_verdict, args=(answer, reference, verdicts))
     child.start()
     child.join(1.0)
     FORK_SECONDS.append(time.perf_counter() - began)
@@ -270,15 +272,16 @@ def compare_in_forked_process(answer: str, reference: str) -> bool:
         child.terminate()
         child.join()
         return False
-    return not told.empty() and bool(told.get())
+    return not verdicts.empty() and bool(verdicts.get())
 
 
-def tell_whether_equal(answer: str, reference: str, told: Any) -> None:
+def put_verdict(answer: str, reference: str, verdicts: Any) -> None:
+    """In the child, without rights."""
     from verl_ext.grading.paper import formulas as paper_formulas
     from verl_ext.grading.paper import sandbox
 
     sandbox.give_up_rights()
-    told.put(paper_grader.same_answer(answer, reference, paper_formulas.equal_formulas))
+    verdicts.put(paper_grader.same_answer(answer, reference, paper_formulas.equal_formulas))
 
 
 SPEED = {"ours": grade_ours, "math-verify": grade_math_verify, "paper": grade_as_the_paper}
@@ -383,6 +386,8 @@ def grade_with_cache(rows: Sequence[Row], cache: DecisionCache) -> list[bool]:
 
 def load_libraries(name: str) -> None:
     """So that no grader's first response pays for imports. The paper's evaluation has imported them and parsed nothing."""
+    # The paper's child can start no threads, and OpenBLAS ends a process in which it wants some and gets none.
+    os.environ.update(ONE_THREAD)
     if name == "ours":
         one_worker()
     elif name == "paper":

@@ -9,7 +9,7 @@ import pytest
 from verl_ext.evaluation import disagreements
 from verl_ext.evaluation.disagreements import DisagreementLog
 from verl_ext.grading.verdict import Decision, Tier
-from verl_ext.grading.workers.pool import Comparison, TimedOutError
+from verl_ext.grading.workers.process import Comparison, TimedOutError
 
 
 @pytest.fixture

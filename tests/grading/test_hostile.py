@@ -12,7 +12,8 @@ from verl_ext.grading import Reason
 from verl_ext.grading.grade import grade
 from verl_ext.grading.mathematics import GSM8K_FALLBACKS, MATH_FALLBACKS, Pending, finish, start
 from verl_ext.grading.workers.decisions import shared_decisions
-from verl_ext.grading.workers.pool import Comparison, GraderPool
+from verl_ext.grading.workers.pool import GraderPool
+from verl_ext.grading.workers.process import Comparison
 
 PROCESSOR_SECONDS = 0.5
 """Of a comparison here: none of these is to be decided, only to end."""
@@ -343,7 +344,7 @@ def test_no_process_stays():
         futures = [pool.submit("x", f"x^{{x^{{x^{{{number}}}}}}}!") for number in range(4)]
         futures.append(pool.submit("x+1", "1+x"))
         assert futures[-1].result().is_same
-        children = [worker._process.pid for worker in pool._workers]
+        children = [worker.process_id for worker in pool.workers if worker.process_id]
     assert children
     while any(map(is_alive, children)):  # until the test's own time is up
         time.sleep(0.05)

@@ -17,7 +17,7 @@ from verl_ext.grading import Reason, mathematics
 from verl_ext.grading.grade import grader_of
 from verl_ext.grading.verdict import Decision, Tier
 from verl_ext.grading.workers.decisions import shared_decisions
-from verl_ext.grading.workers.pool import Comparison, TimedOutError, WorkerError
+from verl_ext.grading.workers.process import Comparison, TimedOutError, WorkerError
 
 SURE_TIERS = (Tier.STRING, Tier.EXACT)
 ASKED = (Reason.INCORRECT, Reason.UNPARSABLE, Reason.CORRECT)

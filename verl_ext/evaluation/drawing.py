@@ -87,10 +87,8 @@ def chunks_to_draw(outputs: Sequence[Output], *, num_samples: int, seed: int, ch
 def start_graders(problems: Sequence[Problem]) -> None:
     """Start the worker processes now, if a task may need them: before vLLM takes the machine."""
     if any(grader_of(task).grade_async is not None for task in {problem.task for problem in problems}):
-        pool = shared_decisions().pool.start()
-        for _ in range(pool.num_workers):
-            # Nobody waits for it: its worker imports its libraries meanwhile. A fault comes again with the first answer.
-            pool.submit(r"\sqrt{8}", r"2\sqrt{2}")
+        # Nobody waits for it: the workers import their libraries meanwhile. A fault comes again with the first answer.
+        shared_decisions().pool.warm_up()
 
 
 async def draw_and_grade(

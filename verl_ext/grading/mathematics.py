@@ -17,7 +17,7 @@ from verl_ext.grading.answers.spelling import key
 from verl_ext.grading.answers.tiers import compare_numbers, compare_strings, compare_types, first_decision
 from verl_ext.grading.verdict import Decision, Reason, Tier, Verdict
 from verl_ext.grading.workers.decisions import settled, shared_decisions
-from verl_ext.grading.workers.pool import TimedOutError, WorkerError
+from verl_ext.grading.workers.process import TimedOutError, WorkerError
 
 TIERS = (compare_strings, compare_numbers, compare_types)
 """Cheapest first; the first that decides, decides. What none of them does, ``compare_symbolically`` does in a worker."""

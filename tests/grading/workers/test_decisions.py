@@ -11,7 +11,8 @@ from verl_ext.grading.paper import grader as paper_grader
 from verl_ext.grading.verdict import Decision, Tier
 from verl_ext.grading.workers import decisions
 from verl_ext.grading.workers.decisions import DecisionCache
-from verl_ext.grading.workers.pool import Comparison, GraderPool, TimedOutError
+from verl_ext.grading.workers.pool import GraderPool
+from verl_ext.grading.workers.process import Comparison, TimedOutError
 
 
 @pytest.fixture(scope="module")

@@ -1,3 +1,4 @@
+import json
 import os
 import signal
 import subprocess
@@ -13,15 +14,8 @@ from verl_ext.grading.grade import grade
 from verl_ext.grading.mathematics import finish, start
 from verl_ext.grading.verdict import Decision, Tier
 from verl_ext.grading.workers import budget
-from verl_ext.grading.workers.pool import (
-    WALL_SECONDS,
-    Comparison,
-    GraderPool,
-    TimedOutError,
-    WorkerError,
-    _Task,
-    _Worker,
-)
+from verl_ext.grading.workers.pool import GraderPool
+from verl_ext.grading.workers.process import COMMAND, Comparison, TimedOutError, Worker, WorkerError, worker_environment
 
 COSTLY = (r"\sum_{k=1}^{10^{9}} \frac{1}{k^{2}}", "1")
 """A comparison that takes minutes."""
@@ -42,7 +36,7 @@ def children_of(process_id):
 
 
 def worker_ids(pool):
-    return {worker._process.pid for worker in pool._workers}
+    return {worker.process_id for worker in pool.workers if worker.process_id}
 
 
 def test_decides(pool):
@@ -63,39 +57,40 @@ def test_a_comparison_that_overruns_ends_its_worker_and_the_next_one_is_decided(
 
 def test_processor_time_counts_and_time_that_passes_does_not():
     """A worker that is stopped for longer than its budget, as one is on a busy machine, still decides."""
-    worker = _Worker()
-    worker.wait_until_ready()
-    os.kill(worker._process.pid, signal.SIGSTOP)
-    threading.Timer(1.0, os.kill, (worker._process.pid, signal.SIGCONT)).start()
-    task = _Task(Comparison.SYMBOLIC, "2x", "x+x", Future())
-    assert worker.ask(task, timeout_seconds=0.5, wall_seconds=WALL_SECONDS).is_same is True
-    worker.kill()
+    worker = Worker()
+    worker.start()
+    os.kill(worker.process_id, signal.SIGSTOP)
+    threading.Timer(1.0, os.kill, (worker.process_id, signal.SIGCONT)).start()
+    assert worker.compare(Comparison.SYMBOLIC, "2x", "x+x", timeout_seconds=0.5).is_same is True
+    worker.release()
 
 
 def test_a_worker_that_stands_still_is_killed():
-    worker = _Worker()
-    worker.wait_until_ready()
-    os.kill(worker._process.pid, signal.SIGSTOP)  # stuck as in C code: it hears no signal of Python's
+    worker = Worker()
+    worker.start()
+    os.kill(worker.process_id, signal.SIGSTOP)  # stuck as in C code: it hears no signal of Python's
     with pytest.raises(TimedOutError):
-        worker.ask(_Task(Comparison.SYMBOLIC, "2x", "x+x", Future()), timeout_seconds=2.0, wall_seconds=0.1)
-    assert not worker.is_alive
+        worker.compare(Comparison.SYMBOLIC, "2x", "x+x", timeout_seconds=2.0, wall_seconds=0.1)
+    assert worker.process_id is None
+    worker.release()
 
 
 def test_an_overrun_is_tried_once_more_alone_and_after_what_waits(monkeypatch):
     """Two workers, two comparisons that overrun the first time: each runs again with no other beside it."""
     under_way, begun = set(), []
 
-    def ask(self, task, timeout_seconds, wall_seconds):
-        under_way.add(task.answer)
-        begun.append((task.answer, task.has_overrun, set(under_way)))
+    def compare(self, comparison, reference, answer, timeout_seconds):
+        under_way.add(answer)
+        has_overrun = answer in [earlier for earlier, *_ in begun]
+        begun.append((answer, has_overrun, set(under_way)))
         try:
-            if task.answer == "never" or (task.answer == "late" and not task.has_overrun):
+            if answer == "never" or (answer == "late" and not has_overrun):
                 raise TimedOutError("as planned")
             return Decision(True, Tier.SYMBOLIC, "")
         finally:
-            under_way.discard(task.answer)
+            under_way.discard(answer)
 
-    monkeypatch.setattr(_Worker, "ask", ask)
+    monkeypatch.setattr(Worker, "compare", compare)
     with GraderPool(num_workers=2) as pool:
         futures = {answer: pool.submit("x", answer) for answer in ["late", "never", *"abcdefgh"]}
         assert futures["late"].result().is_same is True
@@ -169,6 +164,43 @@ def test_a_worker_loads_neither_torch_nor_verl():
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
+def test_a_worker_has_one_thread_and_is_silent_whatever_its_parent_has():
+    """More threads of OpenBLAS than its memory allows end a process while it imports numpy, with lines on the terminal."""
+    tasks = [
+        {"comparison": comparison, "reference": "(x+1)^2", "answer": "x^2+2x+1", "seconds": 60.0}
+        for comparison in Comparison
+    ]
+    environment = worker_environment(os.environ | {"OPENBLAS_NUM_THREADS": "64", "OMP_NUM_THREADS": "64"})
+    program = (
+        "import runpy, sys\n"
+        f"runpy.run_module({COMMAND[-1]!r}, run_name='__main__')\n"
+        "import numpy\n"
+        "print(open('/proc/self/status').read().partition('Threads:')[2].split()[0])"
+    )
+    done = subprocess.run(
+        [*COMMAND[:2], "-c", program],
+        input="".join(json.dumps(task) + "\n" for task in tasks),
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    ready, *replies = done.stdout.splitlines()
+    assert json.loads(ready) == {"self_test_failures": []}
+    assert [json.loads(reply)["is_same"] for reply in replies] == [True] * len(tasks)
+    *lines, num_threads = done.stderr.splitlines()  # a worker prints there, too
+    assert num_threads == "1"
+    assert not [line for line in lines if "OpenBLAS" in line]
+
+
+def test_a_worker_imports_nothing_from_the_current_folder(tmp_path, monkeypatch):
+    (tmp_path / "json.py").write_text("raise SystemExit('shadowed')")
+    monkeypatch.chdir(tmp_path)
+    worker = Worker()
+    worker.start()
+    worker.release()
+
+
 def test_nothing_is_left_when_the_pool_closes_or_its_process_is_killed():
     with GraderPool(num_workers=2) as pool:
         pool.start(wait=True)
@@ -178,7 +210,7 @@ def test_nothing_is_left_when_the_pool_closes_or_its_process_is_killed():
     program = (
         "import os, sys, time; from verl_ext.grading.workers.pool import GraderPool\n"
         "pool = GraderPool(num_workers=1).start(wait=True)\n"
-        "print(next(iter(pool._workers))._process.pid, flush=True); time.sleep(3600)"
+        "print(pool.workers[0].process_id, flush=True); time.sleep(3600)"
     )
     parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
     worker = int(parent.stdout.readline())

@@ -27,7 +27,7 @@ from verl_ext.grading.answers.limits import MAX_ANSWER_CHARS
 from verl_ext.grading.answers.number_text import number_text
 from verl_ext.grading.verdict import Decision, Reason, Tier, Verdict
 from verl_ext.grading.workers.decisions import settled, shared_decisions
-from verl_ext.grading.workers.pool import Comparison, TimedOutError, WorkerError
+from verl_ext.grading.workers.process import Comparison, TimedOutError, WorkerError
 
 RELATIVE_TOLERANCE = 1e-4
 LAST_NUMBER = re.compile(r"-?\d*\.?\d+")

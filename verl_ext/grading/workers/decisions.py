@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 
 from verl_ext.grading.answers.spelling import normalize
 from verl_ext.grading.verdict import Decision, Tier
-from verl_ext.grading.workers.pool import Comparison, GraderPool, WorkerError
+from verl_ext.grading.workers.pool import GraderPool
+from verl_ext.grading.workers.process import Comparison, WorkerError
 from verl_ext.grading.workers.settings import CACHE, read_settings
 
 GRADER_VERSION = "1"

@@ -1,4 +1,4 @@
-"""Worker processes for the symbolic tier, which end and are replaced when they overrun.
+"""Worker processes that compare formulas, which end and are replaced when they overrun.
 
 What counts is a worker's own processor time (``budget``), so that a verdict does not depend on what else the machine
 does; a wall clock far behind it is for a worker that stands still. What overran is compared once more, alone, when
@@ -10,47 +10,15 @@ thread per worker waits for it, so the caller never blocks and never parses LaTe
 """
 
 import atexit
-import json
 import os
-import select
-import subprocess
-import sys
 import threading
-import time
 from collections import deque
 from concurrent.futures import Future
 from dataclasses import dataclass
-from enum import StrEnum
-from pathlib import Path
-from typing import Any
 
-from verl_ext.grading.verdict import Decision, Tier
-from verl_ext.grading.workers.budget import OVERRUN
+from verl_ext.grading.verdict import Decision
+from verl_ext.grading.workers.process import Comparison, TimedOutError, Worker, WorkerError
 from verl_ext.grading.workers.settings import DEFAULT_TIMEOUT_SECONDS
-from verl_ext.host.threads import ONE_THREAD
-
-WALL_SECONDS = 600.0
-"""For one comparison, and for a worker's start: reached by what stands still, on the busiest machine by nothing else."""
-WORKER = "verl_ext.grading.workers.worker"
-
-
-class Comparison(StrEnum):
-    """What a worker can be asked."""
-
-    SYMBOLIC = "symbolic"
-    """The last tier of the default grader."""
-    MATH_VERIFY = "math_verify"
-    """Math-Verify alone, for a second opinion."""
-    PAPER = "paper"
-    """The paper's rules, in a child without rights."""
-
-
-class TimedOutError(Exception):
-    """The comparison needed more than the pool allows."""
-
-
-class WorkerError(RuntimeError):
-    """The comparison failed in the worker. This says nothing about the answer."""
 
 
 @dataclass
@@ -87,7 +55,7 @@ class _Tasks:
             self._changed.notify_all()
 
     def take(self) -> _Task | None:
-        """The next task, once there is one; None when closed. To be followed by ``done``."""
+        """The next task, once there is one; None when closed. Call ``done`` when it has been attempted."""
         with self._changed:
             self._changed.wait_for(lambda: self._is_closed or self._has_next())
             if self._is_closed:
@@ -129,30 +97,30 @@ class GraderPool:
     def __init__(self, num_workers: int | None = None, timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS) -> None:
         self.num_workers = num_workers or min(4, os.cpu_count() or 1)
         self.timeout_seconds = timeout_seconds
+        self.workers: list[Worker] = []
+        """Empty until ``start``."""
         self._tasks = _Tasks()
-        self._threads: list[threading.Thread] = []
-        self._workers: set[_Worker] = set()
         self._lock = threading.Lock()
         self._is_closed = False
 
     def start(self, *, wait: bool = False) -> "GraderPool":
-        """Start the workers now, so that the first comparison does not wait for their imports."""
+        """Make the workers, which start with their first task; with ``wait``, start them and wait until they are warm."""
         with self._lock:
             if self._is_closed:
                 raise RuntimeError("This GraderPool is closed.")
-            if not self._threads:
+            if not self.workers:
                 atexit.register(self.close)
-                self._threads = [
-                    threading.Thread(target=self._serve, name=f"grader-{index}", daemon=True)
-                    for index in range(self.num_workers)
-                ]
-                for thread in self._threads:
-                    thread.start()
+                self.workers = [Worker() for _ in range(self.num_workers)]
+                for index, worker in enumerate(self.workers):
+                    threading.Thread(target=self._serve, args=[worker], name=f"grader-{index}", daemon=True).start()
         if wait:
-            warm_up = [self.submit(r"\sqrt{8}", r"2\sqrt{2}") for _ in range(self.num_workers)]
-            for future in warm_up:
+            for future in self.warm_up():
                 future.result()
         return self
+
+    def warm_up(self) -> list["Future[Decision]"]:
+        """Give each worker something to compare, so that the first answer does not wait for the imports."""
+        return [self.submit(r"\sqrt{8}", r"2\sqrt{2}") for _ in range(self.num_workers)]
 
     def submit(self, reference: str, answer: str, comparison: Comparison = Comparison.SYMBOLIC) -> "Future[Decision]":
         """Compare in a worker. The future raises TimedOutError or WorkerError where there is no decision."""
@@ -167,10 +135,9 @@ class GraderPool:
             if self._is_closed:
                 return
             self._is_closed = True
-            workers = list(self._workers)
         self._tasks.close()
-        for worker in workers:
-            worker.end()
+        for worker in self.workers:
+            worker.close()
         atexit.unregister(self.close)
 
     def __enter__(self) -> "GraderPool":
@@ -179,27 +146,23 @@ class GraderPool:
     def __exit__(self, *_exception: object) -> None:
         self.close()
 
-    def _serve(self) -> None:
-        worker: _Worker | None = None
+    def _serve(self, worker: Worker) -> None:
         while (task := self._tasks.take()) is not None:
             try:
-                worker = self._attempt(task, worker)
+                self._attempt(task, worker)
             finally:
                 self._tasks.done()
-        if worker is not None:
-            self._forget(worker)
+        worker.release()
 
-    def _attempt(self, task: _Task, worker: "_Worker | None") -> "_Worker | None":
-        """Compare once, and return the worker of the next comparison."""
-        if worker is not None and not worker.is_alive:  # somebody killed it while it had nothing to do
-            self._forget(worker)
-            worker = None
+    def _attempt(self, task: _Task, worker: Worker) -> None:
         if not task.has_overrun and not task.future.set_running_or_notify_cancel():
-            return worker
+            return
         try:
-            if worker is None:
-                worker = self._new_worker()
-            task.future.set_result(worker.ask(task, self.timeout_seconds, WALL_SECONDS))
+            worker.start()
+            decision = worker.compare(
+                task.comparison, task.reference, task.answer, timeout_seconds=self.timeout_seconds
+            )
+            task.future.set_result(decision)
         except TimedOutError as error:
             if task.has_overrun:
                 task.future.set_exception(error)
@@ -208,129 +171,3 @@ class GraderPool:
                 self._tasks.put(task)
         except Exception as error:  # noqa: BLE001  the future carries it to whoever asked
             task.future.set_exception(error)
-        if worker is None or worker.is_alive:
-            return worker
-        self._forget(worker)
-        return self._respawned()
-
-    def _respawned(self) -> "_Worker | None":
-        """A worker in place of a killed one, warm before the next comparison needs it."""
-        if self._is_closed:
-            return None
-        try:
-            return self._new_worker()
-        except WorkerError:
-            return None  # the next comparison tries again, and says what is wrong
-
-    def _new_worker(self) -> "_Worker":
-        worker = _Worker()
-        with self._lock:
-            self._workers.add(worker)
-        try:
-            worker.wait_until_ready()
-        except WorkerError:
-            self._forget(worker)
-            raise
-        return worker
-
-    def _forget(self, worker: "_Worker") -> None:
-        worker.kill()
-        with self._lock:
-            self._workers.discard(worker)
-
-
-class _Worker:
-    """One process and the pipes to it. Used by one thread."""
-
-    def __init__(self) -> None:
-        # Neither CUDA nor many threads: the work is small and single-threaded. OpenBLAS sets aside memory for each thread
-        # when numpy is imported, which on a machine of many cores is more than a worker may have.
-        environment = os.environ | ONE_THREAD | {"CUDA_VISIBLE_DEVICES": ""}
-        root = str(Path(__file__).resolve().parents[3])
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", WORKER],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=environment,
-            start_new_session=True,
-        )
-        self._buffer = b""
-        self._num_tasks = 0
-
-    @property
-    def is_alive(self) -> bool:
-        return self._process.poll() is None
-
-    def wait_until_ready(self) -> None:
-        try:
-            message = self._read(WALL_SECONDS, f"a worker of the grader did not start within {WALL_SECONDS:g} s")
-        except TimedOutError as error:
-            raise WorkerError(str(error)) from None
-        if message.get("self_test_failures"):
-            raise WorkerError(
-                "The libraries of the symbolic tier give other verdicts than they should on "
-                f"{message['self_test_failures']}: check sympy, mpmath, math-verify and antlr4-python3-runtime."
-            )
-
-    def ask(self, task: _Task, timeout_seconds: float, wall_seconds: float) -> Decision:
-        self._num_tasks += 1
-        message = {
-            "id": self._num_tasks,
-            "comparison": task.comparison,
-            "reference": task.reference,
-            "answer": task.answer,
-            "seconds": timeout_seconds,
-        }
-        stdin = self._process.stdin
-        assert stdin is not None
-        try:
-            stdin.write(json.dumps(message).encode() + b"\n")
-            stdin.flush()
-        except BrokenPipeError:
-            raise WorkerError("a worker of the grader has died") from None
-        reply = self._read(wall_seconds, f"no decision within {timeout_seconds:g} s of processor time")
-        if "overran" in reply:
-            raise TimedOutError(reply["overran"])
-        if "error" in reply:
-            raise WorkerError(reply["error"])
-        return Decision(reply["is_same"], Tier(reply["tier"]), reply["detail"])
-
-    def _read(self, wall_seconds: float, what_overran: str) -> dict[str, Any]:
-        """One message, or TimedOutError with the process gone."""
-        stdout = self._process.stdout
-        assert stdout is not None
-        deadline = time.monotonic() + wall_seconds
-        # poll, not select: a process of Ray may hold more than 1,024 files.
-        readable = select.poll()
-        readable.register(stdout, select.POLLIN)
-        while b"\n" not in self._buffer:
-            remaining = deadline - time.monotonic()
-            if remaining <= 0 or not readable.poll(remaining * 1000):
-                self.kill()
-                raise TimedOutError(what_overran)
-            piece = os.read(stdout.fileno(), 65536)
-            if not piece:
-                code = self._process.wait()
-                if -code in OVERRUN:
-                    raise TimedOutError(what_overran)
-                raise WorkerError(f"a worker of the grader ended with exit code {code}")
-            self._buffer += piece
-        line, _, self._buffer = self._buffer.partition(b"\n")
-        message: dict[str, Any] = json.loads(line)
-        return message
-
-    def end(self) -> None:
-        """End the process. Its pipes stay open for the thread that may be reading them."""
-        self._process.kill()
-        self._process.wait()
-
-    def kill(self) -> None:
-        self.end()
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                try:
-                    pipe.close()
-                except BrokenPipeError:
-                    continue

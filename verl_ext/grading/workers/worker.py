@@ -9,8 +9,9 @@ import os
 import resource
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TextIO
 
+from verl_ext.grading.verdict import Decision, Tier
 from verl_ext.grading.workers.budget import end_after, slowness
 
 MEMORY_BYTES = 2 * 1024**3
@@ -27,59 +28,50 @@ SELF_TEST = (
 def main() -> None:
     sys.setrecursionlimit(RECURSION_LIMIT)
     sys.set_int_max_str_digits(4300)
-    # Libraries print; only answers may reach the parent.
-    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    # Libraries print; only replies may reach the parent.
+    replies = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     from verl_ext.grading.formulas.symbolic import compare_symbolically
 
     failed = [pair for *pair, expected in SELF_TEST if compare_symbolically(*pair).is_same is not expected]
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     slowness()
-    _say(answers, {"self_test_failures": failed})
+    _send(replies, {"self_test_failures": failed})
     for line in sys.stdin:
-        task = json.loads(line)
-        _say(answers, _answer(task))
+        _send(replies, _reply(**json.loads(line)))
 
 
-def _comparison(kind: str) -> Callable[[str, str], Any]:
-    """The function for a kind of task, with all that it imports."""
+def _function(comparison: str) -> Callable[[str, str], Decision]:
+    """The function for a comparison, with all that it imports."""
     from verl_ext.grading.formulas.math_verify import compare_with_math_verify
     from verl_ext.grading.formulas.symbolic import compare_symbolically
 
-    if kind == "paper":  # most runs never ask
+    if comparison == "paper":  # most runs never ask
         from verl_ext.grading.paper.formulas import compare_in_child, warm_up
 
         warm_up()
         return compare_in_child
-    return {"symbolic": compare_symbolically, "math_verify": compare_with_math_verify}[kind]
+    return {"symbolic": compare_symbolically, "math_verify": compare_with_math_verify}[comparison]
 
 
-def _answer(task: dict[str, Any]) -> dict[str, Any]:
+def _reply(comparison: str, reference: str, answer: str, seconds: float) -> dict[str, Any]:
     try:
-        compare = _comparison(
-            task["comparison"]
-        )  # before the clock runs: the first task is no more costly than the next
-        end_after(task["seconds"] * slowness())
+        compare = _function(comparison)  # before the clock runs: the first task is no more costly than the next
+        end_after(seconds * slowness())
         try:
-            decision = compare(task["reference"], task["answer"])
+            return compare(reference, answer)._asdict()
         finally:
             end_after(0)
     except (MemoryError, RecursionError) as error:
-        return {
-            "id": task["id"],
-            "is_same": None,
-            "tier": "symbolic",
-            "detail": f"too complex ({type(error).__name__})",
-        }
+        return Decision(None, Tier.SYMBOLIC, f"too complex ({type(error).__name__})")._asdict()
     except TimeoutError as error:
-        return {"id": task["id"], "overran": str(error)}
+        return {"overran": str(error)}
     except Exception as error:  # noqa: BLE001  the parent counts it as a fault of the grader, never as a wrong answer
-        return {"id": task["id"], "error": f"{type(error).__name__}: {error}"[:300]}
-    return {"id": task["id"], "is_same": decision.is_same, "tier": decision.tier, "detail": decision.detail}
+        return {"error": f"{type(error).__name__}: {error}"[:300]}
 
 
-def _say(stream: Any, message: dict[str, Any]) -> None:
-    stream.write(json.dumps(message) + "\n")
+def _send(replies: TextIO, message: dict[str, Any]) -> None:
+    replies.write(json.dumps(message) + "\n")
 
 
 if __name__ == "__main__":
