@@ -40,7 +40,7 @@ use_model() {
     fi
 }
 
-# The files of the preset's template: DATA_DIR's, which must be there, or our own, made at the first use.
+# The files of the preset's template: those of DATA_DIR, which must exist, or our own, made at the first use.
 use_data() {
     local task
     if [[ -z ${DATA_DIR:-} ]]; then

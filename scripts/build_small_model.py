@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Build the small base model of the quickstart and of the tests, unless it is there already.
+"""Build the small base model of the quickstart and of the tests, unless it already exists.
 
 python scripts/build_small_model.py --out outputs/base
 python scripts/build_small_model.py --out /tmp/random --random --tiny --untied

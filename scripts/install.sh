@@ -171,7 +171,7 @@ fi
 wanted_stamp | head -n 3 >"$STAMP"
 : >"$LOG"
 
-# pip writes INSTALLER after a package's last file: without it pip was cut short, and believes the package is there.
+# pip writes INSTALLER after a package's last file: without it pip was cut short, and believes that the package is installed.
 for info in "$VENV"/lib/python*/site-packages/*.dist-info; do
     [[ -f $info/INSTALLER ]] || rm -rf "$info"
 done

@@ -192,7 +192,7 @@ def main(arguments: Sequence[str]) -> int:
     stage(total - 1, total, "answers to held-out problems")
     evaluate(folders, ["base", *methods])
     stage(total, total, "the report")
-    # A --only run reports on everything that is there, so that the parts add up to the whole.
+    # A run with --only reports on all existing results, so that the parts add up to the whole.
     reported = [name for name in ("base", *METHODS) if folders.generations(name).exists()]
     from quickstart_report import write_report
 

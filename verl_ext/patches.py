@@ -31,7 +31,7 @@ def compute_token_statistics_in_float32(transformer_impl: Any) -> None:
     """Log-probs and entropy by ``verl_ext.learner.token_statistics`` (``verl.workers.engine.fsdp.transformer_impl``).
 
     The engine names verl's functions itself. Without flash-attn's cross-entropy kernel verl computes log-probs a row at a
-    time, in bfloat16 where the logits are; the kernel, where it is there, computes in float32 and stays. The entropy
+    time, in bfloat16 where the logits are; where the kernel is installed, it computes in float32 and stays. The entropy
     is in the logits' type with and without it.
     """
     from verl_ext.learner.token_statistics import token_entropy, token_log_probs
@@ -87,7 +87,7 @@ def count_sessions_in_groups(trainer_base: Any) -> None:
     """Group objectives of this package count a session once (``verl.trainer.ppo.v1.trainer_base``).
 
     An agent loop may give several outputs per session, all with its reward. verl hands GRPO the last of each and gives
-    its advantage to the others; every other estimator gets them all, and is told their prompts only. So pkpo's +1 for
+    its advantage to the others; every other estimator gets them all, and knows only their prompts. So pkpo's +1 for
     one correct session of two became +1/3 when that session had one output and the other three.
     """
     from verl_ext.objectives.groups import last_of_session
@@ -133,7 +133,7 @@ def short_padding_rows(padding_utils: ModuleType, longest: int) -> Any:
 
 
 def append_to_metrics_file(tracking: Any) -> None:
-    """A file logger that adds to the file that is there (``verl.utils.tracking``).
+    """A file logger that appends to an existing file (``verl.utils.tracking``).
 
     verl's opens it with "wb", so that a resumed run loses every row before the checkpoint. No option reaches that, and
     the logger is made and first written to within ``fit``.

@@ -1,4 +1,4 @@
-"""What there is to know about prepared data: which references were changed or cannot be graded, what overlaps."""
+"""Findings about prepared data: corrected references, references that cannot be graded, and repeated questions."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Reading, writing and checking the files verl trains on. Needs neither torch nor verl, and is done in a second."""
+"""Read, write and check the files that verl trains on, without torch or verl and in about a second."""
 
 import json
 import math
@@ -41,7 +41,7 @@ def write_checked(files: Mapping[Path, Sequence[VerlRow]]) -> None:
 
 
 def write_files(files: Mapping[Path, Sequence[VerlRow]]) -> None:
-    """Write every file beside its place, and only then put them there."""
+    """Write all files, and only then put them in their places: all of them or none."""
     with ExitStack() as places:
         for path, rows in files.items():
             with places.enter_context(replacing(path)).open("wb") as file:
@@ -69,7 +69,7 @@ def check_rows(
     is_graded_here: bool = False,
     prompt_key: str = "prompt",
 ) -> int:
-    """Check before a launch what verl would only meet in the middle of it, and return the number of rows.
+    """Check before a launch what verl would only find in the middle of a run, and return the number of rows.
 
     Args:
         path: A parquet file, or a file of JSON lines.

@@ -57,7 +57,7 @@ def row_fault(row: Mapping[str, Any], graded: Collection[str]) -> str | None:
 
     Args:
         row: A row with ``COLUMNS``.
-        graded: The data sources this package grades; the ground truth of another one only has to be there.
+        graded: The data sources this package grades; the ground truth of another one only has to be present.
     """
     messages, reward_model = row["prompt"], row["reward_model"]
     if not messages or not all(_has_content(message) for message in messages):

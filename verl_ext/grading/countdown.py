@@ -162,7 +162,7 @@ def _strip(text: str) -> str:
 def parse(text: str) -> Postfix:
     """Turn an expression into postfix order by Dijkstra's shunting yard; raise ExpressionError outside the grammar."""
     output: list[int | str] = []
-    waiting: list[str] = []  # operators and open parentheses that have not got their right side yet
+    waiting: list[str] = []  # operators and open parentheses whose right side is still to come
     is_operand_next = True
     for start, token in _tokens(text):
         if not is_operand_next:

@@ -1,4 +1,4 @@
-"""What the commands share, so that they run under any locale: files are UTF-8, and names any bytes."""
+"""What commands need to run under any locale: files are UTF-8, and their names may be any bytes."""
 
 import argparse
 import io
@@ -15,18 +15,18 @@ def print_any_text() -> None:
 
 
 def shown(path: str | Path) -> str:
-    """A file's name as text that can be written as UTF-8, whatever the locale has made of it."""
+    """A file's name as text that can be written as UTF-8, whatever the locale made of it."""
     return os.fsencode(path).decode("utf-8", errors="replace")
 
 
 def typed_path(text: str | Path) -> Path:
-    """The path that was typed: ~ is the home folder, unless there is a file of that name or no such home."""
+    """The path that was typed. ~ is the home folder, unless a file has that name or the home is unknown."""
     path = Path(text)
     if path.exists():
         return path
     try:
         return path.expanduser()
-    except RuntimeError:  # no such user, or nobody knows the home folder
+    except RuntimeError:  # no such user, or the home folder is unknown
         return path
 
 

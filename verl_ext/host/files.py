@@ -48,7 +48,7 @@ def read_object(path: Path, remedy: str = "Copy it again from where the folder c
         remedy: What to do about a damaged one: a sentence, the end of the error.
 
     Raises:
-        ValueError: It is not there, is no JSON, or holds something else; the file is named.
+        ValueError: The file is missing, is no JSON or holds no object; the message names it.
     """
     try:
         value = json.loads(path.read_text(encoding="utf-8"))

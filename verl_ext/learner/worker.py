@@ -1,7 +1,7 @@
 """verl's training workers, whose losses know what a mini-batch really holds.
 
 verl divides a mini-batch's loss by ``global_batch_size``, which the trainer states beforehand. Padding rows are in that
-number, and what they dilute depends on how many there happen to be: three responses and a padding row would weigh 3/4.
+number, so a mini-batch with more of them has a smaller loss: with one, three responses would weigh 3/4.
 Here the workers count the rows that have a token to learn from, over all ranks, mini-batch by mini-batch.
 
 The trainer may say three things more of a batch, each a plain value beside its fields:

@@ -1,4 +1,4 @@
-"""Build the small model into a folder that transformers and vLLM load, or leave it there if it is already built.
+"""Build the small model into a folder that transformers and vLLM load, unless it is already built.
 
 ``build.json`` next to the weights says how it was made and what it can do. Its recipe decides whether a folder is
 up to date.
@@ -137,7 +137,7 @@ def build_small_model(
 def random_model(
     out_dir: str | Path, *, is_tied: bool = True, seed: int = 0, architecture: Architecture = TINY
 ) -> Path:
-    """Write a model with random weights into ``out_dir``, in a moment, unless it is already there.
+    """Write a model with random weights into ``out_dir``, in a moment, unless it already exists.
 
     Args:
         out_dir: As in ``build_small_model``.

@@ -1,7 +1,7 @@
 """Countdown problems: made from a seed or read from the hub's format, asked in a long and in a short form.
 
 Training and test problems never meet: a problem is its target and its numbers in any order, and a hash of these alone
-decides on which side it lies. So two files generated with any seeds, sizes and number ranges are disjoint.
+decides its split. So two files generated with any seeds, sizes and number ranges are disjoint.
 """
 
 import glob
@@ -29,7 +29,7 @@ MAX_LISTED_NUMBER_SETS = 1000
 beyond, problems are drawn."""
 
 MAX_MISSES = 5_000
-"""Draws in a row that bring no new problem before there are taken to be no more. At the start, about one in 50 does."""
+"""Draws in a row without a new problem after which the search ends. At the start, about one draw in 50 finds one."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class CountdownProblem:
 
     @property
     def split(self) -> Split:
-        """The side of the fence it lies on, whatever seed made it."""
+        """The split it belongs to, whatever seed made it."""
         digest = sha256(repr(self.key).encode()).digest()
         return "test" if int.from_bytes(digest[:8], "big") % TEST_SHARE == 0 else "train"
 
@@ -157,7 +157,7 @@ def generate_problems(
     Args:
         num_problems: How many.
         seed: Seeds a generator of its own; the global one is left alone.
-        split: Which side of the fence.
+        split: train or test.
         num_numbers: Numbers in a problem, at least 2.
         low: Smallest number, at least 1.
         high: Largest number.
@@ -269,7 +269,7 @@ def _problem_at(where: str, nums: Any, target: Any) -> CountdownProblem:
 
 
 def load_problems(source: str) -> dict[Split, list[CountdownProblem]]:
-    """Read problems in the hub's format (columns ``nums`` and ``target``) and make the two sides disjoint.
+    """Read problems in the hub's format (columns ``nums`` and ``target``) and make the two splits disjoint.
 
     A set with a test split keeps it whole and loses those training problems that are also test problems, in any order
     of their numbers. A set without one is divided as generated problems are.
