@@ -1,4 +1,4 @@
-"""What CONTRIBUTING.md says of adding a task or a family of models, done in a copy of the repository.
+"""What CONTRIBUTING.md says of adding an objective, a task or a family of models, done in a copy of the repository.
 
 Each addition touches the files that CONTRIBUTING.md lists and no others. Then it works, and the tests of everything that
 could ask for one more file pass in the copy.
@@ -15,7 +15,17 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-COPIED = ("verl_ext", "tests", "recipes", "scripts", "pyproject.toml", "setup.py", "README.md", "CONTRIBUTING.md")
+COPIED = (
+    "verl_ext",
+    "tests",
+    "recipes",
+    "scripts",
+    "docs",
+    "pyproject.toml",
+    "setup.py",
+    "README.md",
+    "CONTRIBUTING.md",
+)
 
 
 class Copy:
@@ -69,8 +79,114 @@ def listed(what: str, name: str) -> set[str]:
     """The files that CONTRIBUTING.md lists for adding ``what``, for one that is called ``name``."""
     page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     section = page.split(f"**{what}**")[1].split("\n**")[0].split("\n`tests/test_contributing.py`")[0]
-    paths = re.findall(r"`((?:verl_ext|tests|recipes)/[^` ]+)`", section)
+    paths = re.findall(r"`((?:verl_ext|tests|recipes|docs)/[^` ]+)`", section)
     return {path.replace("<name>", name) for path in paths}
+
+
+GROUP_FILE = '''"""A correct response gets the share of wrong ones in its group."""
+
+from verl_ext.objectives.groups import GroupFormula, OutcomeAdvantages
+from verl_ext.objectives.options import AlgorithmOptions
+
+
+def formula_under(_options: AlgorithmOptions) -> GroupFormula:
+    return lambda n, c: OutcomeAdvantages(correct=(n - c) / n, incorrect=0.0)
+'''
+TENSOR_FILE = '''"""The reward less its mean over the batch."""
+
+
+def advantages(rewards_BT, mask_BT, prompts, options):
+    scores_B = rewards_BT.sum(dim=-1)
+    return (scores_B - scores_B.mean()).unsqueeze(-1) * mask_BT
+'''
+OBJECTIVE_TEST = """import sys
+
+import pytest
+
+from verl_ext.training.checks.algorithm import check_estimator
+from verl_ext.training.configuration import compose_config
+
+NAME, EXPECTED, NEEDS = {name!r}, {expected!r}, {needs!r}
+
+
+def test_the_launcher_knows_it():
+    check_estimator(compose_config([f"algorithm.adv_estimator={{NAME}}"], device="cpu"))
+    assert "torch" not in sys.modules
+
+
+def test_the_launcher_knows_whether_the_filter_may_drop_by_it():
+    config = compose_config([f"algorithm.adv_estimator={{NAME}}", "algorithm.drop_zero_advantage=True"], device="cpu")
+    if NEEDS is None:
+        check_estimator(config)
+    else:
+        with pytest.raises(ValueError, match=f"this one {{NEEDS}}"):
+            check_estimator(config)
+
+
+def test_verl_gets_its_advantages():
+    import torch
+    from verl.trainer.ppo.core_algos import get_adv_estimator_fn
+
+    rewards_BT = torch.tensor([[0.0, 1.0], [0.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
+    advantages_BT, _ = get_adv_estimator_fn(NAME)(rewards_BT, torch.ones(4, 2), config={{}}, index=["p"] * 4)
+    assert advantages_BT.tolist() == [[value] * 2 for value in EXPECTED]
+"""
+OBJECTIVES = {
+    # name -> its file, the row's formula, what is imported for it, the advantages of right, wrong, right, right
+    "halves": (None, "SignWeights(positive=0.5, negative=0.5)", None, [0.5, -0.5, 0.5, 0.5], None),
+    "wrong_share": (
+        GROUP_FILE,
+        "GroupRule(wrong_share.formula_under)",
+        "from verl_ext.objectives import wrong_share\n",
+        [0.25, 0.0, 0.25, 0.25],
+        None,
+    ),
+    "centered": (
+        TENSOR_FILE,
+        'TensorRule("verl_ext.objectives.centered:advantages")',
+        "from verl_ext.objectives.objective import TensorRule\n",
+        [0.25, -0.75, 0.25, 0.25],
+        "normalizes over the batch",
+    ),
+}
+SECTION = """## {name}
+
+A test's.
+
+- **Formula:** a test's.
+- **Paper:** none.
+- **Options:** none.
+- **Group size:** 1.
+- **Filter:** off.
+- **Use it when** you test.
+- **Watch** nothing.
+
+"""
+CELLS = {"halves": "0.5 | −0.5", "wrong_share": "by group | by group", "centered": "by batch | by batch"}
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_an_objective(copy, name):
+    """Two weights, a formula of a group's outcomes, and any function of tensors."""
+    file, formula, imported, expected, needs = OBJECTIVES[name]
+    table, page = "verl_ext/objectives/table.py", "docs/objectives.md"
+    row = f'    Objective(name="{name}", formula={formula}, needs_beyond_rewards={needs!r}, summary="a test\'s"),\n'
+    copy.insert(table, row, before=")\n\nOBJECTIVES = ")
+    if imported is not None:
+        copy.insert(table, imported, before="from verl_ext.objectives.options import")
+    if file is not None:
+        copy.write(f"verl_ext/objectives/{name}.py", file)
+    copy.write(f"tests/objectives/test_{name}.py", OBJECTIVE_TEST.format(name=name, expected=expected, needs=needs))
+    copy.insert(page, f"| [`{name}`](#{name}) | {CELLS[name]} | 1 | off |\n", before="\n## psr\n")
+    copy.write(page, copy.read(page).replace(f"\n\n| [`{name}`]", f"\n| [`{name}`]"))
+    copy.insert(page, SECTION.format(name=name), before="## verl's own")
+    optional = {f"verl_ext/objectives/{name}.py"} if file is None else set()
+    assert copy.touched == listed("An objective", name) - optional
+
+    copy.test(f"tests/objectives/test_{name}.py")
+    names = ("objectives/test_table", "test_imports", *(["objectives/test_groups"] if file is GROUP_FILE else []))
+    copy.test(*(f"tests/{each}.py" for each in names))
+    copy.test("tests/test_docs.py", "-k", "catalogue or overview")
 
 
 TASK = '''"""Sums: a task of a test."""

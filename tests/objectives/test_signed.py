@@ -62,7 +62,11 @@ def test_zero_one_and_minus_one_one_rewards_are_the_same(outcomes, seed, name):
     torch.testing.assert_close(zero_one, signed)
 
 
-@given(outcomes=OUTCOMES, seed=SEEDS, name=st.sampled_from(sorted(row.name for row in ROWS if not row.is_grouped)))
+@given(
+    outcomes=OUTCOMES,
+    seed=SEEDS,
+    name=st.sampled_from([row.name for row in ROWS if row.is_signed or row.name == "psr_nsr"]),
+)
 def test_nothing_outside_the_mask_and_one_value_inside(outcomes, seed, name):
     mask_BT = random_mask(len(outcomes), seed)
     advantages_BT, returns_BT = ESTIMATORS[name](

@@ -48,8 +48,8 @@ def test_who_drops(section, drops):
 
 def test_lambda_is_the_weight_of_one_row():
     options = AlgorithmOptions.read({"positive_advantage_weight": 0.3}, adv_estimator="any")
-    weights = {row.name: row.weights_under(options) for row in ROWS if row.is_signed}
-    assert weights == {"psr": (1, 0), "nsr": (0, 1), "w_reinforce": (0.3, 1), "reinforce": (1, 1)}
+    expected = {"psr": (1, 0), "nsr": (0, 1), "w_reinforce": (0.3, 1), "reinforce": (1, 1)}
+    assert {name: OBJECTIVES[name].weights_under(options) for name in expected} == expected
 
 
 def test_the_papers_name_is_never_a_formula():
@@ -66,8 +66,8 @@ def test_a_schedule_names_the_rows_that_have_a_lambda():
         check_weight_schedule(AlgorithmOptions.read(section, adv_estimator="pkpo"))
 
 
-def test_k_belongs_to_two_rows():
-    assert names_with_k() == ["pass_at_k_training", "pkpo"]
+def test_k_belongs_to_rows_over_groups():
+    assert {"pass_at_k_training", "pkpo"} <= set(names_with_k())
     assert all(isinstance(OBJECTIVES[name].formula, GroupRule) for name in names_with_k())
 
 
@@ -76,10 +76,3 @@ def test_the_table_loads_neither_torch_nor_verl():
     code = "import sys, verl_ext.objectives.names; print(sorted({'torch', 'verl', 'ray', 'numpy'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
-
-
-def test_the_configuration_names_every_row():
-    """docs/objectives.md is compared with the table in tests/test_docs.py."""
-    options = (ROOT / "verl_ext/training/config/trainer.yaml").read_text()
-    comment = options[: options.index("adv_estimator: nsr")].rpartition("\n\n")[2]
-    assert [row.name for row in ROWS if f" {row.name}" not in comment] == []

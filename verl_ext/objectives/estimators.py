@@ -40,7 +40,7 @@ def make_estimator(name: str) -> Estimator:
         return advantages_BT, advantages_BT
 
     estimator.__name__ = estimator.__qualname__ = name
-    estimator.__doc__ = f"Advantages of {name}, see verl_ext.objectives.table."
+    estimator.__doc__ = f"{name}: {OBJECTIVES[name].summary}."
     return estimator
 
 
