@@ -88,7 +88,9 @@ class AnswerCounter:
         if record.get("kind") == "header":
             self.headers.append(record)
             return None
-        fault = _fault_in(record) or self._fault_in_groups(record)
+        fault = _fault_in(record)
+        if fault is None and self._by:
+            fault = self._fault_in_groups(record)
         if fault is not None:
             return fault
         question_id = str(record["question_id"])
@@ -112,7 +114,7 @@ class AnswerCounter:
                 # No line before had it either, so not the line is wrong but what was asked for.
                 advice = f"Leave it out of --by {','.join(self._by)}, or name a field that the answers have."
                 return Fault(fault.text, advice)
-        problem = self.problems.get(str(record["question_id"])) if self._by else None
+        problem = self.problems.get(str(record["question_id"]))
         groups = [record[name] for name in self._by]
         if problem is not None and groups != problem.groups:
             return Fault(
