@@ -121,5 +121,6 @@ def test_any_folder_any_locale_no_home(tmp_path, environment):
     assert [line["response"] for line in lines] == ["Die Größe 漢 ist \\boxed{12}."] * 4
     run = json.loads((written / "rows é.run.json").read_text(encoding="utf-8"))
     assert run["problems"]["0"]["prompt"][0]["content"] == "Größe von 3 · 4? 漢"
+    assert "text" not in run["problems"]["0"], "only the server knows what the model read"
     assert run["runs"][0]["argv"][3] == "rows é.jsonl"
     assert "rows é.jsonl" in (written / "eval.log").read_text(encoding="utf-8", errors="replace") or environment
