@@ -4,7 +4,7 @@ r"""Show that a change of the grader moves no verdict: write all verdicts before
     python benchmarks/verdicts.py write after.jsonl                        the grader of this one
     python benchmarks/verdicts.py compare before.jsonl after.jsonl         exits with 1 if a verdict differs
 
-Graded are every row of the labelled cases by the default and the paper's grader, and seeded mutations of their answers
+Graded are every row of the labeled cases by the default and the paper's grader, and seeded mutations of their answers
 and references and of golden rows by the default grader. The cases depend on the seed and the files alone, not on the
 code under test, so that two checkouts grade the same ones.
 
@@ -55,7 +55,7 @@ class Case:
         return f"{self.grader} {self.origin} {sha256(repr(asdict(self)).encode()).hexdigest()[:12]}"
 
 
-# The labelled cases
+# The labeled cases
 
 
 def read_rows(path: Path) -> list[Row]:
@@ -78,7 +78,7 @@ def case_of(name: str, index: int, row: Row, grader: str) -> Case:
     return Case(f"{name}:{index}", response, reference, task, grader)
 
 
-def labelled_cases(folder: Path) -> Iterator[Case]:
+def labeled_cases(folder: Path) -> Iterator[Case]:
     for grader in GRADERS:
         for name in CASES:
             for index, row in enumerate(read_rows(folder / f"{name}.jsonl")):
@@ -386,7 +386,7 @@ def write(options: argparse.Namespace) -> int:
     print(f"Grading with {Path(verl_ext.__file__).parent}", file=sys.stderr)
 
     def cases() -> Iterator[Case]:
-        yield from labelled_cases(folder)
+        yield from labeled_cases(folder)
         yield from mutated_cases(folder, golden, options.mutations, options.seed)
 
     with output.open("w", encoding="utf-8") as file:

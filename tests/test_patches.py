@@ -193,7 +193,7 @@ def test_verl_still_counts_outputs_where_it_is_not_grpo():
     by_output = advantages_by_verl(utils.compute_advantage_for_multi_trajectories, *outcome, **options)
     assert by_output[1, 0] == pytest.approx(-1 / 3)  # one of three others is right, not the one other
     by_session = advantages_by_verl(trainer_base.compute_advantage_for_multi_trajectories, *outcome, **options)
-    # The last output of the wrong session has no token, and the session is learnt from all the same.
+    # The last output of the wrong session has no token, and the session is learned from all the same.
     torch.testing.assert_close(by_session, torch.tensor([[1.0, 1.0], [-1.0, -1.0], [-1.0, 0.0], [0.0, 0.0]]))
 
 

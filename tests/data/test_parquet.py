@@ -17,7 +17,7 @@ GOOD = make_row(data_source="countdown", prompt="3 5 7 = 22", ground_truth=REFER
 
 
 def json_line(ground_truth):
-    """A row of JSON lines whose ground truth is spelt as given."""
+    """A row of JSON lines whose ground truth is spelled as given."""
     prompt = [{"role": "user", "content": "?"}]
     row = {"data_source": "math", "prompt": prompt, "reward_model": {"ground_truth": "HERE"}}
     return json.dumps(row).replace('"HERE"', ground_truth) + "\n"

@@ -197,7 +197,7 @@ def test_the_errata_quote_the_papers_references(data_dir, split):
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
-def test_the_papers_normalisation_makes_its_target_of_every_row_from_ours(data_dir, split):
+def test_the_papers_normalization_makes_its_target_of_every_row_from_ours(data_dir, split):
     source_rows, where = read_source(TASKS["math"], data_dir, split)
     for row, source_row in zip(problems_of(TASKS["math"], source_rows, split, where), source_rows, strict=True):
         papers = row.ground_truth if row.paper_reference is None else row.paper_reference
@@ -248,7 +248,7 @@ def read_back(task, folder):
 
 
 @pytest.mark.parametrize(
-    ("spelt", "text"),
+    ("spelling", "text"),
     [
         ("12345678901234567890123", "12345678901234567890123"),
         ("0.1234567890123456789", "0.1234567890123456789"),
@@ -258,8 +258,8 @@ def read_back(task, folder):
         ("2.50", "2.5"),
     ],
 )
-def test_a_number_in_json_lines_keeps_its_digits(tmp_path, spelt, text):
-    rows = "".join(json.dumps(row).replace('"5"', spelt) + "\n" for row in AIME)
+def test_a_number_in_json_lines_keeps_its_digits(tmp_path, spelling, text):
+    rows = "".join(json.dumps(row).replace('"5"', spelling) + "\n" for row in AIME)
     (tmp_path / "aime2024_test.jsonl").write_text(rows)
     assert load_rows("aime2024", tmp_path)[4].ground_truth == text
 

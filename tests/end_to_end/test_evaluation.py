@@ -79,7 +79,7 @@ def test_what_vllm_says_when_it_fails_is_shown(models, data, tmp_path):
 
 
 @pytest.mark.parametrize("ranks", [1, 2])
-def test_a_lora_checkpoint_is_evaluated_with_what_it_learnt(train, data, models, tmp_path, ranks):
+def test_a_lora_checkpoint_is_evaluated_with_what_it_learned(train, data, models, tmp_path, ranks):
     """Our merged model against verl's own merger and peft, which round the base to bfloat16."""
     result = train(
         tmp_path,

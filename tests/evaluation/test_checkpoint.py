@@ -228,7 +228,7 @@ def tiny_model(folder, *, is_tied):
     return folder
 
 
-def learnt_adapter(base, **options):
+def trained_adapter(base, **options):
     """A model of peft whose adapter changes every answer."""
     import torch
     from peft import LoraConfig, get_peft_model
@@ -267,7 +267,7 @@ def assert_says_the_same(folder, model):
 def test_an_adapter_merges_to_the_same_logits(tmp_path, is_tied, targets):
     """On one of two tied embeddings, peft's own merging changes both: logits were off by up to 14."""
     base = tiny_model(tmp_path / "base", is_tied=is_tied)
-    model = learnt_adapter(base, target_modules=targets)
+    model = trained_adapter(base, target_modules=targets)
     model.save_pretrained(tmp_path / "adapter")
     checkpoint._merge_here(find_model(str(tmp_path / "adapter")).to_merge)
     assert_says_the_same(tmp_path / "adapter" / "merged", model)
@@ -276,7 +276,7 @@ def test_an_adapter_merges_to_the_same_logits(tmp_path, is_tied, targets):
 @pytest.mark.filterwarnings("ignore:Model has `tie_word_embeddings=True`")
 def test_an_adapter_that_is_tied_itself_merges_to_the_same_logits(tmp_path):
     base = tiny_model(tmp_path / "base", is_tied=True)
-    model = learnt_adapter(base, target_modules=["embed_tokens"], ensure_weight_tying=True)
+    model = trained_adapter(base, target_modules=["embed_tokens"], ensure_weight_tying=True)
     model.save_pretrained(tmp_path / "adapter")
     checkpoint._merge_here(tmp_path / "adapter")
     assert_says_the_same(tmp_path / "adapter" / "merged", model)
@@ -300,7 +300,7 @@ def lora_shards(folder, base, model):
 @pytest.mark.parametrize("targets", TARGETS.values(), ids=TARGETS)
 def test_shards_with_lora_merge_to_the_same_logits(tmp_path, is_tied, targets):
     base = tiny_model(tmp_path / "base", is_tied=is_tied)
-    model = learnt_adapter(base, target_modules=targets)
+    model = trained_adapter(base, target_modules=targets)
     actor = lora_shards(tmp_path / "actor", base, model)
     checkpoint._merge_here(find_model(str(actor)).to_merge)
     assert_says_the_same(actor / "merged", model)
@@ -309,7 +309,7 @@ def test_shards_with_lora_merge_to_the_same_logits(tmp_path, is_tied, targets):
 def test_a_merged_model_needs_no_kernel_of_ours(tmp_path):
     """verl writes the run's attn_implementation into the configuration; transformers refuses one that it does not know."""
     base = tiny_model(tmp_path / "base", is_tied=True)
-    model = learnt_adapter(base, target_modules=["q_proj", "down_proj"])
+    model = trained_adapter(base, target_modules=["q_proj", "down_proj"])
     actor = lora_shards(tmp_path / "actor", base, model)
     file = actor / "huggingface" / "config.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"attn_implementation": "unknown_to_transformers"}))
@@ -327,7 +327,7 @@ def test_a_merged_model_needs_no_kernel_of_ours(tmp_path):
 )
 def test_an_adapter_of_another_kind_is_refused(tmp_path, options, message):
     base = tiny_model(tmp_path / "base", is_tied=True)
-    actor = lora_shards(tmp_path / "actor", base, learnt_adapter(base, target_modules=["q_proj"], **options))
+    actor = lora_shards(tmp_path / "actor", base, trained_adapter(base, target_modules=["q_proj"], **options))
     with pytest.raises(ValueError, match=message):
         checkpoint._merge_here(actor)
     assert not (actor / "merged").exists()

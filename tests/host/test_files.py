@@ -49,7 +49,7 @@ def test_files_that_belong_together_are_replaced_together(tmp_path):
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a": "1", "b": "1"}
 
 
-def test_half_a_character_is_spelt(tmp_path):
+def test_half_a_character_is_spelled(tmp_path):
     write_whole(tmp_path / "file", '"\ud83d"')
     assert (tmp_path / "file").read_text() == '"\\ud83d"'
 

@@ -61,7 +61,7 @@ def test_k_of_one_is_grpo(outcomes):
     torch.testing.assert_close(advantages_of(NAME, outcomes, pass_at_k=1), expected_N, rtol=1e-12, atol=1e-12)
 
 
-def test_it_is_pkpo_centred_and_scaled():
+def test_it_is_pkpo_centered_and_scaled():
     """arXiv:2510.23049: both train pass@k. With r the reward PKPO gives without a baseline, A = (r / k - mean) / std."""
     for n, c, k in SIZES:
         mean = pass_at_k(n, c, k)

@@ -103,7 +103,9 @@ def test_a_folder_that_is_no_adapter_is_refused(tmp_path):
 
 
 def test_megatrons_option_does_not_train_all_weights_in_silence():
-    with pytest.raises(ValueError, match=rf"{MODEL}.lora.rank=8 is Megatron's, and all weights would be trained"):
+    with pytest.raises(
+        ValueError, match=rf"{MODEL}.lora.rank=8 is an option of Megatron, so all weights would be trained"
+    ):
         check_adapter(config_of(lora_rank=0, lora={"rank": 8, "merge": False}))
 
 

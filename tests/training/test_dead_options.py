@@ -116,7 +116,7 @@ def test_greedy_validation_is_what_the_temperature_says(do_sample, temperature, 
             [f"{ACTOR}.ppo_micro_batch_size_per_gpu=4"],
             r"ppo_micro_batch_size_per_gpu=4 would be ignored, because .*use_dynamic_bsz=True",
         ),
-        ([f"{ROLLOUT}.log_prob_use_dynamic_bsz=False"], "verl wants both alike"),
+        ([f"{ROLLOUT}.log_prob_use_dynamic_bsz=False"], "verl needs both to be the same"),
         (
             ["data.max_response_length=20000"],
             r"= 20512 tokens, more than .*ppo_max_token_len_per_gpu=16384: such a row fits no",

@@ -46,13 +46,13 @@ def resumed_checkpoint(config: Any) -> Checkpoint | None:
     if not text.isdecimal():
         raise ValueError(
             f"{tracker} should hold the number of the last checkpoint and holds {text!r}, as when a run is killed while it "
-            f"writes. {have} in {folder}. Write the last complete one into the file, or delete the file to start afresh."
+            f"writes. {have} in {folder}. Write the last complete one into the file, or delete the file to start over."
         )
     step = int(text)
     if step not in steps:
         raise ValueError(
             f"{tracker} says step {step}, but there is no {folder / f'{STEP_FOLDER}{step}'}. {have}. Write one that is there "
-            "into the file, or delete the file to start afresh."
+            "into the file, or delete the file to start over."
         )
     return Checkpoint(step, folder / f"{STEP_FOLDER}{step}")
 

@@ -161,9 +161,9 @@ def read(folder: Path) -> dict[str, Any] | None:
     try:
         settings = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(f"{path} cannot be read: {error}. Delete it to go on without its protection.") from None
+        raise ValueError(f"{path} cannot be read: {error}. Delete it to continue without this check.") from None
     if not isinstance(settings, dict):
-        raise ValueError(f"{path} does not hold settings. Delete it to go on without its protection.")
+        raise ValueError(f"{path} does not hold settings. Delete it to continue without this check.")
     return settings
 
 

@@ -91,7 +91,7 @@ def _light(folder: Path, template: str, options: Mapping[str, Any]) -> Length:
         compiled = environment.from_string(template)
         tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     except TemplateError as error:
-        raise ValueError(f"The chat template is none that jinja reads: {error}.") from None
+        raise ValueError(f"jinja cannot read the chat template: {error}.") from None
     except Exception as error:  # noqa: BLE001  tokenizers raises nothing narrower
         raise ValueError(f"{folder / 'tokenizer.json'} cannot be read: {error}.") from None
     tokenizer.no_truncation()

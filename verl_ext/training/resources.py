@@ -46,14 +46,14 @@ def check_cpus(config: Any) -> None:
     """A number of CPUs that was given is enough.
 
     Raises:
-        ValueError: Some actors would wait for ever.
+        ValueError: Some actors would wait forever.
     """
     given, needed = config.ray_kwargs.ray_init.num_cpus, cpus_needed(config)
     if given is not None and given < needed:
         raise ValueError(
             f"ray_kwargs.ray_init.num_cpus={given}, but the actors of this run ask Ray for {needed}: {CPUS_PER_RANK} for "
             f"each of {num_ranks(config)} devices, {OmegaConf.select(config, STORAGE)} for {STORAGE}, and 2. They would wait "
-            "for ever. They are no cores: leave the option out, and Ray gets as many as are needed."
+            "forever. Ray's CPUs are tickets, not cores: leave the option out, and Ray gets as many as are needed."
         )
 
 
@@ -78,7 +78,7 @@ def check_cluster(config: Any, resources: Mapping[str, float], device_resource: 
         device_resource: Ray's name for the devices: GPU, or NPU.
 
     Raises:
-        RuntimeError: Some actors would wait for ever.
+        RuntimeError: Some actors would wait forever.
     """
     for resource, needed, option in (
         (device_resource, num_ranks(config), "--num-gpus" if device_resource == "GPU" else "--resources"),
@@ -88,6 +88,6 @@ def check_cluster(config: Any, resources: Mapping[str, float], device_resource: 
         if available < needed:
             raise RuntimeError(
                 f"The Ray cluster {cluster_of(config)} has {available:g} {resource}s, and this run asks for {needed}; it would "
-                f"wait for ever. Add nodes, start them with a larger ray start {option} (Ray's CPUs are no cores), or ask for "
+                f"wait forever. Add nodes, start them with a larger ray start {option} (Ray's CPUs are tickets, not cores), or ask for "
                 "less: trainer.nnodes, trainer.n_gpus_per_node."
             )

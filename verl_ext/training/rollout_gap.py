@@ -43,13 +43,13 @@ class RolloutGap:
         if gap is None:
             raise RuntimeError(
                 f"Step {step} has no {METRIC}, so trainer.max_rollout_probs_diff={self._limit} and "
-                f"trainer.max_rollout_probs_diff_growth={self._growth} cannot be checked. Set both to null to do without."
+                f"trainer.max_rollout_probs_diff_growth={self._growth} cannot be checked. Set both to null to switch the check off."
             )
         if not math.isfinite(gap):
             raise RuntimeError(
                 f"At step {step} the probabilities of the rollout engine and of the actor differ by {gap}: one of them "
-                "computes no numbers, most likely because the weights are broken. A smaller learning rate "
-                "(actor_rollout_ref.actor.optim.lr) and the last good checkpoint are the way back."
+                "does not compute numbers, most likely because its weights are broken. Resume from the last good checkpoint "
+                "with a smaller learning rate (actor_rollout_ref.actor.optim.lr)."
             )
         if self._limit is not None and gap > self._limit:
             raise RuntimeError(

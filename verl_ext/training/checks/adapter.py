@@ -34,7 +34,7 @@ def check_adapter(config: Any) -> None:
             )
         if model.lora.get("rank", 0) > 0:
             raise ValueError(
-                f"{MODEL}.lora.rank={model.lora.rank} is Megatron's, and all weights would be trained: set "
+                f"{MODEL}.lora.rank={model.lora.rank} is an option of Megatron, so all weights would be trained: set "
                 f"{MODEL}.lora_rank (and lora_alpha) for an adapter."
             )
         return

@@ -46,7 +46,7 @@ def check_estimator(config: Any) -> None:
     if row is not None and row.is_signed and algorithm.filter_groups.enable:
         raise ValueError(
             "algorithm.filter_groups.enable=True removes the prompts whose responses are all right or all wrong, which "
-            f"{name} learns most from. Set it to False; samples with advantage zero leave by algorithm.drop_zero_advantage."
+            f"{name} learns most from. Set it to False; algorithm.drop_zero_advantage removes the samples whose advantage is zero."
         )
 
 
@@ -83,8 +83,7 @@ def check_trainer(config: Any) -> None:
     _check_known("trainer.v1.trainer_mode", mode, (OUR_TRAINER, *VERL_TRAINERS), "a trainer", config)
     if trainer.val_only and not trainer.val_before_train:
         raise ValueError(
-            "trainer.val_only=True validates where trainer.val_before_train=True does, and with False verl would train: "
-            "set that to True."
+            "trainer.val_only=True needs trainer.val_before_train=True: with False verl would train instead of validating."
         )
     if mode == OUR_TRAINER:
         if config.distillation.enabled:
@@ -144,12 +143,12 @@ def check_loss(config: Any) -> None:
     if correction.rollout_is is not None:
         raise ValueError(
             f"algorithm.rollout_correction.rollout_is={correction.rollout_is} weighs samples by the rollout's probabilities, "
-            f"which {option}=paper does not. For it, set loss_mode=vanilla_by_sign."
+            f"which {option}=paper does not. Set loss_mode=vanilla_by_sign to use it."
         )
     clips = (actor.clip_ratio_low, actor.clip_ratio_high)
     if actor.loss_agg_mode != "token-mean" or any(clip not in (None, actor.clip_ratio) for clip in clips):
         raise ValueError(
             "actor_rollout_ref.actor.policy_loss.loss_mode=paper has its own mean and one clip_ratio: it ignores "
             f"loss_agg_mode={actor.loss_agg_mode}, clip_ratio_low={clips[0]}, clip_ratio_high={clips[1]}. "
-            "For these, set loss_mode=vanilla_by_sign."
+            "Set loss_mode=vanilla_by_sign to use them."
         )

@@ -66,7 +66,7 @@ def check_micro_batches(config: Any) -> None:
     if OmegaConf.select(config, by_tokens) != OmegaConf.select(config, for_log_probs):
         raise ValueError(
             f"{by_tokens}={OmegaConf.select(config, by_tokens)} and {for_log_probs}={OmegaConf.select(config, for_log_probs)}: "
-            "verl wants both alike. Leave the second out, and it follows."
+            "verl needs both to be the same. Leave the second out: it follows the first."
         )
     for name in _passes(config):
         is_dynamic, max_tokens, num_rows, sequence_parallel = (
@@ -75,7 +75,7 @@ def check_micro_batches(config: Any) -> None:
         options = CUTS[name]
         if not is_dynamic and num_rows is None:
             raise ValueError(
-                f"{options.is_dynamic}=False cuts {name} into micro-batches of so many rows: give {options.num_rows}."
+                f"{options.is_dynamic}=False cuts {name} into micro-batches of a fixed number of rows: set {options.num_rows}."
             )
         if is_dynamic and num_rows is not None:
             raise ValueError(

@@ -82,7 +82,7 @@ def _from_hub(option: str, hub_id: str) -> Path:
         return Path(hf_hub_download(hub_id, "config.json", etag_timeout=HUB_SECONDS))
     except GatedRepoError:
         raise ValueError(
-            f"{option}={hub_id} is given out on request: ask for it on its page, then log in with hf auth login or HF_TOKEN."
+            f"{option}={hub_id} is a gated model: request access on its page, then log in with hf auth login or HF_TOKEN."
         ) from None
     except RepositoryNotFoundError:
         raise ValueError(f"{neither}, and the hub has no such model (or none that this account may see).") from None

@@ -25,7 +25,7 @@ def check_resume(config: Any, num_steps: int | None) -> Checkpoint | None:
     if checkpoint is not None and not has_left and not config.trainer.val_only:
         raise ValueError(
             f"{checkpoint.folder.parent} has a checkpoint of step {checkpoint.step} and this run ends at step {num_steps}: "
-            "there is nothing left to train. Raise trainer.total_training_steps (or trainer.total_epochs), or start afresh "
+            "there is nothing left to train. Raise trainer.total_training_steps (or trainer.total_epochs), or start over "
             "in another trainer.output_dir."
         )
     return checkpoint
@@ -40,6 +40,6 @@ def _check_same_run(config: Any, folder: Path) -> None:
         raise ValueError(
             f"{folder} has the checkpoints of another run. What they were made with -> what this run asks for:\n"
             f"{fingerprint.table(found)}\n"
-            "Set these back to go on with that run, or choose another trainer.output_dir for this one. If the change is "
-            f"meant, delete {folder / fingerprint.NAME}: training then goes on from those weights with what is asked now."
+            "Restore these settings to continue that run, or choose another trainer.output_dir for this one. If the change is "
+            f"meant, delete {folder / fingerprint.NAME}: training then continues from those weights with the new settings."
         )

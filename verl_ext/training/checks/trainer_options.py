@@ -41,8 +41,8 @@ def check_filter(config: Any, options: AlgorithmOptions) -> None:
         )
     if options.use_kl_in_reward:
         raise ValueError(
-            f"{asked} removes samples by their rewards before the KL penalty, and algorithm.use_kl_in_reward=True gives them "
-            "other ones afterwards. Set one of them to False, or penalize KL in the loss: "
+            f"{asked} removes samples by their rewards before the KL penalty, and algorithm.use_kl_in_reward=True changes "
+            "them afterwards. Set one of them to False, or penalize KL in the loss: "
             "actor_rollout_ref.actor.use_kl_loss=True."
         )
 
@@ -63,7 +63,7 @@ def check_loss_normalizer(config: Any, options: AlgorithmOptions) -> None:
         raise ValueError(
             "algorithm.loss_normalizer=all with actor_rollout_ref.actor.loss_agg_mode=seq-mean-token-sum-norm needs "
             "actor_rollout_ref.actor.loss_scale_factor: without it verl divides by the longest response of each "
-            "micro-batch, which is another one once samples are removed. data.max_response_length is a usual value."
+            "micro-batch, which changes once samples are removed. data.max_response_length is a usual value."
         )
 
 

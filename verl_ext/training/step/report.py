@@ -10,7 +10,7 @@ import numpy as np
 from verl_ext.grading import UNGRADED, Reason
 from verl_ext.training.step.samples import Samples
 
-LEARNT: tuple[str, ...] = ("loss", "pg_loss", "vf_loss", "entropy_loss", "kl_loss", "grad_norm")
+UPDATE_METRICS: tuple[str, ...] = ("loss", "pg_loss", "vf_loss", "entropy_loss", "kl_loss", "grad_norm")
 """Metrics of an update, of actor or critic, that have to be numbers."""
 
 
@@ -109,15 +109,15 @@ def check_finite(metrics: Mapping[str, float], model: str, *, step: int, may_ove
     Raises:
         RuntimeError: One is not.
     """
-    names = [f"{model}/{name}" for name in LEARNT if not (may_overflow and name == "grad_norm")]
+    names = [f"{model}/{name}" for name in UPDATE_METRICS if not (may_overflow and name == "grad_norm")]
     broken = {name: metrics[name] for name in names if not math.isfinite(metrics.get(name, 0.0))}
     if broken:
         values = ", ".join(f"{name}={value}" for name, value in broken.items())
         section = "critic" if model == "critic" else "actor_rollout_ref.actor"
         raise RuntimeError(
-            f"Step {step} has {values}: such an update cannot be made, and the ones after it would not be "
-            f"either. Resume from the last checkpoint with a smaller learning rate ({section}.optim.lr) or a "
-            f"tighter {section}.grad_clip; a reward, or old weights, that are no numbers are other causes."
+            f"Step {step} has {values}: such an update cannot be made, nor any after "
+            f"it. Resume from the last checkpoint with a smaller learning rate ({section}.optim.lr) or a "
+            f"tighter {section}.grad_clip; other causes are rewards or old weights that are not numbers."
         )
 
 
