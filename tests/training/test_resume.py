@@ -9,7 +9,7 @@ import pytest
 
 from tests.training.conftest import config_of, countdown_rows
 from verl_ext.data.parquet import write_rows
-from verl_ext.training import fingerprint, metrics_file, preflight, resume
+from verl_ext.training import fingerprint, metrics_file, preflight, run_folder
 from verl_ext.training.checkpoints import Checkpoint
 
 
@@ -28,7 +28,7 @@ def config_in(folder, out, *more):
 @pytest.fixture
 def interrupted(folder, tmp_path):
     """A run that was interrupted after its checkpoint of step 2."""
-    assert list(resume.begin(config_in(folder, tmp_path), None)) == []
+    assert list(run_folder.begin(config_in(folder, tmp_path), None)) == []
     save(tmp_path / "checkpoints", 2)
     return tmp_path
 
@@ -37,7 +37,7 @@ def test_the_same_run_goes_on_and_says_so(folder, interrupted):
     config = config_in(folder, interrupted)
     checkpoint = preflight.check(config)
     assert checkpoint == Checkpoint(2, interrupted / "checkpoints" / "global_step_2")
-    assert list(resume.begin(config, checkpoint)) == [f"resuming from step 2 of {interrupted}/checkpoints"]
+    assert list(run_folder.begin(config, checkpoint)) == [f"resuming from step 2 of {interrupted}/checkpoints"]
 
 
 OTHER_RUNS = {
@@ -94,7 +94,7 @@ def test_other_data_under_the_same_name_is_refused(folder, tmp_path, rows):
     data = tmp_path / "rows.parquet"
     write_rows(countdown_rows(32), data)
     config = config_in(folder, tmp_path, f"data.train_files={data}")
-    list(resume.begin(config, None))
+    list(run_folder.begin(config, None))
     save(tmp_path / "checkpoints", 2)
     preflight.check(config)
     write_rows(rows, data)
@@ -108,7 +108,7 @@ def test_another_model_is_refused_and_a_moved_one_is_not(folder, tmp_path):
     for file in (folder / "model").iterdir():
         (model / file.name).write_bytes(file.read_bytes())
     here = f"actor_rollout_ref.model.path={model}"
-    list(resume.begin(config_in(folder, tmp_path), None))
+    list(run_folder.begin(config_in(folder, tmp_path), None))
     save(tmp_path / "checkpoints", 2)
     assert preflight.check(config_in(folder, tmp_path, here)).step == 2
     weights = bytearray((model / "model.safetensors").read_bytes())
@@ -122,7 +122,7 @@ def test_other_rewards_are_refused(folder, tmp_path):
     rewards = tmp_path / "rewards.py"
     rewards.write_text("def compute_score(**_):\n    return 1.0\n")
     config = config_in(folder, tmp_path, f"reward.custom_reward_function.path={rewards}")
-    list(resume.begin(config, None))
+    list(run_folder.begin(config, None))
     save(tmp_path / "checkpoints", 2)
     preflight.check(config)
     rewards.write_text("def compute_score(**_):\n    return 0.0\n")
@@ -131,7 +131,7 @@ def test_other_rewards_are_refused(folder, tmp_path):
 
 
 def test_killed_before_the_first_checkpoint_it_binds_nobody(folder, tmp_path):
-    list(resume.begin(config_in(folder, tmp_path), None))
+    list(run_folder.begin(config_in(folder, tmp_path), None))
     assert preflight.check(config_in(folder, tmp_path, "data.seed=2")) is None
 
 
@@ -144,7 +144,7 @@ def test_starting_afresh_among_the_checkpoints_of_another_run_is_refused(folder,
 def test_checkpoints_without_a_record_go_on_with_a_word(folder, interrupted):
     (interrupted / "checkpoints" / fingerprint.NAME).unlink()
     config = config_in(folder, interrupted)
-    line, *_ = resume.begin(config, preflight.check(config))
+    line, *_ = run_folder.begin(config, preflight.check(config))
     assert line.endswith(", made with settings that are not on record")
 
 
@@ -191,7 +191,9 @@ def test_a_resumed_run_keeps_the_rows_before_it(folder, interrupted):
     # 0 is the validation before training; step 3 was made after the checkpoint, and the kill came within step 4's row
     whole = "".join(json.dumps({"step": step, "data": {}}) + "\n" for step in (0, 1, 2, 3)) + '{"step": 4, "da'
     path.write_text(whole)
-    lines = list(resume.begin(config_in(folder, interrupted), Checkpoint(2, interrupted / "checkpoints/global_step_2")))
+    lines = list(
+        run_folder.begin(config_in(folder, interrupted), Checkpoint(2, interrupted / "checkpoints/global_step_2"))
+    )
     assert rows_of(path) == [0, 1, 2]
     assert lines[1] == "metrics.jsonl: 2 rows of steps that this run makes again are in a copy beside it"
     assert (interrupted / "metrics.jsonl.1").read_text() == whole
@@ -200,7 +202,7 @@ def test_a_resumed_run_keeps_the_rows_before_it(folder, interrupted):
 def test_a_run_that_starts_afresh_starts_its_rows_afresh(folder, tmp_path):
     path = tmp_path / "metrics.jsonl"
     path.write_text('{"step": 1, "data": {}}\n')
-    list(resume.begin(config_in(folder, tmp_path), None))
+    list(run_folder.begin(config_in(folder, tmp_path), None))
     assert rows_of(path) == []
     assert rows_of(tmp_path / "metrics.jsonl.1") == [1]
 

@@ -12,7 +12,7 @@ from verl_ext.data.parquet import write_rows
 from verl_ext.objectives import names
 from verl_ext.training import preflight
 from verl_ext.training.checks import model
-from verl_ext.training.checks.algorithm import checks_of_verls_trainers
+from verl_ext.training.checks.algorithm import limits_that_do_not_apply
 from verl_ext.training.configuration import compose_config
 
 OURS_ALONE = {
@@ -53,10 +53,10 @@ def test_verls_trainers_are_not_given_what_they_ignore(folder, mode, override):
 def test_verls_trainers_may_be_told_to_do_without(folder, override):
     config = config_of(folder, override, "trainer.v1.trainer_mode=sync")
     preflight.check(config)
-    assert "neither trainer.max_grader_error_ratio nor trainer.max_rollout_probs_diff nor" in checks_of_verls_trainers(
+    assert "neither trainer.max_grader_error_ratio nor trainer.max_rollout_probs_diff nor" in limits_that_do_not_apply(
         config
     )
-    assert checks_of_verls_trainers(config_of(folder)) == ""
+    assert limits_that_do_not_apply(config_of(folder)) == ""
 
 
 WRONG = {

@@ -57,7 +57,7 @@ def policy_loss_paper(
 
     There is no dual clip: for A < 0 the loss grows without bound above 1 + eps. The mean is over the tokens of each
     micro-batch, and micro-batches weigh by their number of responses; so it depends on how responses are packed, and
-    ``loss_agg_mode`` is not asked. Padding rows count for nothing.
+    ``loss_agg_mode`` is ignored. Padding rows count for nothing.
     """
     if rollout_is_weights is not None:
         raise ValueError("policy_loss.loss_mode=paper has no correction for the rollout's probabilities.")

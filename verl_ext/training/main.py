@@ -17,9 +17,9 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from verl_ext.host.log_tail import tail
-from verl_ext.training import events, presets, resume
+from verl_ext.training import events, presets, run_folder
 from verl_ext.training.attention import described
-from verl_ext.training.checks.algorithm import checks_of_verls_trainers
+from verl_ext.training.checks.algorithm import limits_that_do_not_apply
 from verl_ext.training.configuration import compose_config, resolved
 from verl_ext.training.console import Console, output_to
 from verl_ext.training.device import chosen_device, default_device, device_defaults
@@ -68,15 +68,15 @@ def main(argv: Sequence[str]) -> int:
             presets=presets.chosen(overrides),
             preset_differences=[difference._asdict() for difference in changed],
         )
-        for line in resume.begin(config, checkpoint):
+        for line in run_folder.begin(config, checkpoint):
             print(line)
     except OSError as error:
         print(f"error: trainer.output_dir={config.trainer.output_dir} cannot be written: {error}", file=sys.stderr)
         return 2
     print(described(config))
-    missing = checks_of_verls_trainers(config)
-    if missing:
-        print(missing)
+    lost_limits = limits_that_do_not_apply(config)
+    if lost_limits:
+        print(lost_limits)
     return run(config)
 
 

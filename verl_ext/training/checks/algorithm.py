@@ -94,9 +94,9 @@ def check_trainer(config: Any) -> None:
         return
     if mode not in VERL_TRAINERS:
         return  # the user's own
-    ours = OmegaConf.load(CONFIG_DIR / "trainer.yaml")
+    defaults = OmegaConf.load(CONFIG_DIR / "trainer.yaml")
     for option in ONLY_OUR_TRAINER:
-        value, default = OmegaConf.select(config, option), OmegaConf.select(ours, option)
+        value, default = OmegaConf.select(config, option), OmegaConf.select(defaults, option)
         if value is not None and value is not False and value != default:
             raise ValueError(
                 f"{option}={value} would be ignored: trainer.v1.trainer_mode={mode} is verl's own trainer, which does not read "
@@ -104,7 +104,7 @@ def check_trainer(config: Any) -> None:
             )
 
 
-def checks_of_verls_trainers(config: Any) -> str:
+def limits_that_do_not_apply(config: Any) -> str:
     """A line for whoever chose a trainer of verl's: what no longer stops the run. Empty with this package's."""
     mode = config.trainer.v1.trainer_mode
     if mode not in VERL_TRAINERS:

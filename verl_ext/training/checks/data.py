@@ -38,7 +38,7 @@ def check_data(config: Any) -> None:
 
 def check_template(config: Any) -> None:
     """The rows were prepared with the prompt template that the preset needs, and a raw one gets no chat template on top."""
-    wanted = config.prompt_template
+    template = config.prompt_template
     for option in ("train_files", "val_files"):
         for file in local_files(config.data[option]):
             if is_remote(file):
@@ -52,12 +52,12 @@ def check_template(config: Any) -> None:
                     f"data.{option}={file} holds raw prompts (template {found}), and verl would put the model's chat "
                     f"template on top. Set actor_rollout_ref.model.custom_chat_template='{PASS_THROUGH_CHAT_TEMPLATE}'."
                 )
-            if wanted is not None and found != wanted:
-                family = with_template(wanted)
+            if template is not None and found != template:
+                family = with_template(template)
                 consequence = f" {family.in_other_prompts}" if family and family.in_other_prompts else ""
                 raise ValueError(
-                    f"data.{option}={file} was prepared with the prompt template {found}, and this preset needs {wanted}."
-                    f"{consequence} python scripts/prepare_data.py TASK --template {wanted} --out DIR makes the files, and "
+                    f"data.{option}={file} was prepared with the prompt template {found}, and this preset needs {template}."
+                    f"{consequence} python scripts/prepare_data.py TASK --template {template} --out DIR makes the files, and "
                     "prompt_template=null takes any."
                 )
 
@@ -86,17 +86,17 @@ def check_batches(config: Any) -> None:
 def check_steps(config: Any, num_rows: int | None) -> int | None:
     """The rows that are left make at least one step. Returns the step at which the run ends; None when that is unknown."""
     batch, trainer = config.data.train_batch_size, config.trainer
-    wanted = trainer.total_training_steps
+    max_steps = trainer.total_training_steps
     if num_rows is None:
-        return None if wanted is None else int(wanted)
+        return None if max_steps is None else int(max_steps)
     if batch > num_rows:
         short = " that are short enough" if config.data.filter_overlong_prompts else ""
         raise ValueError(f"data.train_batch_size={batch} prompts, but the training files have {num_rows} rows{short}.")
     steps = num_rows // batch * trainer.total_epochs
-    if wanted is not None and wanted > steps:
+    if max_steps is not None and max_steps > steps:
         raise ValueError(
-            f"trainer.total_training_steps={wanted}, but {trainer.total_epochs} epochs of {num_rows} rows in batches of "
+            f"trainer.total_training_steps={max_steps}, but {trainer.total_epochs} epochs of {num_rows} rows in batches of "
             f"{batch} are {steps} steps, where verl ends without the last checkpoint and validation. Raise "
             "trainer.total_epochs."
         )
-    return int(steps if wanted is None else wanted)
+    return int(steps if max_steps is None else max_steps)

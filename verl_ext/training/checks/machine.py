@@ -94,14 +94,12 @@ def check_output(config: Any) -> None:
     """The folders of the run can be made and written."""
     for option in ("trainer.output_dir", "trainer.default_local_dir"):
         folder = local_path(OmegaConf.select(config, option)).absolute()
-        there = folder
-        while not there.exists():
-            there = there.parent
-        if not there.is_dir():
-            raise ValueError(f"{option}={folder}: {there} is a file. Choose another folder.")
-        if not os.access(there, os.W_OK | os.X_OK):
+        existing = next(path for path in (folder, *folder.parents) if path.exists())
+        if not existing.is_dir():
+            raise ValueError(f"{option}={folder}: {existing} is a file. Choose another folder.")
+        if not os.access(existing, os.W_OK | os.X_OK):
             raise ValueError(
-                f"{option}={folder}: {there} cannot be written. Choose another folder, or change its rights."
+                f"{option}={folder}: {existing} cannot be written. Choose another folder, or change its rights."
             )
 
 
