@@ -35,7 +35,9 @@ from typing import Any
 from verl_ext.grading import Reason, mathematics
 from verl_ext.grading.answers import compare, extract, numbers, spelling, structure, units
 from verl_ext.grading.grade import grade
+from verl_ext.grading.paper import answer_text
 from verl_ext.grading.paper import grader as paper_grader
+from verl_ext.grading.paper.rules import same_answer, unknown
 from verl_ext.grading.workers.decisions import DecisionCache
 from verl_ext.grading.workers.pool import GraderPool
 from verl_ext.host.threads import ONE_THREAD
@@ -63,7 +65,7 @@ class Grader:
 def ours(response: str, reference: str, task: str) -> bool:
     try:
         return grade(response, reference, task, grader="default").is_correct
-    except ValueError:  # a reference that is refused; a run would have been told so before it began
+    except ValueError:  # a reference that is refused; a run checks its references before it begins
         return False
 
 
@@ -209,8 +211,8 @@ def benchmark_gsm8k(folder: Path) -> None:
 
 
 def forget_everything() -> None:
-    """Clear what the grader remembers in this process; its decisions about formulas are kept elsewhere (``fresh``)."""
-    modules = (compare, numbers, mathematics, spelling, paper_grader, structure, units)
+    """Clear what the grader remembers in this process; ``one_worker`` keeps no decisions."""
+    modules = (compare, numbers, mathematics, spelling, structure, units)
     for module in modules:
         for value in vars(module).values():
             if callable(getattr(value, "cache_clear", None)):
@@ -248,10 +250,10 @@ def grade_as_the_paper(rows: Sequence[Row]) -> list[bool]:
 
 
 def grade_one_as_the_paper(response: str, reference: str) -> bool:
-    answer = paper_grader.normalize(paper_grader.extract(response)[0])
+    answer = answer_text.normalize(answer_text.extract(response)[0])
     target = paper_grader.parse_reference(reference)
     # Components of lists and matrices it compares in its own process; here, all of a comparison is in the child.
-    decided = paper_grader.same_answer(answer, target, lambda _answer, _reference: None)
+    decided = same_answer(answer, target, unknown)
     return compare_in_forked_process(answer, target) if decided is None else decided
 
 
@@ -281,7 +283,7 @@ def put_verdict(answer: str, reference: str, verdicts: Any) -> None:
     from verl_ext.grading.paper import sandbox
 
     sandbox.give_up_rights()
-    verdicts.put(paper_grader.same_answer(answer, reference, paper_formulas.equal_formulas))
+    verdicts.put(same_answer(answer, reference, paper_formulas.equal_formulas))
 
 
 SPEED = {"ours": grade_ours, "math-verify": grade_math_verify, "paper": grade_as_the_paper}

@@ -4,8 +4,8 @@ r"""Show that a change of the grader moves no verdict: write all verdicts before
     python benchmarks/verdicts.py write after.jsonl                        the grader of this one
     python benchmarks/verdicts.py compare before.jsonl after.jsonl         exits with 1 if a verdict differs
 
-Graded are every row of the labeled cases by the default and the paper's grader, and seeded mutations of their answers
-and references and of golden rows by the default grader. The cases depend on the seed and the files alone, not on the
+The default and the paper's grader grade every row of the labeled cases; the default one also grades seeded mutations of
+their answers and references, and of golden rows. The cases depend on the seed and the files alone, not on the
 code under test, so that two checkouts grade the same ones.
 
 ``compare`` counts verdicts by reason and shows differences. A row that timed out on either side is counted apart: a slow

@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from verl_ext.grading.countdown import canonical_answer
+from verl_ext.grading.arithmetic import canonical_answer
 from verl_ext.metrics.generations import Generations, read_generations
 from verl_ext.plots.figures import pass_at_k_figure, png, training_figure
 from verl_ext.plots.training import TrainingCurve, read_training_curve

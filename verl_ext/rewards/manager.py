@@ -5,7 +5,7 @@
     reward.reward_manager.name=TruncationRewardManager
 
 verl 0.9.1 drops vLLM's finish reason on the way (its rollout server calls both "stop" and "length" "completed"), so it
-is read off the tokens: a response was cut if it fills its budget and does not end in a special token. Both count,
+is inferred from the tokens: a response was cut if it fills its budget and does not end in a special token. Both count,
 because a model may have stop tokens that its tokenizer does not call special, and a whole answer must not count as cut.
 """
 

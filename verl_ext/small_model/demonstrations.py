@@ -12,7 +12,7 @@ from functools import cache
 import torch
 from transformers import PreTrainedTokenizerFast
 
-from verl_ext.grading.countdown import PRECEDENCE, parse
+from verl_ext.grading.arithmetic import PRECEDENCE, parse
 from verl_ext.tasks.countdown import CountdownProblem, all_expressions, short_prompt
 
 IGNORED = -100

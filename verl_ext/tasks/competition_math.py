@@ -6,7 +6,7 @@ the paper's scripts wrote them for verl (``reward_model.ground_truth`` with ``qu
 Of MATH the reference is the last box of the solution, not the ``target`` beside it. It is the same answer, but the
 paper's normalization went over the target and took apart what a grader needs: ``\\`` between the rows of a matrix became
 ``\``, ``\text{A,B}`` became ``{A,B}``, units and their squares parted, and some targets are empty. Nothing is lost for a
-comparison with the paper: the paper's normalization (``verl_ext.grading.paper.grader``) makes the target of every row
+comparison with the paper: the paper's normalization (``verl_ext.grading.paper.answer_text``) makes the target of every row
 from the box again.
 """
 

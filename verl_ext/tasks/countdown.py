@@ -17,7 +17,7 @@ from math import comb
 from pathlib import Path
 from typing import Any, get_args
 
-from verl_ext.grading.countdown import PRECEDENCE, Canonical, apply, combine
+from verl_ext.grading.arithmetic import PRECEDENCE, Canonical, apply, combine
 from verl_ext.host.command_line import typed_path
 from verl_ext.tasks.task import SourceRow, Split, Task
 

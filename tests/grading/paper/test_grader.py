@@ -10,7 +10,8 @@ import pytest
 from verl_ext.grading import Reason
 from verl_ext.grading.grade import grade, grade_async, grader_of
 from verl_ext.grading.paper import sandbox
-from verl_ext.grading.paper.grader import extract, normalize, paper_grade, parse_reference
+from verl_ext.grading.paper.answer_text import extract, normalize
+from verl_ext.grading.paper.grader import paper_grade, parse_reference
 from verl_ext.grading.workers.decisions import shared_decisions
 
 WRONG_BUT_ACCEPTED = [

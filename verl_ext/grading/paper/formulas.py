@@ -21,7 +21,7 @@ from latex2sympy2_extended import latex2sympy
 from sympy.parsing.sympy_parser import parse_expr
 
 from verl_ext.grading.paper import sandbox
-from verl_ext.grading.paper.grader import RELATIVE_TOLERANCE, same_answer
+from verl_ext.grading.paper.rules import RELATIVE_TOLERANCE, same_answer
 from verl_ext.grading.verdict import Decision, Tier
 from verl_ext.grading.workers.budget import OVERRUN, end_for_good_after, slowness
 
@@ -31,6 +31,8 @@ WALL_SECONDS = 100.0
 HARMLESS_BUILTINS = (abs, all, any, bin, chr, divmod, hash, hex, isinstance, len, oct, ord, pow, round, sorted, sum)
 """Of those that sympy passes on, which change verdicts: ``len("abc")`` is 3."""
 MATRIX_DECIMALS = 3
+YES, NO, UNABLE = b"1", b"0", b"E"
+"""What the child says: its decision, or that this machine cannot confine it."""
 
 
 def warm_up() -> None:
@@ -53,25 +55,25 @@ def compare_in_child(reference: str, answer: str) -> Decision:
     os.close(writing)
     try:
         if select.select([reading], [], [], WALL_SECONDS * slowness())[0]:
-            told = os.read(reading, 1)
+            said = os.read(reading, 1)
         else:
             os.kill(child, signal.SIGKILL)
-            told = b""
+            said = b""
     finally:
         os.close(reading)
         _, status = os.waitpid(child, 0)
-    if told == b"E":
+    if said == UNABLE:
         raise OSError(sandbox.NEEDS)
     # SIGKILL is the kernel's, when the child ignored its first signal, or ours.
     if os.WIFSIGNALED(status) and os.WTERMSIG(status) in (*OVERRUN, signal.SIGKILL):
         raise TimeoutError(f"no decision within {PROCESSOR_SECONDS:g} s, as in the paper")
-    detail = "" if told in {b"0", b"1"} else f"the comparison ended by itself (status {status})"
-    return Decision(told == b"1", Tier.SYMBOLIC, detail)
+    detail = "" if said in {NO, YES} else f"the comparison ended by itself (status {status})"
+    return Decision(said == YES, Tier.SYMBOLIC, detail)
 
 
 def _decide_and_exit(reference: str, answer: str, writing: int) -> None:
     """In the child. Nothing may return from here into the worker's loop."""
-    told = b"E"
+    say = UNABLE
     try:
         nothing = os.open(os.devnull, os.O_RDWR)
         for number in (0, 1, 2):
@@ -80,10 +82,10 @@ def _decide_and_exit(reference: str, answer: str, writing: int) -> None:
         os.closerange(4, os.sysconf("SC_OPEN_MAX"))
         end_for_good_after(PROCESSOR_SECONDS * slowness())
         sandbox.give_up_rights()
-        told = b"0"
-        told = b"1" if same_answer(answer, reference, equal_formulas) else b"0"
+        say = NO
+        say = YES if same_answer(answer, reference, equal_formulas) else NO
     finally:
-        os.write(3, told)
+        os.write(3, say)
         os._exit(0)
 
 
@@ -120,7 +122,7 @@ def _parsed(text: str) -> Any:
 
 
 def _read_as_latex(text: str) -> Any:
-    """Without what latex2sympy2_extended adds and latex2sympy2 lacks: its normalisation, sets, intervals, Unicode."""
+    """Without what latex2sympy2_extended adds and latex2sympy2 lacks: its normalization, sets, intervals, Unicode."""
     formula = latex2sympy(text, normalization_config=None) if text.isascii() else None
     return None if isinstance(formula, sympy.Set) else formula
 

@@ -78,9 +78,7 @@ def check_disk(config: Any, free_bytes: Callable[[Path], int] | None = None) -> 
     # While a checkpoint is written the ones it replaces are still there.
     kept = config.trainer.max_actor_ckpt_to_keep
     needed = one * (1 if kept is None else kept + 1)
-    target = local_path(config.trainer.default_local_dir).absolute()
-    while not target.exists():
-        target = target.parent
+    target = _existing(local_path(config.trainer.default_local_dir).absolute())
     free = (free_bytes or (lambda path: shutil.disk_usage(path).free))(target)
     if needed > free:
         raise ValueError(
@@ -94,13 +92,18 @@ def check_output(config: Any) -> None:
     """The folders of the run can be made and written."""
     for option in ("trainer.output_dir", "trainer.default_local_dir"):
         folder = local_path(OmegaConf.select(config, option)).absolute()
-        existing = next(path for path in (folder, *folder.parents) if path.exists())
-        if not existing.is_dir():
-            raise ValueError(f"{option}={folder}: {existing} is a file. Choose another folder.")
-        if not os.access(existing, os.W_OK | os.X_OK):
+        parent = _existing(folder)
+        if not parent.is_dir():
+            raise ValueError(f"{option}={folder}: {parent} is a file. Choose another folder.")
+        if not os.access(parent, os.W_OK | os.X_OK):
             raise ValueError(
-                f"{option}={folder}: {existing} cannot be written. Choose another folder, or change its rights."
+                f"{option}={folder}: {parent} cannot be written. Choose another folder, or change its rights."
             )
+
+
+def _existing(path: Path) -> Path:
+    """``path``, or the nearest of its parents that exists."""
+    return next(one for one in (path, *path.parents) if one.exists())
 
 
 def check_grader() -> None:
