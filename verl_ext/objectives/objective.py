@@ -83,7 +83,7 @@ class Objective:
     @property
     def ignores_one_sign(self) -> bool:
         """Whether correct responses, or incorrect ones, never have an advantage: then the filter is on by default."""
-        return isinstance(self.formula, SignWeights) and not self.has_lambda and 0.0 in self.formula
+        return isinstance(self.formula, SignWeights) and 0.0 in self.formula
 
     def smallest_group(self, options: AlgorithmOptions) -> int:
         """How many responses to a prompt it needs."""
