@@ -219,6 +219,7 @@ def test_a_task(copy, tmp_path):
         row = {"reference": "1907", "answer": answer, "reason": reason, "why": "a sum", "task": "sums"}
         golden += json.dumps(row) + "\n"
     copy.write("tests/grading/golden.jsonl", golden)
+    copy.insert("docs/data-and-tasks.md", "| `sums` | mathematical | sums: 2 to test |\n", before="| `gsm8k` |")
     assert copy.touched == listed("A task", "sums")
 
     rows = [{"question": "1 + 2?", "answer": "3"}, {"question": "2 + 3?", "answer": "5"}]
@@ -226,6 +227,7 @@ def test_a_task(copy, tmp_path):
     prepared = copy.run("scripts/prepare_data.py", "Sums", "--data_dir", str(tmp_path), "--out", f"{tmp_path}/out")
     assert "sums_test.parquet: 2 problems" in prepared
     copy.test("tests/grading/test_golden.py", "tests/tasks/test_table.py", "tests/test_imports.py")
+    copy.test("tests/test_docs.py", "-k", "task")
 
 
 FAMILY = """    Family(
