@@ -184,7 +184,7 @@ UNICODE = {
     "private use": ("\ue000" * 500, "42"),
     "ligature": ("\ufdfa" * 80, "42"),
 }
-"""\\ufdfa is one character that compatibility normalisation makes eighteen."""
+"""\\ufdfa is one character that compatibility normalization makes eighteen."""
 
 RESPONSES = {
     "empty": "",
@@ -197,8 +197,8 @@ RESPONSES = {
     "box and blanks": r"\boxed" + " " * 199_000,
     "escaped braces": r"\boxed{" + r"\}" * 99_000,
     "backslashes": r"\boxed{" + "\\" * 199_001,
-    "parentheses of maths": r"\(" * 100_000,
-    "brackets of maths": r"\[" * 100_000,
+    "parentheses of math": r"\(" * 100_000,
+    "brackets of math": r"\[" * 100_000,
     "dollars": "$" * 200_001,
     "pairs of dollars": "$ $" * 60_000,
     "answer and blanks": "answer" + " " * 199_000,

@@ -28,7 +28,7 @@ BROKEN_TARGETS = {
     ("test", 1714): "braces do not match",
     ("test", 4134): "braces do not match",
 }
-"""MATH's published targets that the paper's normalisation has destroyed: no answer can be compared with them."""
+"""MATH's published targets that the paper's normalization has destroyed: no answer can be compared with them."""
 
 TWO_SPELLINGS = {("train", 5419), ("test", 3628)}
 """Solutions that box one answer in two spellings, "28 or 28_9" and "x+11 or 11+x", which reads as two answers."""

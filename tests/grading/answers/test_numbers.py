@@ -86,7 +86,7 @@ rationals = st.fractions(min_value=-5000, max_value=5000, max_denominator=60)
 
 @given(rationals, rationals, st.data())
 def test_equal_exactly_if_the_rationals_are(left, right, data):
-    """However two rationals are spelt, they compare as rationals do."""
+    """However two rationals are spelled, they compare as rationals do."""
     reference, answer = data.draw(st.sampled_from(spellings(left))), data.draw(st.sampled_from(spellings(right)))
     assert same_number(normalize(reference), normalize(answer)) is (left == right)
 

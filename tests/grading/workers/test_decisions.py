@@ -32,7 +32,7 @@ class CountingPool:
         return self.pool.submit(*arguments)
 
 
-def test_a_distinct_pair_is_compared_once_however_it_is_spelt(pool, tmp_path):
+def test_a_distinct_pair_is_compared_once_however_it_is_spelled(pool, tmp_path):
     counting, path = CountingPool(pool), tmp_path / "decisions.sqlite"
     cache = DecisionCache(counting, path)
     futures = [cache.submit("(x+1)^2", answer) for answer in ["x^2+2x+1", r"$x^2+2x+1$", "x^{2}+2x+1"] * 5]

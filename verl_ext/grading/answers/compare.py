@@ -101,11 +101,11 @@ def _letters_and_digits(words: str) -> str:
 
 
 def _same_scalar_and_words(reference: st.Scalar, answer: st.Text, _leaf: Leaf) -> bool | None:
-    words, spelt = _letters_and_digits(answer.words), _letters_and_digits(key(reference.text))
-    if spelt == words and not OPERATORS.intersection(reference.text):
+    words, spelled = _letters_and_digits(answer.words), _letters_and_digits(key(reference.text))
+    if spelled == words and not OPERATORS.intersection(reference.text):
         return True
     # A word is no formula, unless the other side shows that it is a product of just these letters.
-    return None if sorted(spelt) == sorted(words) and spelt.isalpha() else False
+    return None if sorted(spelled) == sorted(words) and spelled.isalpha() else False
 
 
 def _same_words_and_scalar(reference: st.Text, answer: st.Scalar, leaf: Leaf) -> bool | None:

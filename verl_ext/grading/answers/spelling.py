@@ -97,7 +97,7 @@ def normalize(answer: str) -> str:
     text = without_math_delimiters(text.replace(r"\$", "").strip())
     if text.isdigit():
         return text
-    # Before rows are: a comma of thousands, spelt in the many ways LaTeX needs so that it looks right.
+    # Before rows are: a comma of thousands, spelled in the many ways LaTeX needs so that it looks right.
     text = DIGIT_GAPS.sub("\x01", text).replace("{,}", ",").replace("\x01", ",")
     if r"\\begin" in text or r"\begin" not in text:
         # Escaped twice on its way here; outside a matrix no row ends.

@@ -1,6 +1,6 @@
 r"""What kind of thing an answer is: a text, a number in a base, a tuple, an interval, a set, a matrix, a relation.
 
-Read off a normalised string by counting brackets; no LaTeX is parsed. What is inside the brackets is again such a
+Read off a normalized string by counting brackets; no LaTeX is parsed. What is inside the brackets is again such a
 thing, down to scalars, which stay strings.
 """
 
@@ -87,7 +87,7 @@ class Ratio:
 
 @dataclass(frozen=True)
 class Relation:
-    """``parts[0] operators[0] parts[1] operators[1] ...``, each part a normalised string."""
+    """``parts[0] operators[0] parts[1] operators[1] ...``, each part a normalized string."""
 
     operators: tuple[str, ...]
     parts: tuple[str, ...]
@@ -99,7 +99,7 @@ Node = Scalar | Text | BaseNumber | Group | Collection | Matrix | Ratio | Relati
 
 @lru_cache(maxsize=16384)
 def read_structure(text: str) -> Node:
-    """Read a normalised answer. A bracket that is not closed makes the whole a scalar."""
+    """Read a normalized answer. A bracket that is not closed makes the whole a scalar."""
     text = text.strip()
     words = _read_words(text)
     if words or not is_balanced(brackets(text)):

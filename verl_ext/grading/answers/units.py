@@ -59,7 +59,7 @@ LETTERS = frozenset("mgshl")
 
 @lru_cache(maxsize=16384)
 def without_units(text: str) -> tuple[str, str | None]:
-    """A normalised scalar without its units, and the name of the unit where it is one of those with a name."""
+    """A normalized scalar without its units, and the name of the unit where it is one of those with a name."""
     if text.isdigit():
         return text, None
     unit: str | None = None

@@ -85,7 +85,7 @@ class Operation:
 
 
 def parse(text: str) -> Operation:
-    """Parse a normalised scalar. Raises ExpressionError."""
+    """Parse a normalized scalar. Raises ExpressionError."""
     return _Parser(text).parse()
 
 
