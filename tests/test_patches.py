@@ -1,4 +1,4 @@
-"""Each patch of verl or vLLM is still needed: without it, the thing it mends still fails. A patch whose test fails here
+"""Each patch of verl or vLLM is still needed: without it, the thing it fixes still fails. A patch whose test fails here
 can go."""
 
 import importlib.metadata

@@ -1,4 +1,4 @@
-"""No actor waits for ever: what the run asks Ray for, what a Ray of its own gets, and what a cluster must have."""
+"""No actor waits forever: what the run asks Ray for, what a Ray of its own gets, and what a cluster must have."""
 
 import os
 

@@ -116,7 +116,7 @@ class _Replies:
 
 
 def _end(failure: threading.ExceptHookArgs) -> None:
-    """A thread has failed: without it the parent would wait for ever."""
+    """A thread has failed: without it the parent would wait forever."""
     traceback.print_exception(failure.exc_type, failure.exc_value, failure.exc_traceback)
     sys.stderr.flush()
     os._exit(1)

@@ -27,7 +27,7 @@ def saved_steps(folder: Path) -> list[int]:
 
 
 def resumed_checkpoint(config: Any) -> Checkpoint | None:
-    """The checkpoint that the run goes on from; None when it starts afresh.
+    """The checkpoint that the run goes on from; None when it starts over.
 
     Raises:
         ValueError: The folder or the file that names the last step is not what verl can resume from.

@@ -24,7 +24,7 @@ def keep_until(path: Path, step: int) -> int:
     """Leave the rows of the steps 0 to ``step``, those that a resumed run does not make again; returns how many it took out.
 
     Whatever is taken out stays in a copy of the file as it was, ``metrics.jsonl.1``, ``.2``... ``step`` is -1 when a run
-    starts afresh. A step has one row: of a checkpoint's step, which a resumed run validates again, the first.
+    starts over. A step has one row: of a checkpoint's step, which a resumed run validates again, the first.
     """
     if not path.is_file():
         return 0

@@ -1,4 +1,4 @@
-"""What the run's Ray actors ask for, so that none of them waits for ever for something that will never come.
+"""What the run's Ray actors ask for, so that none of them waits forever.
 
 Ray's CPUs are tickets, not cores: verl and TransferQueue ask for a fixed number of them whatever the machine has, and an
 actor without a ticket waits without a word. A Ray that this process starts gets as many tickets as the run needs; a

@@ -1,4 +1,4 @@
-"""What a run's folder has to hold before it goes on from a checkpoint, or starts afresh."""
+"""What a run's folder has to hold before it goes on from a checkpoint, or starts over."""
 
 import os
 from collections.abc import Iterator

@@ -58,7 +58,7 @@ TOO_LONG = [
     (r"[2^{\frac{1}{2^{1000}}},\infty)", r"[1,\infty)"),
     ("1000000!", "3"),
 ]
-"""Where the paper's code stops after a second, or hangs for ever."""
+"""Where the paper's code stops after a second, or hangs forever."""
 CODE = [
     "__import__('os').system('touch\t{0}')",
     "__import__('pathlib').Path('{0}').touch()",

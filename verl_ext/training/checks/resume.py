@@ -8,7 +8,7 @@ from verl_ext.training.checkpoints import Checkpoint, checkpoints_folder, resume
 
 
 def check_resume(config: Any, num_steps: int | None) -> Checkpoint | None:
-    """Return the checkpoint that the run goes on from, None when it starts afresh.
+    """Return the checkpoint that the run goes on from, None when it starts over.
 
     Args:
         config: The resolved configuration.
