@@ -18,6 +18,7 @@ from verl_ext.objectives.table import OBJECTIVES, drops_zero_advantage
 from verl_ext.tasks.table import TASKS
 from verl_ext.training.configuration import DEVICES, GROUPS, kinds_of_options, option_names
 from verl_ext.training.configuration import _default as default_config
+from verl_ext.training.step import report, rollout
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "recipes/README.md", *ROOT.glob("docs/*.md")])
@@ -377,6 +378,20 @@ def test_every_metric_of_ours_is_in_the_glossary():
     assert len(emitted()) > 20
     wanted = {*emitted(), *(f"train/reason/{reason}" for reason in Reason)} - {"train/reason/*"}
     assert sorted(name for name in wanted if not any(fits(other, name) for other in described())) == []
+
+
+def test_what_the_report_of_a_step_returns_is_in_the_glossary():
+    shares = {f"actor/{kind}_{sign}": 0.5 for kind in ("tokens", "clipped") for sign in ("positive", "negative")}
+    counts = report.Counts(kept=1, all=2)
+    returned = {
+        **report.group_shares(["a", "a"], [True, False]),
+        **report.reason_shares([dict.fromkeys(map(str, Reason), 0.0)]),
+        **report.kept_shares(counts, counts),
+        **report.clip_fractions(shares),
+        **rollout.count_missing(["a_0_0"], failed=[], num_submitted={}, default_num_samples=1, num_replaced=0),
+    }
+    assert len(returned) > 15
+    assert sorted(returned.keys() - described()) == []
 
 
 def test_the_glossary_names_only_what_is_logged():
