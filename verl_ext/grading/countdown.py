@@ -16,11 +16,12 @@ from verl_ext.grading.arithmetic import (
     BLANKS,
     MAX_EXPRESSION_CHARS,
     ExpressionError,
+    Postfix,
     evaluate,
     parse,
     strip_blanks,
 )
-from verl_ext.grading.verdict import Reason, Tier, Verdict
+from verl_ext.grading.verdict import Decision, Reason, Tier, Verdict, verdict_of
 
 OPEN_TAG, CLOSE_TAG = "<answer>", "</answer>"
 ONLY_EXPRESSION_CHARS = re.compile(r"[-+*/()\u00d7\u00f7\u2212=0-9 \t\r\n]*")
@@ -80,39 +81,38 @@ def grade_countdown(response: str, reference: Mapping[str, Any] | Reference | st
     unparsable. A response that was cut is truncated unless it has a complete ``<answer>``: of a bare expression nobody
     knows whether it was complete.
     """
-    numbers, target = parse_reference(reference)
+    parsed_reference = parse_reference(reference)
     extracted = extract_answer(response)
     if is_truncated and (extracted is None or extracted.rule == "bare"):
-        return Verdict(
-            Reason.TRUNCATED, None, rule="", tier=Tier.EXTRACTION, detail="cut before the answer was complete"
-        )
+        return Verdict(Reason.TRUNCATED, None, "", Tier.EXTRACTION, "cut before the answer was complete")
     if extracted is None:
         detail = f"{OPEN_TAG} is not closed" if OPEN_TAG in response else f"no {OPEN_TAG}, and more than an expression"
-        return Verdict(Reason.NO_ANSWER, None, rule="", tier=Tier.EXTRACTION, detail=detail)
+        return Verdict(Reason.NO_ANSWER, None, "", Tier.EXTRACTION, detail)
 
     text, rule = extracted
     answer = text[:MAX_EXPRESSION_CHARS]
     if not text:
-        return Verdict(Reason.NO_ANSWER, None, rule, tier=Tier.EXTRACTION, detail="the answer is empty")
+        return Verdict(Reason.NO_ANSWER, None, rule, Tier.EXTRACTION, "the answer is empty")
     if len(text) > MAX_EXPRESSION_CHARS:
-        detail = f"longer than {MAX_EXPRESSION_CHARS} characters"
-        return Verdict(Reason.UNPARSABLE, answer, rule, tier=Tier.LIMITS, detail=detail)
+        return Verdict(Reason.UNPARSABLE, answer, rule, Tier.LIMITS, f"longer than {MAX_EXPRESSION_CHARS} characters")
     try:
         expression = parse(text)
     except ExpressionError as error:
-        return Verdict(Reason.UNPARSABLE, answer, rule, tier=Tier.GRAMMAR, detail=str(error))
+        return Verdict(Reason.UNPARSABLE, answer, rule, Tier.GRAMMAR, str(error))
+    return verdict_of(_compare(expression, parsed_reference), answer, rule)
 
+
+def _compare(expression: Postfix, reference: Reference) -> Decision:
+    """Whether the expression reaches the target with the given numbers."""
     used = sorted(token for token in expression if isinstance(token, int))
-    if used != list(numbers):
-        detail = f"uses {_shown(used)} instead of {_shown(numbers)}"
-        return Verdict(Reason.INCORRECT, answer, rule, tier=Tier.NUMBERS, detail=detail)
+    if used != list(reference.numbers):
+        return Decision(False, Tier.NUMBERS, f"uses {_shown(used)} instead of {_shown(reference.numbers)}")
     try:
         value = evaluate(expression)
     except ZeroDivisionError:
-        return Verdict(Reason.INCORRECT, answer, rule, tier=Tier.VALUE, detail="division by zero")
-    if value != target:
-        return Verdict(Reason.INCORRECT, answer, rule, tier=Tier.VALUE, detail=f"equals {value} instead of {target}")
-    return Verdict(Reason.CORRECT, answer, rule, tier=Tier.VALUE)
+        return Decision(False, Tier.VALUE, "division by zero")
+    is_same = value == reference.target
+    return Decision(is_same, Tier.VALUE, "" if is_same else f"equals {value} instead of {reference.target}")
 
 
 def _shown(numbers: Sequence[int]) -> str:

@@ -15,7 +15,7 @@ from verl_ext.grading.answers.limits import MAX_ANSWER_CHARS, breach
 from verl_ext.grading.answers.number_text import number_text
 from verl_ext.grading.answers.spelling import key
 from verl_ext.grading.answers.tiers import compare_numbers, compare_strings, compare_types, first_decision
-from verl_ext.grading.verdict import Decision, Reason, Tier, Verdict
+from verl_ext.grading.verdict import Decision, Reason, Tier, Verdict, verdict_of
 from verl_ext.grading.workers.decisions import settled, shared_decisions
 from verl_ext.grading.workers.process import TimedOutError, WorkerError
 
@@ -86,7 +86,7 @@ def start(response: str, reference: str, *, is_truncated: bool, fallbacks: Seque
         decision = first_decision(TIERS, reference, text)
     except RecursionError:
         return Verdict(Reason.UNPARSABLE, answer, rule, Tier.LIMITS, "too many parts within parts")
-    return Pending(reference, text, rule) if decision is None else _verdict_of(decision, answer, rule)
+    return Pending(reference, text, rule) if decision is None else verdict_of(decision, answer, rule)
 
 
 def _find_answer(response: str, *, is_truncated: bool, fallbacks: Sequence[str]) -> Extracted | Verdict:
@@ -102,11 +102,6 @@ def _find_answer(response: str, *, is_truncated: bool, fallbacks: Sequence[str])
     if not found.text.strip():
         return Verdict(Reason.NO_ANSWER, None, found.rule, Tier.EXTRACTION, "the answer is empty")
     return found
-
-
-def _verdict_of(decision: Decision, answer: str, rule: str) -> Verdict:
-    reasons = {True: Reason.CORRECT, False: Reason.INCORRECT, None: Reason.UNPARSABLE}
-    return Verdict(reasons[decision.is_same], answer, rule, decision.tier, decision.detail)
 
 
 def submit(pending: Pending) -> "Future[Decision]":
@@ -144,4 +139,4 @@ def finish(pending: Pending, future: "Future[Decision]") -> Verdict:
         return Verdict(Reason.TIMED_OUT, answer, pending.rule, tier=Tier.SYMBOLIC, detail=str(error))
     except WorkerError as error:
         return Verdict(Reason.GRADER_ERROR, answer, pending.rule, tier=Tier.GRADER, detail=str(error))
-    return _verdict_of(decision, answer, pending.rule)
+    return verdict_of(decision, answer, pending.rule)

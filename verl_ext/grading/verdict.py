@@ -78,3 +78,9 @@ class Verdict:
     @property
     def is_correct(self) -> bool:
         return self.reason is Reason.CORRECT
+
+
+def verdict_of(decision: Decision, answer: str, rule: str) -> Verdict:
+    """The verdict on an answer that was found by ``rule``."""
+    reasons = {True: Reason.CORRECT, False: Reason.INCORRECT, None: Reason.UNPARSABLE}
+    return Verdict(reasons[decision.is_same], answer, rule, decision.tier, decision.detail)
