@@ -28,6 +28,9 @@ NUMBER = re.compile(
 )
 
 
+TOPS, BOTTOMS = ("top", "over", "mixed_top", "ascii_top"), ("bottom", "under", "mixed_bottom", "ascii_bottom")
+
+
 class Exact(NamedTuple):
     """A number read from a string."""
 
@@ -61,14 +64,12 @@ def _value_of(parts: dict[str, str | None]) -> tuple[Fraction, int | None]:
     decimal = parts["decimal"]
     if decimal:
         return _rational(decimal), len(decimal.partition(".")[2]) if "." in decimal else None
-    if parts["mixed"]:
-        top, bottom = parts["mixed_top"] or parts["ascii_top"], parts["mixed_bottom"] or parts["ascii_bottom"]
-        return _rational(parts["mixed"]) + _rational(top) / _rational(bottom), None
     if parts["mantissa"]:
         return _rational(parts["mantissa"]) * _power_of_ten(str(parts["power"] or parts["exponent"])), None
     if parts["period"]:
         return _repeating(parts["whole"] or "0", parts["before"] or "", parts["period"]), None
-    return _rational(parts["top"] or parts["over"]) / _rational(parts["bottom"] or parts["under"]), None
+    top, bottom = (next(filter(None, map(parts.get, names))) for names in (TOPS, BOTTOMS))
+    return _rational(parts["mixed"]) + _rational(top) / _rational(bottom), None
 
 
 def _power_of_ten(exponent: str) -> Fraction:

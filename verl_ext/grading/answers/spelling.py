@@ -83,6 +83,7 @@ LOST_ROW_END = re.compile(r"(?<!\\)\\(?=[-+.\d])")
 EMPTY_BETWEEN_DIGITS = re.compile(r"(?<=\d)\s*\{\}\s*(?=\d)")
 EMPTY_GROUP = re.compile(r"(?<!\\text)\{\}")
 WORDS = re.compile(r"\\text\{([^{}]*)\}")
+ROW_END = "\x02"
 BLANKS = re.compile(r"(?<![0-9])\s+|\s+(?![0-9])")
 """Every blank but one between two digits: ``1 1/2`` is not ``11/2``."""
 
@@ -90,23 +91,12 @@ BLANKS = re.compile(r"(?<![0-9])\s+|\s+(?![0-9])")
 @lru_cache(maxsize=16384)
 def normalize(answer: str) -> str:
     """The canonical spelling of ``answer``; text in words stays inside ``\\text{}``."""
-    text = answer.translate(TYPOGRAPHY)
-    if not text.isascii():
-        text = unicodedata.normalize("NFKC", text).translate(TYPOGRAPHY)
-        text = "".join(str(unicodedata.decimal(char)) if char.isdecimal() else char for char in text)
-    text = without_math_delimiters(text.replace(r"\$", "").strip())
+    text = without_math_delimiters(_in_ascii(answer).replace(r"\$", "").strip())
     if text.isdigit():
         return text
     # Before rows are: a comma of thousands, spelled in the many ways LaTeX needs so that it looks right.
     text = DIGIT_GAPS.sub("\x01", text).replace("{,}", ",").replace("\x01", ",")
-    if r"\\begin" in text or r"\begin" not in text:
-        # Escaped twice on its way here; outside a matrix no row ends.
-        text = text.replace("\\\\", "\\") if r"\\begin" in text else DOUBLED_COMMAND.sub(r"\\", text)
-    if r"\begin" in text:
-        # The paper's rows have lost every second backslash: "4\0" is two rows, and so is "4\\frac{1}{2}".
-        text = LOST_COMMAND.sub("\x02\\\\", text)
-        text = LOST_ROW_END.sub("\x02", text)
-    text = text.replace("\\\\", "\x02")  # the end of a matrix row is not an escaped blank
+    text = _with_marked_rows(text)
     text = DELIMITERS.sub("", text)
     text = TEXT.sub(_as_words, text)
     # "19 {} 43" was "19 and 43" before its words were taken out; elsewhere an empty group is a gap in the layout.
@@ -116,16 +106,41 @@ def normalize(answer: str) -> str:
     for pattern, replacement in RENAMED:
         text = pattern.sub(replacement, text)
     text = MATRIX.sub(lambda match: rf"\{match[1]}{{matrix}}", text)
-    text = SPACES.sub(" ", text)
+    text = _with_braced_arguments(SPACES.sub(" ", text))
+    return _without_outer_noise(text.replace(ROW_END, r"\\"))
+
+
+def _in_ascii(text: str) -> str:
+    """With operators, signs and digits of other scripts in ASCII or as LaTeX commands."""
+    text = text.translate(TYPOGRAPHY)
+    if text.isascii():
+        return text
+    text = unicodedata.normalize("NFKC", text).translate(TYPOGRAPHY)
+    return "".join(str(unicodedata.decimal(char)) if char.isdecimal() else char for char in text)
+
+
+def _with_marked_rows(text: str) -> str:
+    """With ``ROW_END`` for the end of a matrix row, which must not be taken for an escaped blank."""
+    if r"\\begin" in text:  # escaped twice on its way here
+        text = text.replace(r"\\", "\\")
+    elif r"\begin" not in text:  # outside a matrix no row ends
+        text = DOUBLED_COMMAND.sub(r"\\", text)
+    if r"\begin" in text:
+        # The paper's rows have lost every second backslash: "4\0" is two rows, and so is "4\\frac{1}{2}".
+        text = LOST_COMMAND.sub(rf"{ROW_END}\\", text)
+        text = LOST_ROW_END.sub(ROW_END, text)
+    return text.replace(r"\\", ROW_END)
+
+
+def _with_braced_arguments(text: str) -> str:
+    r"""``\frac12`` as ``\frac{1}{2}``, ``\sqrt2`` as ``\sqrt{2}``, ``x^{2}`` as ``x^2``."""
     for _ in range(2):  # \frac1{\frac12}: the inner one first
         text = FRACTION_ARGUMENTS.sub(r"\\frac{\1}{\2}", text)
         text = FRACTION_FIRST.sub(r"\\frac{\1}{", text)
         text = FRACTION_SECOND.sub(r"\1{\2}", text)
     text = ROOT_ARGUMENT.sub(r"\\sqrt{\1}", text)
     text = ROOT_BRACKETS.sub(r"\\sqrt{\1}", text)
-    text = SCRIPT_BRACES.sub(r"\1\2", text)
-    text = text.replace("\x02", "\\\\")
-    return _without_outer_noise(text)
+    return SCRIPT_BRACES.sub(r"\1\2", text)
 
 
 def _as_words(match: re.Match[str]) -> str:

@@ -30,6 +30,8 @@ NAME = re.compile(
 )
 WORD = re.compile(r"[a-zA-Z][a-zA-Z\s'.-]*")
 MIN_WORD_LETTERS = 4
+BARE_WORD = re.compile(r"[^d]..|....")
+"""The start of what is a word and no product of letters; three with a d may be a differential."""
 THOUSANDS = re.compile(r"[-+]?\d{1,3}(?:,\d{3})+(?:\.\d+)?%?")
 NO_WORD = re.compile(r"(?:arc|a)?(?:sin|cos|tan|cot|sec|csc)h?|log|ln|exp|sqrt|pi|min|max|gcd|lcm|det|mod|and|or")
 BOUND = re.compile(r"\\(?:lim|sum|prod|int)(?![a-zA-Z])")
@@ -121,8 +123,7 @@ def _read_words(text: str) -> Text | None:
     # "x-axis" are words, x-y is a difference and a.b a product.
     if any(mark in plain for mark in "-.'") and max(map(len, words)) < MIN_WORD_LETTERS:
         return None
-    is_differential = len(joined) == 3 and joined.startswith("d")
-    return Text(joined) if len(joined) >= 3 and not is_differential else None
+    return Text(joined) if BARE_WORD.match(joined) else None
 
 
 def _read_list(text: str) -> Collection | None:
