@@ -1,0 +1,144 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from verl_ext.grading.answers.spelling import normalize
+from verl_ext.grading.answers.structure import (
+    BaseNumber,
+    Collection,
+    Group,
+    Matrix,
+    Ratio,
+    Relation,
+    Scalar,
+    Text,
+    interval_of,
+    is_name,
+    name_of,
+    read_structure,
+    to_latex,
+    value_of,
+)
+
+
+def scalars(*texts):
+    return tuple(map(Scalar, texts))
+
+
+@pytest.mark.parametrize(
+    ("text", "node"),
+    [
+        ("x+1", Scalar("x+1")),
+        ("(x+1)", Scalar("(x+1)")),
+        ("[5]", Scalar("[5]")),
+        ("((1,2))", Group("(", ")", scalars("1", "2"))),
+        ("(1,2]", Group("(", "]", scalars("1", "2"))),
+        ("(1,(2,3))", Group("(", ")", (Scalar("1"), Group("(", ")", scalars("2", "3"))))),
+        ("(1,2", Scalar("(1,2")),
+        ("1,2,3", Collection(scalars("1", "2", "3"))),
+        ("1,234", Scalar("1,234")),
+        ("1,23", Collection(scalars("1", "23"))),
+        (r"6\text{or}8", Collection(scalars("6", "8"))),
+        (r"\{1,2\}", Collection(scalars("1", "2"))),
+        (r"\{1,\{2,3\}\}", Collection((Scalar("1"), Collection(scalars("2", "3"))))),
+        (r"\emptyset", Collection(())),
+        (r"1\pm x", Collection(scalars("1+ x", "1- x"))),
+        (r"\sqrt{1\pm x}", Scalar(r"\sqrt{1\pm x}")),
+        (r"(1,2)\cup[3,4)", Collection((Group("(", ")", scalars("1", "2")), Group("[", ")", scalars("3", "4"))))),
+        (r"\begin{matrix}1&2\\3&4\end{matrix}", Matrix((scalars("1", "2"), scalars("3", "4")))),
+        (r"2\begin{matrix}1\\2\end{matrix}", Scalar(r"2\begin{matrix}1\\2\end{matrix}")),
+        ("204_5", BaseNumber("204", 5)),
+        (r"a5_{\text{sixteen}}", BaseNumber("A5", 16)),
+        ("x_1", Scalar("x_1")),
+        ("3:4:5", Ratio(scalars("3", "4", "5"))),
+        ("x=5", Relation(("=",), ("x", "5"), "x=5")),
+        (r"2<x\le 7", Relation(("<", r"\le"), ("2", "x", "7"), r"2<x\le 7")),
+        ("f(x=1)", Scalar("f(x=1)")),
+        (r"\text{Even number}", Text("even number")),
+        ("x-axis", Text("x axis")),
+        ("x-y", Scalar("x-y")),
+        ("abc", Text("abc")),
+        ("dxy", Scalar("dxy")),
+        ("cos", Scalar("cos")),
+        ("", Scalar("")),
+    ],
+)
+def test_reads(text, node):
+    assert read_structure(text) == node
+
+
+numbers = st.integers(0, 999).map(lambda number: Scalar(str(number)))
+leaves = st.one_of(
+    numbers,
+    st.sampled_from([Scalar("x+1"), Scalar(r"\frac{1}{2}"), Text("even"), BaseNumber("204", 5), Collection(())]),
+)
+
+
+def larger(items):
+    several = st.lists(items, min_size=2, max_size=3).map(tuple)
+    rows = st.integers(1, 3).flatmap(lambda width: st.lists(st.tuples(*[numbers] * width), min_size=1, max_size=3))
+    return st.one_of(
+        st.builds(Group, st.sampled_from("(["), st.sampled_from(")]"), several),
+        st.builds(Collection, several),
+        st.builds(Matrix, rows.map(tuple)),
+    )
+
+
+@given(st.recursive(leaves, larger, max_leaves=8))
+def test_reads_what_it_prints(node):
+    assert read_structure(to_latex(node)) == node
+
+
+@given(st.text(alphabet="0123xyz+-=<>,;:_()[]{}\\&| orand", max_size=30))
+def test_any_text_is_read_and_what_is_printed_can_be_read(text):
+    assert isinstance(to_latex(read_structure(normalize(text))), str)
+
+
+@pytest.mark.parametrize("text", ["x", "f(x)", "a_{37}", "(p,q)", "x'", r"\theta", "V_1"])
+def test_names(text):
+    assert is_name(text)
+
+
+@pytest.mark.parametrize("text", ["", "3", "2x", "x+1", r"\frac{x}{2}", r"\sqrt{x}", r"\pi", "()"])
+def test_what_is_no_name(text):
+    assert not is_name(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "interval"),
+    [
+        (r"2<x\le 7", "(2,7]"),
+        ("7>x>2", "(2,7)"),
+        (r"x\ge 3", r"[3,\infty)"),
+        ("3<x", r"(3,\infty)"),
+        ("x<3", r"(-\infty,3)"),
+        (r"3\ge x", r"(-\infty,3]"),
+    ],
+)
+def test_the_interval_of_an_inequality(text, interval):
+    assert interval_of(read_structure(text)) == read_structure(interval)
+
+
+@pytest.mark.parametrize("text", ["x=3", "1<x>2", "x<y", "1<2", r"x\ne 3", "1<x<2<y"])
+def test_what_is_no_interval(text):
+    assert interval_of(read_structure(text)) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "value"),
+    [
+        ("x=5", "x", "5"),
+        ("2=x", "x", "2"),
+        (r"x=5+5=10\approx 9.9", "x", "10"),
+        (r"x\approx 1.5", "x", "1.5"),
+        (r"c\in[1,2]", "c", "[1,2]"),
+        (r"3\in A", "A", None),
+        ("f(x)=2x", "f(x)", "2x"),
+        ("2+2=4", None, "4"),
+        ("a^2+b=0", None, None),
+        ("x<3", "x", None),
+    ],
+)
+def test_the_name_and_the_value_of_an_equation(text, name, value):
+    relation = read_structure(text)
+    assert (name_of(relation), value_of(relation)) == (name, value)
