@@ -94,6 +94,13 @@ def test_outer_pair(text, kinds):
     assert is_outer_pair(text, kinds) == ((0, len(text) - 1) in obvious_pairs(steps)[0])
 
 
+@pytest.mark.parametrize(
+    ("text", "is_outer"), [("()", True), ("(1,2]", True), ("{(})", True), ("(1)(2)", False), ("(1)!", False)]
+)
+def test_outer_pairs(text, is_outer):
+    assert is_outer_pair(text) == is_outer
+
+
 @given(TEXTS)
 def test_deepest(text):
     assert deepest(brackets(text)) == max(obvious_depth(text, position) for position in range(len(text) + 1))

@@ -24,7 +24,8 @@ SAME_SPELLINGS = [
     ["1,000", r"1{,}000", r"1,\!000", r"1\,000"],
     ["1000", r"$1000$", r"\[1000\]", "1000.", "{1000}", r"1000^\circ", "１０００"],
     [r"5\%", "5 percent", "5%", "5\uff05"],
-    ["x^2", "x^{2}", "x²"],
+    ["x^2", "x^{2}", "x²", r"\boldsymbol x^2"],
+    ["x", r"\mathbf{x}", r"\bm{x}"],
     [r"\text{even}", r"\mbox{even}", r"\textbf{ even }", r"\mathrm{even}", r"\operatorname{even}"],
     [
         r"\begin{pmatrix}1&2\\3&4\end{pmatrix}",

@@ -28,6 +28,7 @@ VALUES = {"x": 0.7, "y": 1.3, "a_1": 2.1}
         (r"\sqrt{x+y}", "sqrt(x+y)"),
         (r"\sqrt[3]{27}", "3"),
         (r"\sqrt[3]{-8}", "-2"),
+        (r"\sqrt[2]{-4}", "2*I"),
         (r"\lfloor -2.5\rfloor", "-3"),
         (r"\lceil 2.1\rceil", "3"),
         ("|x-y|", "y-x"),

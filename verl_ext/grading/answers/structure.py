@@ -256,7 +256,7 @@ def without_blanks(text: str) -> str:
 
 
 def to_latex(node: Node) -> str:
-    """A text that reads as ``node``."""
+    """A text that reads as ``node``; of a ratio, the quotient that it equals."""
     match node:
         case Scalar() | Relation():
             return node.text
