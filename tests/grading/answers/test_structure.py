@@ -119,7 +119,7 @@ def test_the_interval_of_an_inequality(text, interval):
     assert interval_of(read_structure(text)) == read_structure(interval)
 
 
-@pytest.mark.parametrize("text", ["x=3", "1<x>2", "x<y", "1<2", r"x\ne 3", "1<x<2<y"])
+@pytest.mark.parametrize("text", ["x=3", "1<x>2", "5>x<1", "x<y", "1<2", r"x\ne 3", "1<x<2<y"])
 def test_what_is_no_interval(text):
     assert interval_of(read_structure(text)) is None
 
