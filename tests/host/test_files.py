@@ -37,6 +37,19 @@ def test_a_folder_is_replaced_by_a_folder(tmp_path):
     assert list(path.iterdir()) == [path / "second"]
 
 
+def test_a_folder_is_not_replaced_by_a_file(tmp_path):
+    """Nor by nothing: what somebody keeps under that name is not ours to remove."""
+    path = tmp_path / "train.parquet"
+    path.mkdir()
+    (path / "part-0.parquet").touch()
+    with pytest.raises(IsADirectoryError):
+        write_whole(path, "{}")
+    with pytest.raises(FileNotFoundError), replacing(path):
+        pass
+    assert list(path.iterdir()) == [path / "part-0.parquet"]
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_files_that_belong_together_are_replaced_together(tmp_path):
     def write(texts):
         with ExitStack() as places:

@@ -13,15 +13,16 @@ from typing import Any
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a place beside ``path`` for a new file or folder, which replaces ``path`` when the block ends.
 
-    When the block raises, ``path`` stays as it was and what was written beside it is removed. Missing parent folders
-    are made. Several files that belong together are entered into one ``contextlib.ExitStack``: none of them is put in
-    its place before all are written.
+    A folder is replaced only by a folder: a file that was written instead is an IsADirectoryError. When the block
+    raises, ``path`` stays as it was and what was written beside it is removed. Missing parent folders are made. Several
+    files that belong together are entered into one ``contextlib.ExitStack``: none of them is put in its place before
+    all are written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield unfinished
-        if path.is_dir() and not path.is_symlink():
+        if unfinished.is_dir() and path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)  # the system replaces a file, but no folder that holds something
         unfinished.replace(path)
     finally:
