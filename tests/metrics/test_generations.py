@@ -184,6 +184,17 @@ def test_no_answers(write, lines, found):
         read_generations(write(*lines), skip_bad_lines=True)
 
 
+def test_memory_does_not_grow_with_the_number_of_answers(write):
+    """Beyond a bit for each generation id, which is all that tells whether a line comes twice."""
+    path = write(*(answer(0, generation_id, 1) for generation_id in range(40_000)))
+    tracemalloc.start()
+    run = read_generations(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert run.num_answers == 40_000
+    assert peak < 1_000_000
+
+
 def test_memory_does_not_grow_with_the_file(write):
     """12 MB of responses are counted in a small part of that."""
     long = "x" * 6000

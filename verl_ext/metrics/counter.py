@@ -12,6 +12,7 @@ STRICT_TIERS = frozenset({"string", "exact", "typed", "value"})
 """Tiers whose "correct" rests on strings, exact numbers and types alone; "value" is exact too, and Countdown's."""
 
 _LABELS = (True, False)  # equal to 1 and 0
+_MAX_MARKED = 1 << 16  # generation ids below this are bits of one number
 _EXPECTED = {
     "question_id": "an integer or a string",
     "label": "0, 1, true or false",
@@ -45,7 +46,18 @@ class ProblemCounts:
     answers: Counter[str] = field(default_factory=Counter)
     """How often each ``pred_answer`` was given, where they are counted."""
     correct_answers: Counter[str] = field(default_factory=Counter)
-    generation_ids: set[int | str] = field(default_factory=set)
+    marked_ids: int = 0
+    """The generation ids from 0 and below ``_MAX_MARKED``: a bit for each, since a file may have millions of answers."""
+    other_ids: set[int | str] = field(default_factory=set)
+
+    def add_id(self, generation_id: int | str) -> bool:
+        """Note a generation id; False where it was noted before."""
+        if type(generation_id) is int and 0 <= generation_id < _MAX_MARKED:
+            before, self.marked_ids = self.marked_ids, self.marked_ids | 1 << generation_id
+            return self.marked_ids != before
+        num_before = len(self.other_ids)
+        self.other_ids.add(generation_id)
+        return len(self.other_ids) > num_before
 
 
 class AnswerCounter:
@@ -128,12 +140,11 @@ class AnswerCounter:
             return
         if type(generation_id) is str and _is_integer(generation_id):
             generation_id = int(generation_id)
-        if generation_id in problem.generation_ids:
+        if not problem.add_id(generation_id):
             raise ValueError(
                 f"{self._path}, line {number}, repeats question_id {record['question_id']!r}, generation_id {generation_id!r}. "
                 "Counted twice, an answer would weigh twice: delete one of the lines."
             )
-        problem.generation_ids.add(generation_id)
 
     def _count(self, problem: ProblemCounts, record: Mapping[str, Any]) -> None:
         is_correct = bool(record["label"])

@@ -113,8 +113,7 @@ def read_generations(
 ) -> Generations:
     """Count the answers of a file in one pass.
 
-    Memory grows with the number of answers (a generation id each, and, ``with_answers``, each distinct answer), not with
-    their length.
+    Memory grows with the problems (and, ``with_answers``, with their distinct answers), not with the size of the file.
 
     Args:
         path: A file of JSON lines, plain or compressed by gzip or zstd.
