@@ -75,5 +75,21 @@ def test_nothing_of_the_cpu_backend_loads_elsewhere():
     assert set(OUR_ESTIMATORS) <= set(elsewhere["estimators"])
 
 
+def test_verls_own_entry_point_composes_our_configuration():
+    """``python -m verl.trainer.main_ppo --config-path verl_ext/training/config --config-name trainer device=cpu``."""
+    code = """
+import verl_ext.plugin
+from pathlib import Path
+from hydra import compose, initialize_config_dir
+from importlib.util import find_spec
+verl = Path(find_spec("verl").origin).parent / "trainer/config"
+with initialize_config_dir(config_dir=str(Path(verl_ext.plugin.__file__).parent / "training/config"), version_base=None):
+    config = compose("trainer", overrides=["device=cpu", f"hydra.searchpath=[file://{verl}]"])
+print(config.ray_kwargs.ray_init.runtime_env.env_vars.VERL_PLATFORM)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout == "cpu\n", done.stderr
+
+
 def test_the_lists_of_names_agree():
     assert set(OUR_ESTIMATORS) == set(ESTIMATORS)

@@ -13,6 +13,14 @@ from wrapt import when_imported
 CPU_PLATFORM = "cpu"
 
 
+@when_imported("hydra.core.config_store")
+def _register_variables(_config_store: ModuleType) -> None:
+    """``device=cpu`` of this package's configuration, for verl's own entry point."""
+    from verl_ext.host.vllm_on_cpu import register_variables
+
+    register_variables()
+
+
 @when_imported("verl.trainer.ppo.core_algos")
 def _register_estimators(core_algos: ModuleType) -> None:
     """``algorithm.adv_estimator`` = one of ``verl_ext.objectives.names.OUR_ESTIMATORS``."""

@@ -19,3 +19,10 @@ VLLM_ON_CPU = CPU_PLATFORM | {
     "TOKENIZERS_PARALLELISM": "false",
 }
 """Also what suits small models: of training (``device=cpu``) and of evaluation."""
+
+
+def register_variables() -> None:
+    """Let a configuration name these variables as hydra's ``variables: vllm_on_cpu``, as ``device/cpu.yaml`` does."""
+    from hydra.core.config_store import ConfigStore
+
+    ConfigStore.instance().store(group="variables", name="vllm_on_cpu", node=dict(VLLM_ON_CPU))

@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
-from hydra.core.config_store import ConfigStore
 from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from verl_ext.host.vllm_on_cpu import VLLM_ON_CPU
+from verl_ext.host.vllm_on_cpu import register_variables
 from verl_ext.training.attention import choose as choose_attention
 from verl_ext.training.option_types import OPEN_ENDED, Kinds, is_text, option_kinds
 
@@ -32,7 +31,7 @@ MEMBER = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[^,])+"""
 """One member of a list: quoted text, in which a comma is a comma, or anything else up to the next comma."""
 
 
-ConfigStore.instance().store(group="variables", name="vllm_on_cpu", node=dict(VLLM_ON_CPU))  # of device/cpu.yaml
+register_variables()
 
 
 def verl_config_dir() -> Path:
