@@ -61,6 +61,12 @@ def test_the_trainer_checks_in_a_stock_launch_too():
 
     with pytest.raises(ValueError, match="needs every sample"):
         SignFilterTrainer(compose_config(["distillation.enabled=True"], device="cpu"))
+    with pytest.raises(ValueError, match="adv_estimator=pkpo needs algorithm.pass_at_k"):
+        SignFilterTrainer(compose_config(["algorithm.adv_estimator=pkpo"], device="cpu"))
+    with pytest.raises(ValueError, match="reinforce reads right or wrong from the reward"):
+        SignFilterTrainer(
+            compose_config(["algorithm.adv_estimator=reinforce", "algorithm.use_kl_in_reward=True"], device="cpu")
+        )
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any
 
 from verl_ext.objectives.names import VERL_ESTIMATORS
 from verl_ext.objectives.options import AlgorithmOptions
-from verl_ext.objectives.table import check_weight_schedule, drops_zero_advantage, objective_under
+from verl_ext.objectives.table import check_objective, check_weight_schedule, drops_zero_advantage, objective_under
 from verl_ext.training.step.loss_share import LINEAR_LOSSES
 
 GAP_LIMITS = ("max_rollout_probs_diff", "max_rollout_probs_diff_growth")
@@ -106,6 +106,7 @@ def check_trainer_options(config: Any) -> AlgorithmOptions:
     options = AlgorithmOptions.read(config.algorithm)
     check_weight_schedule(options)
     check_filter(config, options)
+    check_objective(options)
     check_loss_normalizer(config, options)
     check_gap_limits(config)
     check_distillation(config)
