@@ -32,7 +32,7 @@ def _register_estimators(core_algos: ModuleType) -> None:
 
 @when_imported("verl.trainer.ppo.core_algos")
 def _register_policy_losses(_core_algos: ModuleType) -> None:
-    """``actor.policy_loss.loss_mode`` = vanilla_by_sign."""
+    """``actor.policy_loss.loss_mode`` = one of ``verl_ext.objectives.names.OUR_LOSSES``."""
     import verl_ext.training.losses  # noqa: F401
 
 

@@ -37,7 +37,7 @@ Options, written name=value. --cfg prints all of them with their values, and sta
   preset, recipe                       the paper's settings of a model and of an algorithm
   trainer.output_dir                   checkpoints, metrics, logs
   trainer.total_training_steps, trainer.save_freq, trainer.test_freq
-README.md has the others of this package.
+docs/training.md has the others of this package.
 """
 
 

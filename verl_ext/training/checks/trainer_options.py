@@ -1,4 +1,4 @@
-"""Options that ``trainer.v1.trainer_mode=sign_filter_sync`` cannot do what they say with; it checks them in a stock launch too.
+"""Options with which ``trainer.v1.trainer_mode=sign_filter_sync`` cannot work; it checks them in a stock launch too.
 
 ``config`` is the whole resolved configuration.
 """

@@ -104,7 +104,7 @@ def check_finite(metrics: Mapping[str, float], model: str, *, step: int, may_ove
         metrics: Of the step.
         model: ``actor`` or ``critic``.
         step: Its number.
-        may_overflow: The gradient may be none, because its overflow is how a loss scale is found.
+        may_overflow: The gradient norm may be infinite: float16 finds its loss scale by overflowing.
 
     Raises:
         RuntimeError: One is not.
