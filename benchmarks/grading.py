@@ -32,9 +32,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from verl_ext.grading import Reason, mathematics
+from verl_ext.grading import Reason, grade, mathematics
 from verl_ext.grading.answers import compare, extract, numbers, spelling, structure, units
-from verl_ext.grading.grade import grade
 from verl_ext.grading.paper import answer_text
 from verl_ext.grading.paper import grader as paper_grader
 from verl_ext.grading.paper.rules import same_answer, unknown

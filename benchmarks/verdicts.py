@@ -348,7 +348,7 @@ def mutated_expression(generator: random.Random) -> Case:
 
 async def write_verdicts(cases: Iterator[Case], file: TextIO) -> Counter[str]:
     """Grade all of them at once, as far as the workers come; a line for each, in the order in which they are done."""
-    from verl_ext.grading.grade import grade_async
+    from verl_ext.grading import grade_async
 
     reasons: Counter[str] = Counter()
     slots = asyncio.Semaphore(MAX_IN_FLIGHT)

@@ -45,7 +45,7 @@ LAYERS = (
     _layer("objectives", "torch"),
     _layer("metrics"),
     _layer("tasks"),
-    _layer("grading.grade"),
+    _layer("grading.entrance"),
     _layer("data"),
     _layer("rewards", "verl"),
     _layer("analysis"),
@@ -61,8 +61,11 @@ LAYERS = (
     _layer("plugin"),
 )
 """From the bottom to the top."""
-FORMER_PLACES = {"files": "host", "command_line": "host"}
-"""Where modules of older versions belong, for ``--root`` of such a one."""
+ELSEWHERE = {
+    **dict.fromkeys(("files", "command_line"), "host"),  # in older versions
+    **dict.fromkeys(("grading.grade", "grading.grade_async", "grading.check_reference"), "grading.entrance"),
+}
+"""Names that stand for something in another layer than their own."""
 
 
 class Import(NamedTuple):
@@ -101,8 +104,8 @@ def height(name: str) -> int:
         ValueError: No layer holds it.
     """
     place = name.removeprefix(f"{PACKAGE}.")
-    for former, layer in FORMER_PLACES.items():
-        if place == former or place.startswith(f"{former}."):
+    for other, layer in ELSEWHERE.items():
+        if place == other or place.startswith(f"{other}."):
             place = layer
     holding = [
         (len(layer.name), index)
@@ -115,12 +118,12 @@ def height(name: str) -> int:
 
 
 def upward_imports(root: Path) -> list[Import]:
-    """The imports of what stands above the importing module."""
+    """The imports of what stands above the importing module; a package may offer what its own modules hold."""
     return [
         found
         for found in imports(root)
         if found.imported.startswith(f"{PACKAGE}.")
-        and found.importer != PACKAGE
+        and not found.imported.startswith(f"{found.importer}.")
         and height(found.imported) > height(found.importer)
     ]
 

@@ -130,6 +130,10 @@ def defined_names(tree: ast.Module) -> set[str]:
                     add(node.body, f"{prefix}{node.name}.")
             elif isinstance(node, ast.Import | ast.ImportFrom):
                 names.update(prefix + (alias.asname or alias.name) for alias in node.names)
+            elif isinstance(
+                node, ast.If
+            ):  # names for the type checker, which the module resolves when they are asked for
+                add(node.body, prefix)
             elif isinstance(node, ast.Assign | ast.AnnAssign):
                 targets = node.targets if isinstance(node, ast.Assign) else [node.target]
                 names.update(prefix + each.id for each in targets if isinstance(each, ast.Name))

@@ -34,15 +34,20 @@ def tree(tmp_path):
         "grading/rules.py": "import torch\n\n\ndef late():\n    from verl_ext.training import device\n    import verl.utils\n",
         "training/device.py": '"""Text."""\nfrom verl_ext.grading import (\n    rules,\n)\n\n# a comment\ndef g(): ...\n',
         "cpu/engine.py": "from verl_ext.files import x\nimport torch\n",
+        "grading/__init__.py": "from verl_ext.grading.entrance import grade\n",
+        "tasks/table.py": "from verl_ext.grading import grade\n",
     }.items():
         path = tmp_path / "verl_ext" / name
-        path.parent.mkdir(parents=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     return tmp_path
 
 
 def test_what_is_found(tree):
-    assert shown(upward_imports(tree)) == ["verl_ext.grading.rules:5 imports verl_ext.training.device"]
+    assert shown(upward_imports(tree)) == [
+        "verl_ext.grading.rules:5 imports verl_ext.training.device",
+        "verl_ext.tasks.table:1 imports verl_ext.grading.grade",
+    ]
     assert shown(engine_imports(tree)) == [
         "verl_ext.grading.rules:1 imports torch",
         "verl_ext.grading.rules:6 imports verl.utils",
@@ -53,6 +58,6 @@ def test_what_is_found(tree):
 
 def test_the_table(tree):
     text = CODE["page"](tree)
-    assert "| imports that run upward | 1 |" in text
+    assert "| imports that run upward | 2 |" in text
     assert "| training | 1 | 7 | 4 |" in text
     assert CODE["num_code_lines"]('def f():\n    """Doc."""\n\n    return """a\n    b"""  # why\n') == 3

@@ -9,7 +9,7 @@ import pytest
 from tests.effort import costs_less_than
 from verl_ext.data.parquet import check_rows, first_template, read_rows, write_checked, write_rows
 from verl_ext.data.rows import make_row
-from verl_ext.grading.grade import grade
+from verl_ext.grading import grade
 from verl_ext.tasks.countdown import generate_problems, short_prompt
 
 REFERENCE = '{"numbers": [3, 5, 7], "target": 22}'

@@ -7,7 +7,7 @@ import pytest
 
 from verl_ext.data.errata import MATH_ERRATA
 from verl_ext.data.sources import SETTING, load_rows, problems_of, read_source
-from verl_ext.grading.grade import check_reference, grade
+from verl_ext.grading import check_reference, grade
 from verl_ext.grading.paper import grader as paper_grader
 from verl_ext.tasks import TASKS, task_named
 

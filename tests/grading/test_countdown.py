@@ -10,10 +10,9 @@ from hypothesis import strategies as st
 
 from tests.effort import costs_less_than
 from tests.grading.test_arithmetic import expressions, grammar_soup, is_number
-from verl_ext.grading import Reason, Verdict
+from verl_ext.grading import Reason, Verdict, grade
 from verl_ext.grading.arithmetic import MAX_EXPRESSION_CHARS, evaluate, parse
 from verl_ext.grading.countdown import parse_reference
-from verl_ext.grading.grade import grade
 
 CASES = [json.loads(line) for line in Path(__file__).with_name("countdown_cases.jsonl").read_text().splitlines()]
 

@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from verl_ext.grading import Reason
-from verl_ext.grading.grade import grade
+from verl_ext.grading import Reason, grade
 
 ROWS = [json.loads(line) for line in Path(__file__).with_name("golden.jsonl").read_text().splitlines()]
 FIELDS = {"reference", "answer", "response", "reason", "why", "task", "is_truncated"}

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.effort import costs_less_than
-from verl_ext.grading import Reason
-from verl_ext.grading.grade import grade
+from verl_ext.grading import Reason, grade
 from verl_ext.grading.mathematics import GSM8K_FALLBACKS, MATH_FALLBACKS, Pending, finish, start
 from verl_ext.grading.workers.decisions import shared_decisions
 from verl_ext.grading.workers.pool import GraderPool

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from verl_ext.data.sources import load_rows, read_source
-from verl_ext.grading.grade import check_reference, grade
+from verl_ext.grading import check_reference, grade
 from verl_ext.tasks import task_named
 
 SPLITS = [

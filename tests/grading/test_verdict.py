@@ -1,7 +1,7 @@
 import pytest
 
-from verl_ext.grading import Reason
-from verl_ext.grading.grade import grade, grader_error
+from verl_ext.grading import Reason, grade
+from verl_ext.grading.entrance import grader_error
 from verl_ext.grading.verdict import Decision, Tier, Verdict, verdict_of
 
 COUNTDOWN = {"numbers": [3, 5, 7], "target": 22}

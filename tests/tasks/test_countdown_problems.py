@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from verl_ext.grading import grade
 from verl_ext.grading.arithmetic import canonical_answer
-from verl_ext.grading.grade import grade
 from verl_ext.tasks.countdown import (
     CountdownProblem,
     all_expressions,

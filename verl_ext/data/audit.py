@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from verl_ext.data.sources import Row
-from verl_ext.grading.grade import grade
+from verl_ext.grading import grade
 from verl_ext.host.files import write_whole
 from verl_ext.tasks import Task
 from verl_ext.tasks.task import SourceRow

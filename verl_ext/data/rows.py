@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from verl_ext.data.sources import Row
-from verl_ext.grading.grade import check_reference
+from verl_ext.grading import check_reference
 
 COLUMNS = ("data_source", "prompt", "reward_model")
 """Columns without which verl cannot make a prompt or grade its responses."""

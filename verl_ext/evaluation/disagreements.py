@@ -14,7 +14,7 @@ from typing import Any
 
 from verl_ext.evaluation.answer_file import drop_cut_line, line_of, read_records
 from verl_ext.grading import Reason, mathematics
-from verl_ext.grading.grade import grader_of
+from verl_ext.grading.entrance import grader_of
 from verl_ext.grading.verdict import Decision, Tier
 from verl_ext.grading.workers.decisions import shared_decisions
 from verl_ext.grading.workers.process import Comparison, TimedOutError, WorkerError

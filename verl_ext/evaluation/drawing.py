@@ -19,8 +19,8 @@ from verl_ext.evaluation.answer_file import (
 from verl_ext.evaluation.disagreements import DisagreementLog
 from verl_ext.evaluation.problems import Problem
 from verl_ext.evaluation.sampler import WITHHELD, Answer, Chunk, Sampler, missing_runs, problem_seed
-from verl_ext.grading import Reason, Verdict
-from verl_ext.grading.grade import grade_async, grader_of
+from verl_ext.grading import Reason, Verdict, grade_async
+from verl_ext.grading.entrance import grader_of
 from verl_ext.grading.verdict import WITHHELD_REASON
 from verl_ext.grading.workers.decisions import shared_decisions
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from verl_ext.evaluation.answer_file import HEADER_KIND, create_lines, drop_cut_line, line_of, plain_path, read_records
 from verl_ext.evaluation.disagreements import DisagreementLog
-from verl_ext.grading.grade import grade_async
+from verl_ext.grading import grade_async
 from verl_ext.grading.verdict import WITHHELD_REASON
 from verl_ext.host.files import replacing
 

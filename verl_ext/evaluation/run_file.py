@@ -92,7 +92,7 @@ def merged_run(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]
 
 
 def grader_name() -> str:
-    """Which grader gives the labels (``verl_ext.grading.grade.TABLES``)."""
+    """Which grader gives the labels (``verl_ext.grading.graders.TABLES``)."""
     return read_settings().grader
 
 

@@ -9,8 +9,8 @@ an answer that needs the symbolic tier waits for a worker process there, and the
 import logging
 from typing import Any
 
-from verl_ext.grading import Reason, Verdict
-from verl_ext.grading.grade import grade_async, grader_error
+from verl_ext.grading import Reason, Verdict, grade_async
+from verl_ext.grading.entrance import grader_error
 
 logger = logging.getLogger(__name__)
 

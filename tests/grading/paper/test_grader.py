@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from verl_ext.grading import Reason
-from verl_ext.grading.grade import grade, grade_async, grader_of
+from verl_ext.grading import Reason, grade, grade_async
+from verl_ext.grading.entrance import grader_of
 from verl_ext.grading.paper import sandbox
 from verl_ext.grading.paper.answer_text import extract, normalize
 from verl_ext.grading.paper.grader import paper_grade, parse_reference

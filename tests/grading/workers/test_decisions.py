@@ -5,8 +5,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from verl_ext.grading import Reason, mathematics
-from verl_ext.grading.grade import grade_async
+from verl_ext.grading import Reason, grade_async, mathematics
 from verl_ext.grading.paper import grader as paper_grader
 from verl_ext.grading.verdict import Decision, Tier
 from verl_ext.grading.workers import decisions

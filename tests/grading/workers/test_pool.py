@@ -9,8 +9,7 @@ from concurrent.futures import Future
 
 import pytest
 
-from verl_ext.grading import Reason
-from verl_ext.grading.grade import grade
+from verl_ext.grading import Reason, grade
 from verl_ext.grading.mathematics import finish, start
 from verl_ext.grading.verdict import Decision, Tier
 from verl_ext.grading.workers import budget

@@ -3,8 +3,7 @@ import sys
 
 import pytest
 
-from verl_ext.grading import Reason
-from verl_ext.grading.grade import check_reference, grade
+from verl_ext.grading import Reason, check_reference, grade
 from verl_ext.grading.graders import GRADERS, Grader
 
 
@@ -26,7 +25,15 @@ def test_a_fault_of_the_grader_is_not_a_wrong_answer(monkeypatch, caplog):
     assert "out of paper" in caplog.text
 
 
+@pytest.mark.parametrize("first", ["verl_ext.tasks", "verl_ext.grading.entrance", "verl_ext.grading.answers.extract"])
+def test_grade_is_a_name_of_the_package_whatever_was_imported_before(first):
+    program = f"import {first}; from verl_ext.grading import check_reference, grade, grade_async; assert grade('4', '4', 'math')"
+    subprocess.run([sys.executable, "-c", program], check=True)
+    with pytest.raises(ImportError, match="cannot import name 'nothing'"):
+        from verl_ext.grading import nothing  # noqa: F401
+
+
 def test_grading_loads_neither_torch_nor_verl():
     heavy = "{'torch', 'verl', 'ray', 'numpy', 'pyarrow', 'datasets', 'transformers'}"
-    program = f"import sys, verl_ext.grading.grade; sys.exit(str({heavy} & set(sys.modules) or '') or None)"
+    program = f"import sys; from verl_ext.grading import grade; sys.exit(str({heavy} & set(sys.modules) or '') or None)"
     subprocess.run([sys.executable, "-c", program], check=True)
