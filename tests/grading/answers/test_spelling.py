@@ -35,10 +35,13 @@ SAME_SPELLINGS = [
         r"\\begin{pmatrix}1&2\\\\3&4\\end{pmatrix}",
     ],
     [r"\frac{1}{2}", r"\\frac{1}{2}"],
+    ["1 1/2", r"1 \quad 1/2", r"1\; \;1/2"],
 ]
 DIFFERENT_SPELLINGS = [
     ("2,3", "23"),
     ("2 3", "23"),
+    (r"1 \quad 2", "12"),
+    (r"1 \; \; 2", "12"),
     ("1 1/2", "11/2"),
     (r"\frac{1}{2}", "0.5"),
     ("x_1", "x^1"),
@@ -79,9 +82,8 @@ PIECES = [
         "½",
         r"\%",
     ),
-    *(r"\begin{pmatrix}1&2\\3&4\end{pmatrix}", r"\quad x", r"\,y"),
+    *(r"\begin{pmatrix}1&2\\3&4\end{pmatrix}", r"\quad x", r"\,y", r"1 \quad 2", r"\; 3"),
 ]
-"""Not two blanks between digits, which count as none."""
 ANSWERS = st.lists(st.sampled_from(PIECES), max_size=8).map("".join)
 
 

@@ -84,8 +84,8 @@ EMPTY_BETWEEN_DIGITS = re.compile(r"(?<=\d)\s*\{\}\s*(?=\d)")
 EMPTY_GROUP = re.compile(r"(?<!\\text)\{\}")
 WORDS = re.compile(r"\\text\{([^{}]*)\}")
 ROW_END = "\x02"
-BLANKS = re.compile(r"(?<![0-9])\s+|\s+(?![0-9])")
-"""Every blank but one between two digits: ``1 1/2`` is not ``11/2``."""
+BLANKS = re.compile(r"(?<![0-9]) | (?![0-9])")
+"""Every blank but one between two digits, where blanks in a row have been made one: ``1 1/2`` is not ``11/2``."""
 
 
 @lru_cache(maxsize=16384)
@@ -173,4 +173,4 @@ def _without_outer_noise(text: str) -> str:
 def key(answer: str) -> str:
     """``normalize`` without blanks and without the marks of text: two answers with the same key are the same answer."""
     text = WORDS.sub(r"\1", normalize(answer))
-    return BLANKS.sub("", text)
+    return BLANKS.sub("", " ".join(text.split()))
