@@ -96,9 +96,9 @@ def test_the_table_of_settings_is_up_to_date():
 
 
 @pytest.mark.parametrize("option", ["loss_agg_mode=seq-mean-token-sum", "clip_ratio_high=0.28", "clip_ratio_low=0.1"])
-def test_the_papers_loss_is_not_given_what_it_does_not_ask(option):
+def test_options_that_the_papers_loss_ignores_are_refused(option):
     overrides = ["preset=qwen2.5-math-7b", "recipe=grpo", f"actor_rollout_ref.actor.{option}"]
-    with pytest.raises(ValueError, match="set loss_mode=vanilla_by_sign"):
+    with pytest.raises(ValueError, match="Set loss_mode=vanilla_by_sign"):
         check_loss(compose_config(overrides, device="cpu"))
     check_loss(
         compose_config([*overrides, "actor_rollout_ref.actor.policy_loss.loss_mode=vanilla_by_sign"], device="cpu")

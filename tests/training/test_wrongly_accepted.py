@@ -68,7 +68,7 @@ WRONG = {
     (
         "actor_rollout_ref.actor.policy_loss.loss_mode=paper",
         "algorithm.rollout_correction.rollout_is=token",
-    ): "set loss_mode=vanilla_by_sign",
+    ): "Set loss_mode=vanilla_by_sign",
     ("algorithm.filter_groups.enable=True",): "algorithm.filter_groups.enable=True removes",
     ("algorithm.adv_estimator=psr", "algorithm.filter_groups.enable=True"): "which psr learns most from",
     ("algorithm.adv_estimator=gae",): "critic.model.path is not given",
