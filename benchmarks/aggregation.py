@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from transformers import AutoTokenizer, Qwen2ForCausalLM
 
-from verl_ext.grading.countdown import grade_countdown
+from verl_ext.grading.countdown_grader import grade_countdown
 from verl_ext.small_model.build import MAX_ANSWER_TOKENS, prompt_text
 from verl_ext.small_model.sampling import sample_responses
 from verl_ext.tasks.countdown import generate_problems

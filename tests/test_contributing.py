@@ -86,7 +86,7 @@ def listed(what: str, name: str) -> set[str]:
 GROUP_FILE = '''"""A correct response gets the share of wrong ones in its group."""
 
 from verl_ext.objectives.groups import GroupFormula, OutcomeAdvantages
-from verl_ext.objectives.options import AlgorithmOptions
+from verl_ext.objectives.algorithm_options import AlgorithmOptions
 
 
 def formula_under(_options: AlgorithmOptions) -> GroupFormula:
@@ -169,11 +169,11 @@ CELLS = {"halves": "0.5 | −0.5", "wrong_share": "by group | by group", "center
 def test_an_objective(copy, name):
     """Two weights, a formula of a group's outcomes, and any function of tensors."""
     file, formula, imported, expected, needs = OBJECTIVES[name]
-    table, page = "verl_ext/objectives/table.py", "docs/objectives.md"
+    table, page = "verl_ext/objectives/catalog.py", "docs/objectives.md"
     row = f'    Objective(name="{name}", formula={formula}, needs_beyond_rewards={needs!r}, summary="a test\'s"),\n'
     copy.insert(table, row, before=")\n\nOBJECTIVES = ")
     if imported is not None:
-        copy.insert(table, imported, before="from verl_ext.objectives.options import")
+        copy.insert(table, imported, before="from verl_ext.objectives.algorithm_options import")
     if file is not None:
         copy.write(f"verl_ext/objectives/{name}.py", file)
     copy.write(f"tests/objectives/test_{name}.py", OBJECTIVE_TEST.format(name=name, expected=expected, needs=needs))
@@ -266,7 +266,7 @@ def test_a_family_of_models(copy):
     options = ["device=cpu", "preset=toy-1b", "recipe=grpo", "actor_rollout_ref.model.path=x"]
     files = ["data.train_files=x", "data.val_files=x"]
     assert "\nprompt_template: toy\n" in copy.run("-m", "verl_ext.training.main", *options, *files, "--cfg")
-    program = "from verl_ext.evaluation.settings import defaults_of; print(defaults_of('Toy-1B').sampling.temperature)"
+    program = "from verl_ext.evaluation.sampling_settings import defaults_of; print(defaults_of('Toy-1B').sampling.temperature)"
     assert copy.run("-c", program) == "0.9\n"
     files = ("tasks/test_templates", "evaluation/test_settings", "recipes/test_recipes", "training/test_dead_options")
     copy.test(*(f"tests/{name}.py" for name in files), "-k", "templates or settings or toy or three_recipes")

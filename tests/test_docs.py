@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 
 from verl_ext.grading import Reason
+from verl_ext.objectives.algorithm_options import AlgorithmOptions
+from verl_ext.objectives.catalog import OBJECTIVES, drops_zero_advantage
 from verl_ext.objectives.objective import AnotherName, Objective, SignWeights
-from verl_ext.objectives.options import AlgorithmOptions
-from verl_ext.objectives.table import OBJECTIVES, drops_zero_advantage
 from verl_ext.tasks.table import TASKS
 from verl_ext.training.configuration import DEVICES, GROUPS, kinds_of_options, option_names
 from verl_ext.training.configuration import _default as default_config
-from verl_ext.training.step import report, rollout
+from verl_ext.training.step import arrivals, report
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "recipes/README.md", *ROOT.glob("docs/*.md")])
@@ -392,7 +392,7 @@ def test_what_the_report_of_a_step_returns_is_in_the_glossary():
         **report.reason_shares([dict.fromkeys(map(str, Reason), 0.0)]),
         **report.kept_shares(counts, counts),
         **report.clip_fractions(shares),
-        **rollout.count_missing(["a_0_0"], failed=[], num_submitted={}, default_num_samples=1, num_replaced=0),
+        **arrivals.count_missing(["a_0_0"], failed=[], num_submitted={}, default_num_samples=1, num_replaced=0),
     }
     assert len(returned) > 15
     assert sorted(returned.keys() - described()) == []

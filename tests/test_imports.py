@@ -1,5 +1,6 @@
 """Imports run downward: a package builds on what stands below it in ``LAYERS``, and only some of them need verl or torch."""
 
+import ast
 import runpy
 from pathlib import Path
 
@@ -61,3 +62,15 @@ def test_the_table(tree):
     assert "| imports that run upward | 2 |" in text
     assert "| training | 1 | 7 | 4 |" in text
     assert CODE["num_code_lines"]('def f():\n    """Doc."""\n\n    return """a\n    b"""  # why\n') == 3
+
+
+def test_no_two_modules_and_no_two_types_have_one_name():
+    places = {}
+    for module, path in CODE["modules"](ROOT).items():
+        types = [node.name for node in ast.parse(path.read_text(encoding="utf-8")).body if isinstance(node, ast.ClassDef)]
+        for name in (module.rpartition(".")[2], *types):
+            places.setdefault(name, []).append(module)
+    assert {name: modules for name, modules in places.items() if len(modules) > 1} == PACKAGES_AND_MODULES
+
+
+PACKAGES_AND_MODULES = {}

@@ -35,7 +35,7 @@ class Family:
     prompt: tuple[str, str]
     """What stands before the question, and what follows it and the instruction."""
     sampling: Mapping[str, Any] = field(default_factory=dict)
-    """How evaluation draws answers, where that differs from ``verl_ext.evaluation.settings.Sampling``."""
+    """How evaluation draws answers, where that differs from ``verl_ext.evaluation.sampling_settings.Sampling``."""
     chat_options: Mapping[str, Any] = field(default_factory=dict)
     """Given to the model's own chat template, where that is used."""
     in_other_prompts: str = ""

@@ -90,8 +90,8 @@ def count_sessions_in_groups(trainer_base: Any) -> None:
     its advantage to the others; every other estimator gets them all, and knows only their prompts. So pkpo's +1 for
     one correct session of two became +1/3 when that session had one output and the other three.
     """
+    from verl_ext.objectives.catalog import OBJECTIVES
     from verl_ext.objectives.groups import last_of_session
-    from verl_ext.objectives.table import OBJECTIVES
 
     original = trainer_base.compute_advantage_for_multi_trajectories
 

@@ -12,7 +12,7 @@ import pyarrow.parquet
 import pytest
 
 from verl_ext.data.parquet import check_rows, read_rows
-from verl_ext.grading.countdown import parse_reference
+from verl_ext.grading.countdown_grader import parse_reference
 from verl_ext.tasks.templates import render_prompt
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "prepare_data.py"

@@ -97,7 +97,7 @@ def test_what_must_be_given_is_asked_for(run, missing):
 
 
 def test_every_knob_is_an_option_of_eval_py(tmp_path):
-    from verl_ext.evaluation.options import parse
+    from verl_ext.evaluation.run_options import parse
 
     knobs = ["--num_samples", "8", "--data_dir", "d", "--chunk_size", "1", "--served_model", "s"]
     options = parse(["--model_path", "m", "--task", "MATH", "--output_dir", str(tmp_path), *knobs], "")

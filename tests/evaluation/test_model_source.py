@@ -4,7 +4,7 @@ import pytest
 
 from verl_ext.evaluation import model_source
 from verl_ext.evaluation.model_source import ModelSource, context_of, device_shares
-from verl_ext.evaluation.options import EvaluationOptions
+from verl_ext.evaluation.run_options import EvaluationOptions
 
 
 def test_the_context_is_the_models_or_what_is_asked_for():

@@ -8,8 +8,8 @@ import pytest
 from tests.evaluation.fake_server import FakeServer
 from verl_ext.evaluation.equal_answers import EqualAnswers
 from verl_ext.evaluation.sampler import Chunk
+from verl_ext.evaluation.sampling_settings import Sampling
 from verl_ext.evaluation.server_sampler import Server, ServerError, ServerSampler, find_server, read_api_key
-from verl_ext.evaluation.settings import Sampling
 
 SAMPLING = Sampling(max_tokens=9)
 

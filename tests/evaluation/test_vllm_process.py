@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from verl_ext.evaluation.settings import Sampling
+from verl_ext.evaluation.sampling_settings import Sampling
 from verl_ext.evaluation.vllm_process import BAD_INPUT, Job, _Replies, check_fits
 
 SAMPLING = Sampling(temperature=1.0, top_p=1.0, max_tokens=8)

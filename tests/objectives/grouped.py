@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import torch
 from hypothesis import strategies as st
 
+from verl_ext.objectives.catalog import ROWS
 from verl_ext.objectives.estimators import ESTIMATORS
-from verl_ext.objectives.table import ROWS
 
 GROUPS = st.lists(st.lists(st.booleans(), min_size=4, max_size=6), min_size=1, max_size=4)
 """Outcomes of one to four prompts, with enough responses each for k up to 4."""

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.objectives.grouped import GROUPS, UNDER_TEST, batch_of
+from verl_ext.objectives.algorithm_options import AlgorithmOptions
+from verl_ext.objectives.catalog import OBJECTIVES
 from verl_ext.objectives.estimators import ESTIMATORS
 from verl_ext.objectives.groups import num_in_group
-from verl_ext.objectives.options import AlgorithmOptions
-from verl_ext.objectives.table import OBJECTIVES
 from verl_ext.training.step.sample_filter import has_advantage
 
 EACH = pytest.mark.parametrize(("name", "config"), UNDER_TEST)

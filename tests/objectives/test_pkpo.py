@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.objectives.grouped import advantages_of, batch_of
+from verl_ext.objectives.algorithm_options import PKPO_BASELINES
 from verl_ext.objectives.estimators import ESTIMATORS
-from verl_ext.objectives.options import PKPO_BASELINES
 from verl_ext.objectives.pkpo import pkpo_advantages
 
 NAME = "pkpo"

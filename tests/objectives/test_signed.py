@@ -5,10 +5,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from verl_ext.objectives.catalog import ROWS
 from verl_ext.objectives.estimators import ESTIMATORS
 from verl_ext.objectives.objective import SignWeights
 from verl_ext.objectives.signed import signed_advantages
-from verl_ext.objectives.table import ROWS
 
 PSR, NSR, REINFORCE = SignWeights(1.0, 0.0), SignWeights(0.0, 1.0), SignWeights(1.0, 1.0)
 OUTCOMES = st.lists(st.booleans(), min_size=1, max_size=8)

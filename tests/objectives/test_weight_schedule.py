@@ -5,9 +5,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from verl_ext.objectives.algorithm_options import AlgorithmOptions
+from verl_ext.objectives.catalog import check_weight_schedule
 from verl_ext.objectives.estimators import ESTIMATORS
-from verl_ext.objectives.options import AlgorithmOptions
-from verl_ext.objectives.table import check_weight_schedule
 from verl_ext.objectives.weight_schedule import (
     END,
     SCHEDULE,

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from verl_ext.grading.arithmetic import canonical_answer, evaluate, parse
-from verl_ext.grading.countdown import grade_countdown
+from verl_ext.grading.countdown_grader import grade_countdown
 from verl_ext.small_model.demonstrations import IGNORED, Demonstration, draw_demonstrations, spellings, tokenize
 from verl_ext.small_model.tokenizer import build_tokenizer
 from verl_ext.tasks.countdown import CountdownProblem, all_expressions, generate_problems

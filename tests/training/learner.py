@@ -123,7 +123,7 @@ def _main(job_path: str) -> None:
     from verl.workers.utils.padding import response_from_nested
 
     import verl_ext.training.losses  # noqa: F401  registers them
-    from verl_ext.learner.worker import LearnerWorker
+    from verl_ext.learner.verl_workers import LearnerWorker
 
     job = json.loads(Path(job_path).read_text())
     rank, num_ranks = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])

@@ -6,10 +6,10 @@ from typing import Any, TextIO
 
 from verl_ext.cpu.precision import dtype_on_cpu, has_fast_bfloat16, stored_dtype
 from verl_ext.evaluation.checkpoint import find_model, fingerprint, merge
-from verl_ext.evaluation.options import EvaluationOptions
 from verl_ext.evaluation.problems import Problem
+from verl_ext.evaluation.run_options import EvaluationOptions
 from verl_ext.evaluation.sampler import Sampler
-from verl_ext.evaluation.settings import Sampling, defaults_of
+from verl_ext.evaluation.sampling_settings import Sampling, defaults_of
 from verl_ext.evaluation.vllm_process import Job, check_fits
 from verl_ext.evaluation.vllm_sampler import VllmSampler
 from verl_ext.host.accelerators import num_accelerators

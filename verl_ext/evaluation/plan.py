@@ -10,11 +10,11 @@ from typing import Any
 
 from verl_ext.evaluation.answer_file import existing_path, plain_path, run_path
 from verl_ext.evaluation.drawing import Output
-from verl_ext.evaluation.options import EvaluationOptions
 from verl_ext.evaluation.problems import Problem, problems_of_file, problems_of_task
 from verl_ext.evaluation.run_file import differences, grader_name, merged_run, new_run, read_run
+from verl_ext.evaluation.run_options import EvaluationOptions
 from verl_ext.evaluation.sampler import SEEDS
-from verl_ext.evaluation.settings import CHAT, Defaults, Sampling
+from verl_ext.evaluation.sampling_settings import CHAT, Defaults, Sampling
 from verl_ext.evaluation.source import Source, find_source
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from verl_ext.evaluation.settings import CHAT
+from verl_ext.evaluation.sampling_settings import CHAT
 from verl_ext.grading import check_reference
 from verl_ext.tasks.templates import BOX_INSTRUCTION, RAW_TEMPLATES, render_prompt
 

@@ -15,7 +15,7 @@ import httpx
 
 from verl_ext.evaluation.equal_answers import EqualAnswers
 from verl_ext.evaluation.sampler import BROKEN_OFF, WITHHELD, Answer, Chunk
-from verl_ext.evaluation.settings import Sampling
+from verl_ext.evaluation.sampling_settings import Sampling
 
 MAX_TRIES = 6
 """Of one request; the pauses between them add up to half a minute."""

@@ -4,11 +4,11 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
-from verl_ext.evaluation.options import EvaluationOptions
 from verl_ext.evaluation.problems import Problem
+from verl_ext.evaluation.run_options import EvaluationOptions
 from verl_ext.evaluation.sampler import Sampler
+from verl_ext.evaluation.sampling_settings import Sampling, defaults_of
 from verl_ext.evaluation.server_sampler import ServerSampler, find_server, read_api_key
-from verl_ext.evaluation.settings import Sampling, defaults_of
 
 
 class ServerSource:

@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, TextIO
 
-from verl_ext.evaluation.options import EvaluationOptions
 from verl_ext.evaluation.problems import Problem
+from verl_ext.evaluation.run_options import EvaluationOptions
 from verl_ext.evaluation.sampler import Sampler
-from verl_ext.evaluation.settings import Defaults, Sampling
+from verl_ext.evaluation.sampling_settings import Defaults, Sampling
 
 
 class Source(Protocol):

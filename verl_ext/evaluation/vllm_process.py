@@ -24,7 +24,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, BinaryIO
 
-from verl_ext.evaluation.settings import Sampling
+from verl_ext.evaluation.sampling_settings import Sampling
 
 BAD_INPUT = 2
 """Exit code after an error of the user's."""

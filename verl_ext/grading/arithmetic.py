@@ -28,7 +28,7 @@ Postfix = tuple[int | str, ...]
 """An expression in postfix order: numbers, and the operators + - * / behind their two operands."""
 
 
-class ExpressionError(ValueError):
+class NotAnExpressionError(ValueError):
     """The text is no expression of the grammar; the message says why."""
 
 
@@ -38,7 +38,7 @@ def strip_blanks(text: str) -> str:
 
 
 def parse(text: str) -> Postfix:
-    """Turn an expression into postfix order by Dijkstra's shunting yard; raise ExpressionError outside the grammar."""
+    """Turn an expression into postfix order by Dijkstra's shunting yard; raise NotAnExpressionError outside the grammar."""
     output: list[int | str] = []
     waiting: list[str] = []  # operators and open parentheses whose right side is still to come
     is_operand_next = True
@@ -51,20 +51,20 @@ def parse(text: str) -> Postfix:
             output.append(_number(token, text[:start]))
             is_operand_next = False
     if is_operand_next:
-        raise ExpressionError("ends where a number belongs" if output or waiting else "empty")
+        raise NotAnExpressionError("ends where a number belongs" if output or waiting else "empty")
     output.extend(reversed(waiting))
     if "(" in output:
-        raise ExpressionError("'(' without ')'")
+        raise NotAnExpressionError("'(' without ')'")
     return tuple(output)
 
 
 def _tokens(text: str) -> Iterator[tuple[int, str]]:
-    """The place and the ASCII spelling of every token but blanks; raises ExpressionError at what is none."""
+    """The place and the ASCII spelling of every token but blanks; raises NotAnExpressionError at what is none."""
     position = 0
     while position < len(text):
         match = TOKEN.match(text, position)
         if match is None:
-            raise ExpressionError(f"{text[position]!a} is not part of an expression")
+            raise NotAnExpressionError(f"{text[position]!a} is not part of an expression")
         position = match.end()
         if match[0][0] not in BLANKS:
             yield match.start(), ASCII_OPERATORS.get(match[0], match[0])
@@ -73,7 +73,7 @@ def _tokens(text: str) -> Iterator[tuple[int, str]]:
 def _take_operator(token: str, output: list[int | str], waiting: list[str]) -> bool:
     """Take what stands behind an operand, an operator or ")", and return whether an operand comes next."""
     if token not in PRECEDENCE and token != ")":
-        raise ExpressionError(f"{token[:20]!r} where an operator belongs")
+        raise NotAnExpressionError(f"{token[:20]!r} where an operator belongs")
     precedence = PRECEDENCE.get(token, 0)
     while waiting and waiting[-1] != "(" and PRECEDENCE[waiting[-1]] >= precedence:
         output.append(waiting.pop())
@@ -81,19 +81,19 @@ def _take_operator(token: str, output: list[int | str], waiting: list[str]) -> b
         waiting.append(token)
         return True
     if not waiting:
-        raise ExpressionError("')' without '('")
+        raise NotAnExpressionError("')' without '('")
     waiting.pop()
     return False
 
 
 def _number(token: str, before: str) -> int:
-    """The number that stands behind the text ``before``; raises ExpressionError for another token."""
+    """The number that stands behind the text ``before``; raises NotAnExpressionError for another token."""
     if token in PRECEDENCE:
-        raise ExpressionError(_operator_instead_of_number(before, token))
+        raise NotAnExpressionError(_operator_instead_of_number(before, token))
     if token == ")":
-        raise ExpressionError("')' where a number belongs")
+        raise NotAnExpressionError("')' where a number belongs")
     if token[0] == "0" and token != "0":
-        raise ExpressionError("leading zero")
+        raise NotAnExpressionError("leading zero")
     return int(token)
 
 
@@ -181,7 +181,7 @@ def canonical_answer(text: str) -> str:
         return text
     try:
         expression = parse(text)
-    except ExpressionError:
+    except NotAnExpressionError:
         return text
     stack: list[Canonical] = []
     for token in expression:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
-from verl_ext.grading import countdown, mathematics
+from verl_ext.grading import countdown_grader, mathematics
 from verl_ext.grading.paper import grader as paper_grader
 from verl_ext.grading.verdict import Verdict
 
@@ -40,7 +40,7 @@ def _math_grader(fallbacks: tuple[str, ...]) -> Grader:
 GRADERS = {
     "math": _math_grader(mathematics.MATH_FALLBACKS),
     "gsm8k": _math_grader(mathematics.GSM8K_FALLBACKS),
-    "countdown": Grader(countdown.grade_countdown, countdown.parse_reference),
+    "countdown": Grader(countdown_grader.grade_countdown, countdown_grader.parse_reference),
 }
 _PAPER = Grader(paper_grader.grade_parsed, paper_grader.parse_reference, paper_grader.grade_parsed_async)
 PAPER_GRADERS = {**GRADERS, "math": _PAPER, "gsm8k": _PAPER}

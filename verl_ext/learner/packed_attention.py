@@ -28,7 +28,7 @@ AMPERE = (8, 0)
 
 
 @dataclass(frozen=True)
-class Samples:
+class PackedSamples:
     """Where the samples of packed rows begin and end."""
 
     borders: torch.Tensor
@@ -37,19 +37,19 @@ class Samples:
     """S, on the host: the kernel is launched with it."""
 
 
-def find_samples(position_ids: torch.Tensor) -> Samples:
+def find_samples(position_ids: torch.Tensor) -> PackedSamples:
     """The samples of rows (B, L) whose positions count up by one within a sample and only there."""
     is_start = torch.ones_like(position_ids, dtype=torch.bool)
     is_start[:, 1:] = position_ids.diff(dim=-1) != 1
     starts = is_start.flatten().nonzero().flatten()
     borders = torch.cat([starts, starts.new_tensor([position_ids.numel()])]).to(torch.int32)
-    return Samples(borders, int(borders.diff().max()))
+    return PackedSamples(borders, int(borders.diff().max()))
 
 
-_last: tuple[weakref.ref[torch.Tensor], int, int, Samples] | None = None
+_last: tuple[weakref.ref[torch.Tensor], int, int, PackedSamples] | None = None
 
 
-def _samples_of(position_ids: torch.Tensor, num_rows: int) -> Samples:
+def _samples_of(position_ids: torch.Tensor, num_rows: int) -> PackedSamples:
     """``find_samples``, once for all layers of a forward pass: it makes the host wait for the device."""
     global _last
     version = position_ids._version
@@ -75,7 +75,7 @@ def _by_kernel(
     query_THD: torch.Tensor,
     key_TKD: torch.Tensor,
     value_TKD: torch.Tensor,
-    samples: Samples,
+    samples: PackedSamples,
     scale: float | None,
     window: int | None,
 ) -> torch.Tensor:
@@ -106,7 +106,7 @@ def _side_by_side(
     query_THD: torch.Tensor,
     key_TKD: torch.Tensor,
     value_TKD: torch.Tensor,
-    samples: Samples,
+    samples: PackedSamples,
     scale: float | None,
     window: int | None,
 ) -> torch.Tensor:

@@ -10,12 +10,12 @@ from typing import Any
 
 import torch
 
+from verl_ext.objectives.algorithm_options import AlgorithmOptions, Section
+from verl_ext.objectives.catalog import OBJECTIVES, check_objective, objective_under
 from verl_ext.objectives.groups import group_advantages
 from verl_ext.objectives.objective import GroupRule, SignWeights, TensorRule
-from verl_ext.objectives.options import AlgorithmOptions, Section
 from verl_ext.objectives.outcome import is_correct, outcome_scores
 from verl_ext.objectives.signed import signed_advantages
-from verl_ext.objectives.table import OBJECTIVES, check_objective, objective_under
 
 Estimator = Callable[..., tuple[torch.Tensor, torch.Tensor]]
 Prompts = Sequence[Any] | None

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from typing import NamedTuple
 
-from verl_ext.objectives.options import AlgorithmOptions
+from verl_ext.objectives.algorithm_options import AlgorithmOptions
 
 
 class OutcomeAdvantages(NamedTuple):

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from verl_ext.objectives.table import OBJECTIVES
+from verl_ext.objectives.catalog import OBJECTIVES
 
 OUR_ESTIMATORS = tuple(OBJECTIVES)
 

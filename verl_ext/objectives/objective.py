@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, NamedTuple
 
+from verl_ext.objectives.algorithm_options import AlgorithmOptions
 from verl_ext.objectives.groups import GroupFormula
-from verl_ext.objectives.options import AlgorithmOptions
 
 
 class SignWeights(NamedTuple):

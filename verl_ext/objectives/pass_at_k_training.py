@@ -14,8 +14,8 @@ C(n, k)). The authors' code adds 1e-6 to it; here a group whose subsets all fare
 from functools import partial
 from math import comb, sqrt
 
+from verl_ext.objectives.algorithm_options import AlgorithmOptions
 from verl_ext.objectives.groups import NOTHING_TO_LEARN, GroupFormula, OutcomeAdvantages, check_group_size, pass_at_k_of
-from verl_ext.objectives.options import AlgorithmOptions
 
 NAME = "pass_at_k_training"
 

@@ -22,8 +22,8 @@ seq-mean-token-sum. verl's token-mean weighs every response by its length instea
 from functools import partial
 from math import comb
 
+from verl_ext.objectives.algorithm_options import PKPO_BASELINES, AlgorithmOptions
 from verl_ext.objectives.groups import GroupFormula, OutcomeAdvantages, check_group_size, pass_at_k_of
-from verl_ext.objectives.options import PKPO_BASELINES, AlgorithmOptions
 
 NAME = "pkpo"
 

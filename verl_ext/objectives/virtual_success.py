@@ -15,8 +15,8 @@ actor.clip_ratio_high=0.24.
 from functools import partial
 from math import sqrt
 
+from verl_ext.objectives.algorithm_options import AlgorithmOptions
 from verl_ext.objectives.groups import NOTHING_TO_LEARN, GroupFormula, OutcomeAdvantages
-from verl_ext.objectives.options import AlgorithmOptions
 
 NAME = "grpo_virtual_success"
 EPSILON = 1e-6

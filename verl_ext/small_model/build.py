@@ -17,7 +17,7 @@ import torch
 from transformers import GenerationConfig, PreTrainedTokenizerFast, Qwen2ForCausalLM
 
 from verl_ext.grading.arithmetic import canonical_answer
-from verl_ext.grading.countdown import grade_countdown
+from verl_ext.grading.countdown_grader import grade_countdown
 from verl_ext.host.files import replacing
 from verl_ext.small_model.architecture import Architecture, random_weights
 from verl_ext.small_model.demonstrations import draw_demonstrations, prompt_text, tokenize

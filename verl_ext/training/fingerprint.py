@@ -52,7 +52,7 @@ BLOCKS_OF_WEIGHTS = 16
 BLOCK_BYTES = 1 << 16
 
 
-class Difference(NamedTuple):
+class ChangedSetting(NamedTuple):
     setting: str
     recorded: Any
     now: Any
@@ -129,17 +129,17 @@ def _compared(value: Any) -> Any:
     return text.rpartition(" (content ")[2] if " (content " in text else value
 
 
-def differences(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> list[Difference]:
+def differences(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> list[ChangedSetting]:
     """The settings in which two fingerprints differ, in the order of the second."""
     found = []
     for setting in [*now, *(setting for setting in recorded if setting not in now)]:
         before, after = recorded.get(setting), now.get(setting)
         if _compared(before) != _compared(after):
-            found.append(Difference(setting, before, after))
+            found.append(ChangedSetting(setting, before, after))
     return found
 
 
-def table(found: Sequence[Difference]) -> str:
+def table(found: Sequence[ChangedSetting]) -> str:
     """The differences for a reader, one a line."""
     width = max(len(difference.setting) for difference in found)
     return "\n".join(

@@ -15,7 +15,7 @@ GROUPS = ("preset", "recipe")
 NONE = "none"
 
 
-class Difference(NamedTuple):
+class PresetDifference(NamedTuple):
     option: str
     preset: Any
     run: Any
@@ -43,7 +43,7 @@ def pinned(group: str, name: str) -> dict[str, Any]:
     return options | dict(leaves(OmegaConf.to_container(content, resolve=False)))
 
 
-def differences(config: DictConfig, overrides: Sequence[str]) -> list[Difference]:
+def differences(config: DictConfig, overrides: Sequence[str]) -> list[PresetDifference]:
     """Every option that the chosen preset and recipe pin and that the run sets differently, in the files' order."""
     names = chosen(overrides)
     options: dict[str, Any] = {}
@@ -56,11 +56,11 @@ def differences(config: DictConfig, overrides: Sequence[str]) -> list[Difference
         actual = OmegaConf.select(config, option)
         actual = OmegaConf.to_container(actual) if OmegaConf.is_config(actual) else actual
         if actual != value:
-            found.append(Difference(option, value, actual))
+            found.append(PresetDifference(option, value, actual))
     return found
 
 
-def table(found: Sequence[Difference], names: dict[str, str]) -> str:
+def table(found: Sequence[PresetDifference], names: dict[str, str]) -> str:
     """The differences for a reader; empty when no preset is named."""
     title = " and ".join(f"{group}={name}" for group, name in names.items() if name != NONE)
     if not title:

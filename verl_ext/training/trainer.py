@@ -27,15 +27,15 @@ from verl.utils.metric import reduce_metrics
 from verl.utils.py_functional import append_to_dict, rename_dict
 from verl.utils.seqlen_balancing import calculate_workload, get_seqlen_balanced_partitions, log_seqlen_unbalance
 
-from verl_ext.learner.worker import ActorWorker, LearnerWorker
-from verl_ext.objectives.options import AlgorithmOptions
-from verl_ext.objectives.table import drops_zero_advantage, objective_under
+from verl_ext.learner.verl_workers import ActorWorker, LearnerWorker
+from verl_ext.objectives.algorithm_options import AlgorithmOptions
+from verl_ext.objectives.catalog import drops_zero_advantage, objective_under
 from verl_ext.objectives.weight_schedule import held_at
 from verl_ext.patches import short_padding_rows
 from verl_ext.training import rollout_gap, validation
 from verl_ext.training.checks.trainer_options import check_trainer_options
 from verl_ext.training.events import emit
-from verl_ext.training.step import mini_batches, report, rollout, sample_filter
+from verl_ext.training.step import arrivals, mini_batches, report, sample_filter
 from verl_ext.training.step.loss_share import kept_share
 from verl_ext.training.step.samples import Samples
 
@@ -155,7 +155,7 @@ class SignFilterTrainer(PPOTrainerSync):
         """
         del keep_minibatch
         self._count_missing(batch, metrics)
-        batch.reorder(rollout.data_order(batch.keys, self._num_submitted))
+        batch.reorder(arrivals.data_order(batch.keys, self._num_submitted))
         batch = self._filter(batch, metrics)
         if not len(batch):
             everything, self._dropped = self._dropped, None
@@ -232,7 +232,7 @@ class SignFilterTrainer(PPOTrainerSync):
             metrics["train/positive_advantage_weight"] = weight
 
     def _count_missing(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> None:
-        metrics |= rollout.count_missing(
+        metrics |= arrivals.count_missing(
             batch.keys,
             failed=self.replay_buffer.failure_keys.get("train", ()),
             num_submitted=self._num_submitted,

@@ -10,10 +10,10 @@ MATRIX = re.compile(r"\\begin\{[pb]matrix\}(.*)\\end\{[pb]matrix\}", re.DOTALL)
 BRACES = str.maketrans("", "", "{}()")
 BRACED_LIST = re.compile(r"\{.*,.*\}")
 
-Leaf = Callable[[str, str], bool | None]
+SameFormula = Callable[[str, str], bool | None]
 
 
-def same_answer(answer: str, reference: str, leaf: Leaf) -> bool | None:
+def same_answer(answer: str, reference: str, leaf: SameFormula) -> bool | None:
     """Walk the paper's rules in their order; ``leaf`` compares two formulas, or returns None where it must not."""
     if answer == reference:
         return True
@@ -59,14 +59,14 @@ def _same_without_brackets(answer: str, reference: str) -> bool:
     return answer.translate(BRACES) == reference.translate(BRACES)
 
 
-def _same_list(answer: str, reference: str, leaf: Leaf) -> bool | None:
+def _same_list(answer: str, reference: str, leaf: SameFormula) -> bool | None:
     """Component by component, whatever the brackets."""
     if not (LIST.match(answer) and LIST.match(reference)):
         return False
     return _all_same(answer[1:-1].split(","), reference[1:-1].split(","), leaf)
 
 
-def _same_matrix(answer: str, reference: str, leaf: Leaf) -> bool | None:
+def _same_matrix(answer: str, reference: str, leaf: SameFormula) -> bool | None:
     """Cell by cell of each row; the normalization has left one row, whose breaks are single backslashes."""
     matches = MATRIX.fullmatch(answer), MATRIX.fullmatch(reference)
     if not matches[0] or not matches[1]:
@@ -79,7 +79,7 @@ def _same_matrix(answer: str, reference: str, leaf: Leaf) -> bool | None:
     return _all_same([cell for row in left for cell in row], [cell for row in right for cell in row], leaf)
 
 
-def _all_same(answers: list[str], references: list[str], leaf: Leaf) -> bool | None:
+def _all_same(answers: list[str], references: list[str], leaf: SameFormula) -> bool | None:
     if len(answers) != len(references):
         return False
     is_known = True
@@ -91,7 +91,7 @@ def _all_same(answers: list[str], references: list[str], leaf: Leaf) -> bool | N
     return True if is_known else None
 
 
-def _same_equation(answer: str, reference: str, leaf: Leaf) -> bool | None:
+def _same_equation(answer: str, reference: str, leaf: SameFormula) -> bool | None:
     """Two equations by the difference of their sides; of one that names its value, the value."""
     sides, other_sides = answer.split("="), reference.split("=")
     if len(sides) == len(other_sides) == 2:

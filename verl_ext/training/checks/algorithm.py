@@ -7,6 +7,8 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from verl_ext.objectives.algorithm_options import AlgorithmOptions
+from verl_ext.objectives.catalog import check_objective, check_weight_schedule, names_with_k, objective_under
 from verl_ext.objectives.names import (
     OUR_ESTIMATORS,
     OUR_LOSSES,
@@ -15,8 +17,6 @@ from verl_ext.objectives.names import (
     VERL_LOSSES,
     VERL_TRAINERS,
 )
-from verl_ext.objectives.options import AlgorithmOptions
-from verl_ext.objectives.table import check_objective, check_weight_schedule, names_with_k, objective_under
 from verl_ext.objectives.weight_schedule import SCHEDULE
 from verl_ext.training.checks.trainer_options import GAP_LIMITS, check_trainer_options
 from verl_ext.training.configuration import CONFIG_DIR

@@ -5,9 +5,9 @@
 
 from typing import Any
 
+from verl_ext.objectives.algorithm_options import AlgorithmOptions
+from verl_ext.objectives.catalog import check_objective, check_weight_schedule, drops_zero_advantage, objective_under
 from verl_ext.objectives.names import VERL_ESTIMATORS
-from verl_ext.objectives.options import AlgorithmOptions
-from verl_ext.objectives.table import check_objective, check_weight_schedule, drops_zero_advantage, objective_under
 from verl_ext.training.step.loss_share import LINEAR_LOSSES
 
 GAP_LIMITS = ("max_rollout_probs_diff", "max_rollout_probs_diff_growth")

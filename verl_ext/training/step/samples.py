@@ -16,7 +16,7 @@ from verl_ext.objectives.outcome import CORRECT_ABOVE, outcome_scores
 @dataclass(frozen=True)
 class Samples:
     keys: Sequence[str]
-    """verl's names of the outputs, see ``verl_ext.training.step.rollout``."""
+    """verl's names of the outputs, see ``verl_ext.training.step.arrivals``."""
     prompts: Sequence[str]
     """Prompt id of each."""
     infos: Sequence[Mapping[str, float]]

@@ -6,8 +6,8 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
+from verl_ext.objectives.algorithm_options import AlgorithmOptions
 from verl_ext.objectives.estimators import ESTIMATORS
-from verl_ext.objectives.options import AlgorithmOptions
 from verl_ext.training.configuration import compose_config
 
 

@@ -5,8 +5,8 @@ catalogue in the documentation all come from here. Free of torch and verl.
 """
 
 from verl_ext.objectives import pass_at_k_training, pkpo, virtual_success
+from verl_ext.objectives.algorithm_options import AlgorithmOptions
 from verl_ext.objectives.objective import AnotherName, GroupRule, Objective, SignWeights
-from verl_ext.objectives.options import AlgorithmOptions
 
 ROWS = (
     Objective(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from verl_ext.evaluation.settings import OTHER, Sampling, defaults_of
+from verl_ext.evaluation.sampling_settings import OTHER, Sampling, defaults_of
 
 QWEN2 = Sampling(num_samples=256, temperature=0.6, top_p=0.95, top_k=-1, max_tokens=4096)
 QWEN3 = Sampling(num_samples=64, temperature=0.7, top_p=0.8, top_k=20, max_tokens=4096)

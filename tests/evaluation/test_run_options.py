@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from verl_ext.evaluation.options import EvaluationOptions, RegradeOptions, check_writable, parse
-from verl_ext.evaluation.settings import Sampling
+from verl_ext.evaluation.run_options import EvaluationOptions, RegradeOptions, check_writable, parse
+from verl_ext.evaluation.sampling_settings import Sampling
 
 
 def options_of(tmp_path, *arguments):

@@ -12,7 +12,7 @@ from tests.effort import costs_less_than
 from tests.grading.test_arithmetic import expressions, grammar_soup, is_number
 from verl_ext.grading import Reason, Verdict, grade
 from verl_ext.grading.arithmetic import MAX_EXPRESSION_CHARS, evaluate, parse
-from verl_ext.grading.countdown import parse_reference
+from verl_ext.grading.countdown_grader import parse_reference
 
 CASES = [json.loads(line) for line in Path(__file__).with_name("countdown_cases.jsonl").read_text().splitlines()]
 

@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple
 from verl_ext.grading.arithmetic import (
     BLANKS,
     MAX_EXPRESSION_CHARS,
-    ExpressionError,
+    NotAnExpressionError,
     Postfix,
     evaluate,
     parse,
@@ -97,7 +97,7 @@ def grade_countdown(response: str, reference: Mapping[str, Any] | Reference | st
         return Verdict(Reason.UNPARSABLE, answer, rule, Tier.LIMITS, f"longer than {MAX_EXPRESSION_CHARS} characters")
     try:
         expression = parse(text)
-    except ExpressionError as error:
+    except NotAnExpressionError as error:
         return Verdict(Reason.UNPARSABLE, answer, rule, Tier.GRAMMAR, str(error))
     return verdict_of(_compare(expression, parsed_reference), answer, rule)
 
@@ -119,12 +119,12 @@ def _shown(numbers: Sequence[int]) -> str:
     return f"{' '.join(map(str, numbers)):.100}"
 
 
-class Extracted(NamedTuple):
+class CountdownAnswer(NamedTuple):
     text: str
     rule: Literal["answer_tag", "bare"]
 
 
-def extract_answer(response: str) -> Extracted | None:
+def extract_answer(response: str) -> CountdownAnswer | None:
     """Find the answer in ``response``: the content of its last closed ``<answer>``, or all of it.
 
     The rule "bare" is for the small model, which answers with an expression and nothing else. It takes a response only
@@ -133,7 +133,7 @@ def extract_answer(response: str) -> Extracted | None:
     start = response.rfind(OPEN_TAG, 0, max(response.rfind(CLOSE_TAG), 0))
     if start >= 0:
         end = response.find(CLOSE_TAG, start)
-        return Extracted(strip_blanks(response[start + len(OPEN_TAG) : end]), "answer_tag")
+        return CountdownAnswer(strip_blanks(response[start + len(OPEN_TAG) : end]), "answer_tag")
     head = response[: MAX_EXPRESSION_CHARS + 1]  # enough to know that the limit is passed
     is_bare = head.strip(BLANKS) and ONLY_EXPRESSION_CHARS.fullmatch(head)
-    return Extracted(strip_blanks(response), "bare") if is_bare else None
+    return CountdownAnswer(strip_blanks(response), "bare") if is_bare else None

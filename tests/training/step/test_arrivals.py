@@ -1,6 +1,6 @@
 """What came back from the rollout: in which order, and how much is missing."""
 
-from verl_ext.training.step.rollout import count_missing, data_order
+from verl_ext.training.step.arrivals import count_missing, data_order
 
 
 def test_prompts_sessions_and_outputs_are_in_order_and_strangers_last():

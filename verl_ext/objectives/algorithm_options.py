@@ -24,7 +24,7 @@ PKPO_BASELINES = ("loo_minus_one", "none")
 class AlgorithmOptions:
     """The options under verl's ``algorithm`` section that this package reads, by the names they have there.
 
-    Each value has its type and lies in its range. Whether it fits the objective is for ``verl_ext.objectives.table`` to say.
+    Each value has its type and lies in its range. Whether it fits the objective is for ``verl_ext.objectives.catalog`` to say.
     """
 
     adv_estimator: str

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from verl_ext.evaluation.settings import Sampling
+from verl_ext.evaluation.sampling_settings import Sampling
 from verl_ext.host.command_line import path_option
 from verl_ext.tasks.templates import render_prompt
 

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from verl_ext.objectives.objective import GroupRule, SignWeights
-from verl_ext.objectives.options import AlgorithmOptions
-from verl_ext.objectives.table import (
+from verl_ext.objectives.algorithm_options import AlgorithmOptions
+from verl_ext.objectives.catalog import (
     OBJECTIVES,
     ROWS,
     check_weight_schedule,
@@ -16,6 +15,7 @@ from verl_ext.objectives.table import (
     names_with_k,
     objective_under,
 )
+from verl_ext.objectives.objective import GroupRule, SignWeights
 
 ROOT = Path(__file__).resolve().parents[2]
 
