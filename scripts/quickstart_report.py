@@ -11,7 +11,7 @@ from typing import Any
 from verl_ext.grading.arithmetic import canonical_answer
 from verl_ext.metrics.generations import Generations, read_generations
 from verl_ext.plots.figures import pass_at_k_figure, png, training_figure
-from verl_ext.plots.training import TrainingCurve, read_training_curve
+from verl_ext.plots.training_curves import TrainingCurve, read_training_curve
 from verl_ext.report.page import render_report
 from verl_ext.report.results import build_results, results_as_json
 

@@ -18,7 +18,7 @@ from verl_ext.objectives.objective import AnotherName, Objective, SignWeights
 from verl_ext.tasks.table import TASKS
 from verl_ext.training.configuration import DEVICES, GROUPS, kinds_of_options, option_names
 from verl_ext.training.configuration import _default as default_config
-from verl_ext.training.step import arrivals, report
+from verl_ext.training.step import arrivals, step_report
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "recipes/README.md", *ROOT.glob("docs/*.md")])
@@ -322,7 +322,7 @@ def test_the_overview_has_the_weights():
 
 
 def test_every_task_is_listed_with_its_rows():
-    listed = table_after(ROOT / "docs/data-and-tasks.md", "`report.json`")
+    listed = table_after(ROOT / "docs/data-and-tasks.md", "`step_report.json`")
     assert sorted(listed) == sorted(TASKS)
     for task in TASKS.values():
         numbers = [f"{number:,}" for number in task.num_rows.values() if number is not None]
@@ -386,12 +386,12 @@ def test_every_metric_of_ours_is_in_the_glossary():
 
 def test_what_the_report_of_a_step_returns_is_in_the_glossary():
     shares = {f"actor/{kind}_{sign}": 0.5 for kind in ("tokens", "clipped") for sign in ("positive", "negative")}
-    counts = report.Counts(kept=1, all=2)
+    counts = step_report.Counts(kept=1, all=2)
     returned = {
-        **report.group_shares(["a", "a"], [True, False]),
-        **report.reason_shares([dict.fromkeys(map(str, Reason), 0.0)]),
-        **report.kept_shares(counts, counts),
-        **report.clip_fractions(shares),
+        **step_report.group_shares(["a", "a"], [True, False]),
+        **step_report.reason_shares([dict.fromkeys(map(str, Reason), 0.0)]),
+        **step_report.kept_shares(counts, counts),
+        **step_report.clip_fractions(shares),
         **arrivals.count_missing(["a_0_0"], failed=[], num_submitted={}, default_num_samples=1, num_replaced=0),
     }
     assert len(returned) > 15

@@ -67,10 +67,9 @@ def test_the_table(tree):
 def test_no_two_modules_and_no_two_types_have_one_name():
     places = {}
     for module, path in CODE["modules"](ROOT).items():
-        types = [node.name for node in ast.parse(path.read_text(encoding="utf-8")).body if isinstance(node, ast.ClassDef)]
+        types = [
+            node.name for node in ast.parse(path.read_text(encoding="utf-8")).body if isinstance(node, ast.ClassDef)
+        ]
         for name in (module.rpartition(".")[2], *types):
             places.setdefault(name, []).append(module)
-    assert {name: modules for name, modules in places.items() if len(modules) > 1} == PACKAGES_AND_MODULES
-
-
-PACKAGES_AND_MODULES = {}
+    assert {name: modules for name, modules in places.items() if len(modules) > 1} == {}

@@ -7,7 +7,7 @@ import pytest
 
 from verl_ext.data.parquet import write_rows
 from verl_ext.data.rows import make_row
-from verl_ext.training.checks.data import check_data
+from verl_ext.training.checks.data_files import check_data
 from verl_ext.training.configuration import compose_config
 
 

@@ -17,7 +17,7 @@ from verl_ext.metrics.summary import pass_at_k_curve
 from verl_ext.plots.curves import draw_pass_at_k, subtitle
 from verl_ext.plots.figures import pass_at_k_figure, png, training_figure
 from verl_ext.plots.style import STYLES, spread, styles_of
-from verl_ext.plots.training import PANELS, TrainingCurve, draw_training, moving_average, read_training_curve
+from verl_ext.plots.training_curves import PANELS, TrainingCurve, draw_training, moving_average, read_training_curve
 
 METHODS = ["base", "psr", "nsr", "w_reinforce", "grpo"]
 

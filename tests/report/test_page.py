@@ -8,7 +8,7 @@ import pytest
 from matplotlib.image import imread
 
 from verl_ext.metrics.generations import Generations
-from verl_ext.plots.training import TrainingCurve
+from verl_ext.plots.training_curves import TrainingCurve
 from verl_ext.report.page import render_report
 from verl_ext.report.results import build_results
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from verl_ext.metrics.summary import PassAtKCurve
 from verl_ext.plots.curves import draw_pass_at_k, subtitle
 from verl_ext.plots.style import FONT_SIZE, GRAY, INK, styles_of, title
-from verl_ext.plots.training import PANELS, SMOOTH_FROM, Panel, TrainingCurve, draw_training
+from verl_ext.plots.training_curves import PANELS, SMOOTH_FROM, Panel, TrainingCurve, draw_training
 
 _DPI = 160
 _INCHES_PER_LETTER = 0.1  # of a bold name

@@ -12,7 +12,7 @@ from verl_ext.grading import Reason
 from verl_ext.metrics.summary import PairedDifference
 from verl_ext.plots.figures import pass_at_k_figure, png, training_figure
 from verl_ext.plots.style import styles_of
-from verl_ext.plots.training import PANELS, Panel, TrainingCurve
+from verl_ext.plots.training_curves import PANELS, Panel, TrainingCurve
 from verl_ext.report.findings import direction, findings, label, points
 from verl_ext.report.results import Results
 

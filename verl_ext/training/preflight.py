@@ -10,7 +10,7 @@ from verl_ext.training.attention import check_attention
 from verl_ext.training.checkpoints import Checkpoint
 from verl_ext.training.checks.adapter import check_adapter
 from verl_ext.training.checks.algorithm import check_estimator, check_loss, check_trainer
-from verl_ext.training.checks.data import check_batches, check_data, check_steps, check_template
+from verl_ext.training.checks.data_files import check_batches, check_data, check_steps, check_template
 from verl_ext.training.checks.dead_options import check_dead_options
 from verl_ext.training.checks.extensions import check_extensions
 from verl_ext.training.checks.loggers import check_loggers

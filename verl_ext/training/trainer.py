@@ -35,7 +35,7 @@ from verl_ext.patches import short_padding_rows
 from verl_ext.training import rollout_gap, validation
 from verl_ext.training.checks.trainer_options import check_trainer_options
 from verl_ext.training.events import emit
-from verl_ext.training.step import arrivals, mini_batches, report, sample_filter
+from verl_ext.training.step import arrivals, mini_batches, sample_filter, step_report
 from verl_ext.training.step.loss_share import kept_share
 from verl_ext.training.step.samples import Samples
 
@@ -182,7 +182,7 @@ class SignFilterTrainer(PPOTrainerSync):
     def _update_critic(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
         self._limit_fields(batch)
         batch = super()._update_critic(batch, metrics=metrics)
-        report.check_finite(metrics, "critic", step=self.global_steps, may_overflow=False)
+        step_report.check_finite(metrics, "critic", step=self.global_steps, may_overflow=False)
         return batch
 
     def _update_actor(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
@@ -194,7 +194,7 @@ class SignFilterTrainer(PPOTrainerSync):
         else:
             metrics |= reduce_metrics(self._update_in_mini_batches(batch))
         may_overflow = _scales_its_loss(self.config.actor_rollout_ref.actor)
-        report.check_finite(metrics, "actor", step=self.global_steps, may_overflow=may_overflow)
+        step_report.check_finite(metrics, "actor", step=self.global_steps, may_overflow=may_overflow)
         return batch
 
     def _compute_metrics(
@@ -205,7 +205,7 @@ class SignFilterTrainer(PPOTrainerSync):
         else:
             metrics |= {"training/global_step": global_steps, "training/epoch": epoch}
             metrics |= {f"timing_s/{name}": seconds for name, seconds in timing_raw.items()}
-        metrics |= report.clip_fractions(metrics)
+        metrics |= step_report.clip_fractions(metrics)
         numbers = {name: float(value) for name, value in metrics.items() if isinstance(value, int | float | np.number)}
         emit("step", step=global_steps, total=self.total_training_steps, metrics=numbers)
 
@@ -244,9 +244,9 @@ class SignFilterTrainer(PPOTrainerSync):
         """Report on all samples of the step and return those that the update needs; ``_dropped`` has the others."""
         self._clear_dropped()
         samples = _graded_samples(batch)
-        metrics |= report.describe(samples)
+        metrics |= step_report.describe(samples)
         limit = self.config.trainer.get("max_grader_error_ratio", 1.0)
-        report.check_graded(samples, step=self.global_steps, limit=limit)
+        step_report.check_graded(samples, step=self.global_steps, limit=limit)
         if self._rules.masks_truncated:
             sample_filter.check_truncation_is_reported(samples.infos, self.config.reward.custom_reward_function)
 
@@ -260,7 +260,7 @@ class SignFilterTrainer(PPOTrainerSync):
         self._advantage_factor = 1.0
         if self._options.loss_normalizer == "all":
             self._advantage_factor = kept_share(actor, tokens=kept.tokens, responses=kept.responses)
-        metrics |= report.kept_shares(kept.samples, kept.tokens) | {"train/num_updates": self._num_updates}
+        metrics |= step_report.kept_shares(kept.samples, kept.tokens) | {"train/num_updates": self._num_updates}
         return batch
 
     def _advantages(self, samples: Samples, rows_K: torch.Tensor) -> torch.Tensor:

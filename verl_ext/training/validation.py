@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from verl_ext.training.step.report import is_graded
+from verl_ext.training.step.step_report import is_graded
 
 SCORES = ("reward", "score", "acc")
 Infos = dict[str, list[Any]]

@@ -47,7 +47,7 @@ def _function(comparison: str) -> Callable[[str, str], Decision]:
     from verl_ext.grading.formulas.symbolic import compare_symbolically
 
     if comparison == "paper":  # most runs never ask
-        from verl_ext.grading.paper.formulas import compare_in_child, warm_up
+        from verl_ext.grading.paper.paper_formulas import compare_in_child, warm_up
 
         warm_up()
         return compare_in_child

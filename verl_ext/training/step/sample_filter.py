@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import torch
 
 from verl_ext.objectives.groups import num_in_group
-from verl_ext.training.step.report import Counts, is_graded
 from verl_ext.training.step.samples import Samples
+from verl_ext.training.step.step_report import Counts, is_graded
 
 
 class Rules(NamedTuple):

@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from verl_ext.training.step.report import (
+from verl_ext.training.step.samples import Samples
+from verl_ext.training.step.step_report import (
     Counts,
     check_finite,
     check_graded,
@@ -15,7 +16,6 @@ from verl_ext.training.step.report import (
     kept_shares,
     reason_shares,
 )
-from verl_ext.training.step.samples import Samples
 
 
 def test_groups():
