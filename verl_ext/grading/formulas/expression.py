@@ -30,7 +30,7 @@ TOKEN = re.compile(
     r"|(?P<symbol>\*\*|[-+*/^_!%()\[\]{}|',=])"
 )
 INVERSES = {name: "arc" + name for name in ("sin", "cos", "tan", "cot", "sec", "csc", "sinh", "cosh", "tanh")}
-ALIASES = {"asin": "arcsin", "acos": "arccos", "atan": "arctan", "lg": "log", "arsinh": "arcsinh", "arcosh": "arccosh"}
+ALIASES = {"asin": "arcsin", "acos": "arccos", "atan": "arctan", "arsinh": "arcsinh", "arcosh": "arccosh"}
 CONSTANTS = {"pi": mpmath.pi, "e": mpmath.e}
 GREEK = frozenset(
     "alpha beta gamma delta epsilon varepsilon zeta eta theta iota kappa lambda mu nu xi rho sigma tau upsilon phi chi psi"
@@ -322,8 +322,13 @@ def _tokenize(text: str) -> list[str]:
     return tokens
 
 
-def evaluate(tree: Operation, values: Mapping[str, Any]) -> Any:
+def evaluate(tree: Operation, values: Mapping[str, Any], watch: Callable[[Any], None] | None = None) -> Any:
     """The value of the tree in mpmath's current precision.
+
+    Args:
+        tree: The formula.
+        values: Of its names.
+        watch: Is shown the value of every operation inside.
 
     Raises:
         TooComplexError: Evaluating it would be too expensive.
@@ -338,10 +343,12 @@ def evaluate(tree: Operation, values: Mapping[str, Any]) -> Any:
             return mpmath.mpc(0, 1)
         case "name":
             return values[tree.text]
-    arguments = [evaluate(argument, values) for argument in tree.arguments]
-    if tree.kind == "unknown":
-        return _unknown_function(tree.text, arguments)
-    return OPERATIONS[tree.kind](*arguments)
+    arguments = [evaluate(argument, values, watch) for argument in tree.arguments]
+    unknown = tree.kind == "unknown"
+    value = _unknown_function(tree.text, arguments) if unknown else OPERATIONS[tree.kind](*arguments)
+    if watch is not None:
+        watch(value)
+    return value
 
 
 def _unknown_function(name: str, arguments: Sequence[Any]) -> Any:
@@ -371,8 +378,11 @@ def _power(base: Any, exponent: Any) -> Any:
 
 def _root(radicand: Any, degree: Any) -> Any:
     # An odd root of a negative number is the real one, as in school and in every data set here.
-    is_negative = mpmath.im(radicand) == 0 and mpmath.re(radicand) < 0
-    if is_negative and degree == int(mpmath.re(degree)) and int(mpmath.re(degree)) % 2:
+    whole = int(mpmath.re(degree))
+    is_real = mpmath.im(radicand) == 0
+    if degree == whole and whole > 0 and is_real and mpmath.re(radicand) >= 0:
+        return mpmath.root(mpmath.re(radicand), whole)
+    if degree == whole and whole % 2 and is_real:
         return -mpmath.power(-radicand, 1 / degree)
     return _power(radicand, 1 / degree)
 
@@ -396,6 +406,7 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     },
     **{inverse: getattr(mpmath, "a" + name) for name, inverse in INVERSES.items()},
     **{name: _bounded(getattr(mpmath, name)) for name in ("exp", "sinh", "cosh")},
+    "lg": mpmath.log10,
     "abs": abs,
 }
 OPERATIONS: dict[str, Callable[..., Any]] = {
