@@ -5,13 +5,14 @@ that no rule here decides. In the caller's process the leaf is ``undecided``, an
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from fractions import Fraction
 from itertools import pairwise
 from typing import Any
 
 from verl_ext.grading.answers import structure as st
 from verl_ext.grading.answers.numbers import read_exact, same_number
 from verl_ext.grading.answers.spelling import key
-from verl_ext.grading.answers.units import without_units
+from verl_ext.grading.answers.units import Quantity, common_factors, read_quantity
 
 Leaf = Callable[[str, str], bool | None]
 """Compares a normalized reference and answer, scalars or relations; None where it cannot tell."""
@@ -70,9 +71,11 @@ def _all_same(reference: Sequence[st.Node], answer: Sequence[st.Node], leaf: Lea
 
 
 def _same_scalar(reference: st.Scalar, answer: st.Scalar, leaf: Leaf) -> bool | None:
-    (left, left_unit), (right, right_unit) = without_units(reference.text), without_units(answer.text)
-    if not left or not right or (left_unit and right_unit and left_unit != right_unit):
+    quantities = read_quantity(reference.text), read_quantity(answer.text)
+    factors = common_factors(*quantities)
+    if factors is None or not quantities[0].number or not quantities[1].number:
         return False
+    left, right = map(_multiplied, quantities, (Fraction(1), Fraction(1)) if factors[0] == factors[1] else factors)
     if st.without_blanks(left) == st.without_blanks(right) and key(left) == key(right):
         return True
     is_same = same_number(left, right)
@@ -82,6 +85,16 @@ def _same_scalar(reference: st.Scalar, answer: st.Scalar, leaf: Leaf) -> bool | 
         return same_structure(left, right, leaf)
     is_same = _same_infinity(left, right)
     return leaf(left, right) if is_same is None else is_same
+
+
+def _multiplied(quantity: Quantity, factor: Fraction) -> str:
+    """A text of the number times ``factor``."""
+    if factor == 1:
+        return quantity.number
+    number = read_exact(quantity.number)
+    if number is None:
+        return f"\\frac{{{factor.numerator}}}{{{factor.denominator}}}*({quantity.number})"
+    return f"{number.value * factor}%" if number.is_percent else str(number.value * factor)
 
 
 def _same_infinity(left: str, right: str) -> bool | None:
@@ -212,7 +225,10 @@ def _same_scalar_and_other(reference: st.Node, answer: st.Node, leaf: Leaf) -> b
     """A scalar against a ratio, a matrix, a tuple or a set."""
     scalar, other = (reference, answer) if isinstance(reference, st.Scalar) else (answer, reference)
     assert isinstance(scalar, st.Scalar)
-    text = without_units(scalar.text)[0]
+    quantity = read_quantity(scalar.text)
+    if quantity.words:
+        return False
+    text = quantity.number
     node = st.read_structure(text)
     if text != scalar.text and not isinstance(node, st.Scalar):  # "(1,2) cm"
         return _same_pair(node, other, leaf, is_swapped=scalar is answer)

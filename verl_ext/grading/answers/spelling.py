@@ -80,6 +80,8 @@ SCRIPT_BRACES = re.compile(r"([\^_])\{([0-9a-zA-Z])\}")
 DIGIT_GAPS = re.compile(r"(?<=\d)(?:\\,|\\!|\\ |\{,\}(?:\\!)?|,\\!|\u2009|\u202f)\s*(?=\d{3}(?!\d))")
 LOST_COMMAND = re.compile(r"(?<!\\)\\\\(?=(?:[dt]?frac|sqrt|pi|cos|sin|tan|theta|text|infty)(?![a-zA-Z]))")
 LOST_ROW_END = re.compile(r"(?<!\\)\\(?=[-+.\d])")
+GAP_AND_UNIT = re.compile(r"(?<=[\d}])(?:\\[,;: ]|~)\s*([KJWVNLmsgh])\s*\.?\s*$")
+r"""``300\,K``: LaTeX sets a gap before a unit, and none before a factor."""
 EMPTY_BETWEEN_DIGITS = re.compile(r"(?<=\d)\s*\{\}\s*(?=\d)")
 EMPTY_GROUP = re.compile(r"(?<!\\text)\{\}")
 WORDS = re.compile(r"\\text\{([^{}]*)\}")
@@ -98,7 +100,7 @@ def normalize(answer: str) -> str:
     text = DIGIT_GAPS.sub("\x01", text).replace("{,}", ",").replace("\x01", ",")
     text = _with_marked_rows(text)
     text = DELIMITERS.sub("", text)
-    text = TEXT.sub(_as_words, text)
+    text = GAP_AND_UNIT.sub(r"\\text{\1}", TEXT.sub(_as_words, text))
     # "19 {} 43" was "19 and 43" before its words were taken out; elsewhere an empty group is a gap in the layout.
     text = EMPTY_BETWEEN_DIGITS.sub(",", text)
     text = EMPTY_GROUP.sub("", text)
