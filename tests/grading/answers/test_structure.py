@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from verl_ext.grading.answers.spelling import normalize
 from verl_ext.grading.answers.structure import (
     BaseNumber,
+    Clock,
     Collection,
     Group,
     Matrix,
@@ -50,6 +51,12 @@ def scalars(*texts):
         ("204_5", BaseNumber("204", 5)),
         (r"a5_{\text{sixteen}}", BaseNumber("A5", 16)),
         ("x_1", Scalar("x_1")),
+        ("5:30", Clock(5, 30, 0, "", "5:30")),
+        (r"5:30\text{p.m.}", Clock(5, 30, 0, "p", r"5:30\text{p.m.}")),
+        ("9 AM", Clock(9, 0, 0, "a", "9 AM")),
+        ("5:75", Ratio(scalars("5", "75"))),
+        ("13:00 pm", Ratio(scalars("13", "00 pm"))),
+        ("10:20:30", Ratio(scalars("10", "20", "30"))),
         ("3:4:5", Ratio(scalars("3", "4", "5"))),
         ("x=5", Relation(("=",), ("x", "5"), "x=5")),
         (r"2<x\le 7", Relation(("<", r"\le"), ("2", "x", "7"), r"2<x\le 7")),

@@ -10,13 +10,15 @@ from itertools import pairwise
 from typing import Any
 
 from verl_ext.grading.answers import structure as st
-from verl_ext.grading.answers.numbers import read_exact, same_number
+from verl_ext.grading.answers.numbers import Exact, read_exact, same_number
 from verl_ext.grading.answers.spelling import key
 from verl_ext.grading.answers.units import Quantity, common_factors, read_quantity
 
 Leaf = Callable[[str, str], bool | None]
 """Compares a normalized reference and answer, scalars or relations; None where it cannot tell."""
 OPERATORS = frozenset("+-*/^=<>|")
+ROUGHLY = Fraction(1, 20)
+r"""The relative error that ``\approx`` may have between two numbers."""
 INFINITIES = {r"\infty": 1, r"+\infty": 1, r"-\infty": -1}
 
 
@@ -208,17 +210,48 @@ def _entries(node: st.Group | st.Matrix) -> Sequence[st.Node] | None:
 
 
 def _same_ratio(reference: st.Ratio, answer: st.Ratio, leaf: Leaf) -> bool | None:
-    left, right = list(reference.parts), list(answer.parts)
-    # A time may leave out its seconds.
-    while len(left) != len(right) and max(left, right, key=len)[-1].text.strip("0") == "":
-        max(left, right, key=len).pop()
+    left, right = reference.parts, answer.parts
     if len(left) != len(right):
         return False
     values = [number.value for part in (*left, *right) if (number := read_exact(part.text))]
-    if len(values) < len(left) + len(right):
+    if len(values) < len(left) + len(right) or 0 in values:
         return _all_same(left, right, leaf)
     tops, bottoms = values[: len(left)], values[len(left) :]
     return all(top * bottoms[0] == bottom * tops[0] for top, bottom in zip(tops, bottoms, strict=True))
+
+
+def _same_clock(reference: st.Clock, answer: st.Clock, _leaf: Leaf) -> bool:
+    """Convention: the half of the day may be left out; a time that both halves have counts as either."""
+    if bool(reference.half) == bool(answer.half):
+        return reference.seconds() == answer.seconds() and bool(reference.half or reference.hour == answer.hour)
+    marked, plain = (reference, answer) if reference.half else (answer, reference)
+    is_same_face = (marked.hour, marked.minute, marked.second) == (plain.hour, plain.minute, plain.second)
+    return is_same_face or marked.seconds() == plain.seconds()
+
+
+def _same_clock_and_ratio(reference: st.Clock | st.Ratio, answer: st.Clock | st.Ratio, leaf: Leaf) -> bool | None:
+    """``10:15`` is 2:3, unless it is half past something."""
+    left, right = _as_ratio(reference), _as_ratio(answer)
+    return left is not None and right is not None and _same_ratio(left, right, leaf)
+
+
+def _as_ratio(clock: st.Clock | st.Ratio) -> st.Ratio | None:
+    if isinstance(clock, st.Ratio):
+        return clock
+    parts = tuple(st.Scalar(part.strip()) for part in clock.text.split(":"))
+    is_ratio = not clock.half and not any(part.text.startswith("0") for part in parts)
+    return st.Ratio(parts) if is_ratio else None
+
+
+def _same_clock_and_scalar(reference: st.Node, answer: st.Node, leaf: Leaf) -> bool | None:
+    """``9 a.m.`` against 9, a time whose half is left out."""
+    clock, scalar = (reference, answer) if isinstance(reference, st.Clock) else (answer, reference)
+    assert isinstance(clock, st.Clock)
+    assert isinstance(scalar, st.Scalar)
+    if clock.half:
+        return not (clock.minute or clock.second) and scalar.text == str(clock.hour)
+    ratio = _as_ratio(clock)
+    return ratio is not None and _same_pair(ratio, scalar, leaf, is_swapped=clock is answer)
 
 
 def _same_scalar_and_other(reference: st.Node, answer: st.Node, leaf: Leaf) -> bool | None:
@@ -233,12 +266,21 @@ def _same_scalar_and_other(reference: st.Node, answer: st.Node, leaf: Leaf) -> b
     if text != scalar.text and not isinstance(node, st.Scalar):  # "(1,2) cm"
         return _same_pair(node, other, leaf, is_swapped=scalar is answer)
     if read_exact(text) is not None:
-        return False
+        quotient = _quotient(other)
+        return quotient is not None and same_number(text, quotient) is True
     # Two values, or a structure that brackets hide: only the worker's parser can tell.
     if isinstance(other, st.Ratio | st.Matrix):
         return leaf(st.to_latex(reference), st.to_latex(answer))
     # With a comma or a matrix inside, it may be a sum of vectors or a product of sets.
     return None if "," in text or r"\begin" in text else False
+
+
+def _quotient(node: st.Node) -> str | None:
+    """The quotient of two numbers, which is what their ratio is."""
+    numbers = [read_exact(part.text) for part in node.parts] if isinstance(node, st.Ratio) else []
+    if len(numbers) != 2 or not numbers[0] or not numbers[1] or not numbers[1].value:
+        return None
+    return str(numbers[0].value / numbers[1].value)
 
 
 COMPARISONS: dict[tuple[type, type], Callable[[Any, Any, Leaf], bool | None]] = {
@@ -255,6 +297,11 @@ COMPARISONS: dict[tuple[type, type], Callable[[Any, Any, Leaf], bool | None]] = 
     (st.Matrix, st.Group): _same_vector,
     (st.Group, st.Matrix): _same_vector,
     (st.Ratio, st.Ratio): _same_ratio,
+    (st.Clock, st.Clock): _same_clock,
+    (st.Clock, st.Ratio): _same_clock_and_ratio,
+    (st.Ratio, st.Clock): _same_clock_and_ratio,
+    (st.Clock, st.Scalar): _same_clock_and_scalar,
+    (st.Scalar, st.Clock): _same_clock_and_scalar,
     **{(st.Scalar, kind): _same_scalar_and_other for kind in (st.Ratio, st.Matrix, st.Group, st.Collection)},
     **{(kind, st.Scalar): _same_scalar_and_other for kind in (st.Ratio, st.Matrix, st.Group, st.Collection)},
 }
@@ -265,12 +312,34 @@ def _same_relation(reference: st.Relation, answer: st.Relation, leaf: Leaf) -> b
     if st.without_blanks(reference.text) == st.without_blanks(answer.text):
         return True
     intervals = st.interval_of(reference), st.interval_of(answer)
+    if _is_refuted(reference) or _is_refuted(answer):
+        return False
     if intervals[0] is not None and intervals[1] is not None:
+        if not _may_name_the_same(st.interval_name(reference), st.interval_name(answer)):
+            return False
         return _same_node(intervals[0], intervals[1], leaf)
     is_same = _same_named_value(reference, answer, leaf)
     if is_same is None:
         is_same = _same_interval_and_membership(reference, answer, leaf)
     return leaf(reference.text, answer.text) if is_same is None else is_same
+
+
+def _is_refuted(relation: st.Relation) -> bool:
+    r"""Whether a relation says nothing, such as ``x=`` or ``-\approx 8``, or that a number is about another."""
+    first, *others = (part.strip(" +-*/") for part in relation.parts)
+    if not all(others) or (not first and relation.parts[0]):
+        return True
+    if relation.operators != (r"\approx",):
+        return False
+    numbers = [read_exact(part) for part in relation.parts]
+    return numbers[0] is not None and numbers[1] is not None and not _are_near(numbers[0], numbers[1])
+
+
+def _are_near(left: Exact, right: Exact) -> bool:
+    """Whether two numbers differ by no more than a rough rounding."""
+    difference = abs(left.value - right.value)
+    last_digit = Fraction(1, 10 ** min(left.num_decimals or 0, right.num_decimals or 0))
+    return left.is_percent != right.is_percent or difference <= max(last_digit, ROUGHLY * abs(left.value))
 
 
 def _same_named_value(reference: st.Relation, answer: st.Relation, leaf: Leaf) -> bool | None:
@@ -304,14 +373,18 @@ def _same_interval_and_membership(reference: st.Relation, answer: st.Relation, l
 
 def _same_relation_and_other(relation: st.Relation, other: st.Node, leaf: Leaf, *, is_swapped: bool) -> bool | None:
     """An interval, or the value of an equation, against what is no relation."""
+    if _is_refuted(relation):
+        return False
     interval = st.interval_of(relation)
     if interval is not None:
+        if r"\text" in (st.interval_name(relation) or ""):  # "even integers >= 4" are no interval
+            return False
         is_interval = isinstance(other, st.Group | st.Collection)
         return _same_pair(interval, other, leaf, is_swapped=is_swapped) if is_interval else False
     value = st.value_of(relation)
     if value is None:
         return False
-    if st.name_of(relation) is None and relation.operators[0] == "=":
+    if st.name_of(relation) is None and relation.operators[0] == "=" and relation.parts[0]:
         # An identity between numbers counts for what it ends on only if it holds: 17 mod 5 = 2, and not 1 = 2 = 42.
         holds = _all_true([same_structure(left, right, leaf) for left, right in pairwise(relation.parts)])
         if holds is not True:

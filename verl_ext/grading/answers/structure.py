@@ -17,6 +17,11 @@ RELATION_TOKEN = re.compile(r"\\(?:le|ge|ne|in|approx)(?![a-zA-Z])|[=<>]")
 LIST_TOKEN = re.compile(
     r"(?:\\text)?\{\s*,?\s*(?:and|or)\s*,?\s*\}|(?<![a-zA-Z\\])(?:and|or)(?![a-zA-Z])|[,;]|(?<=[)\]])\s*or\s*(?=[(\[])|(?<=[\d)\]])(?:or|and)(?=[a-zA-Z]+\()"
 )
+CLOCK = re.compile(
+    r"(?P<hour>\d{1,2})(?:\s*:\s*(?P<minute>\d\d))?(?:\s*:\s*(?P<second>\d\d))?"
+    r"\s*(?:\\text\{)?\s*(?:(?P<half>[ap])\s*\.?\s*m\.?)?\s*\}?",
+    re.IGNORECASE,
+)
 UNION_TOKEN = re.compile(r"\\cup(?![a-zA-Z])|(?<=[)\]])\s*U\s*(?=[(\[])")
 PLUS_MINUS = re.compile(r"\\(pm|mp)(?![a-zA-Z])")
 BASE_NUMBER = re.compile(
@@ -88,6 +93,23 @@ class Ratio:
 
 
 @dataclass(frozen=True)
+class Clock:
+    """A time of day, or a ratio that looks like one if nothing says which half of the day."""
+
+    hour: int
+    minute: int
+    second: int
+    half: str
+    """``a`` or ``p``, or nothing."""
+    text: str
+
+    def seconds(self) -> int:
+        """The seconds since midnight."""
+        hour = self.hour % 12 + 12 * (self.half == "p") if self.half else self.hour % 24
+        return (hour * 60 + self.minute) * 60 + self.second
+
+
+@dataclass(frozen=True)
 class Relation:
     """``parts[0] operators[0] parts[1] operators[1] ...``, each part a normalized string."""
 
@@ -96,7 +118,7 @@ class Relation:
     text: str
 
 
-Node = Scalar | Text | BaseNumber | Group | Collection | Matrix | Ratio | Relation
+Node = Scalar | Text | BaseNumber | Group | Collection | Matrix | Ratio | Clock | Relation
 
 
 @lru_cache(maxsize=16384)
@@ -182,8 +204,25 @@ def _read_scalar(text: str) -> Node:
     if len(PLUS_MINUS.findall(text)) == 1 and any(outside(text, PLUS_MINUS)):
         plus, minus = PLUS_MINUS.sub("+", text).strip(), PLUS_MINUS.sub("-", text).strip()
         return Collection((Scalar(plus.removeprefix("+").strip()), Scalar(minus)))
+    clock = _read_clock(text)
+    if clock:
+        return clock
     parts = _split(text, COLON)
     return Ratio(tuple(map(Scalar, parts))) if len(parts) >= 2 and all(parts) else Scalar(text)
+
+
+def _read_clock(text: str) -> Clock | None:
+    """A time of day. Two numbers of which the second has two digits are one, three only if one begins with a zero."""
+    match = CLOCK.fullmatch(text)
+    if match is None:
+        return None
+    half = (match["half"] or "").lower()
+    numbers = [match["hour"], match["minute"], match["second"]]
+    if not half and (not numbers[1] or (numbers[2] and not any(number.startswith("0") for number in numbers))):
+        return None
+    hour, minute, second = (int(number or 0) for number in numbers)
+    is_on_dial = hour <= (12 if half else 24) and minute < 60 and second < 60
+    return Clock(hour, minute, second, half, text) if is_on_dial else None
 
 
 def _split(text: str, token: re.Pattern[str]) -> list[str]:
@@ -221,9 +260,17 @@ def interval_of(relation: Relation) -> Group | None:
     return None
 
 
+def interval_name(relation: Relation) -> str | None:
+    """What an inequality that is an interval is about."""
+    parts = relation.parts[1:2] if len(relation.parts) == 3 else relation.parts
+    return next((without_blanks(part) for part in parts if is_name(part)), None)
+
+
 def value_of(relation: Relation) -> str | None:
     r"""What an equation says its name is: ``x = 5 + 5 = 10 \approx 9.9`` is 10, ``2 = x`` is 2, ``c \in A`` is A."""
     operators, parts = list(relation.operators), list(relation.parts)
+    if len(parts) == 2 and not parts[0] and operators[0] in {"=", r"\approx"}:
+        return parts[1]
     if len(operators) > 1 and operators[-1] == r"\approx":
         operators, parts = operators[:-1], parts[:-1]
     if operators == [r"\approx"]:
@@ -258,7 +305,7 @@ def without_blanks(text: str) -> str:
 def to_latex(node: Node) -> str:
     """A text that reads as ``node``; of a ratio, the quotient that it equals."""
     match node:
-        case Scalar() | Relation():
+        case Scalar() | Relation() | Clock():
             return node.text
         case Ratio():
             return "/".join(f"({part.text})" for part in node.parts)
