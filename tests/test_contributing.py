@@ -184,7 +184,7 @@ def test_an_objective(copy, name):
     assert copy.touched == listed("An objective", name) - optional
 
     copy.test(f"tests/objectives/test_{name}.py")
-    names = ("objectives/test_table", "test_imports", *(["objectives/test_groups"] if file is GROUP_FILE else []))
+    names = ("objectives/test_catalog", "test_imports", *(["objectives/test_groups"] if file is GROUP_FILE else []))
     copy.test(*(f"tests/{each}.py" for each in names))
     copy.test("tests/test_docs.py", "-k", "catalogue or overview")
 

@@ -322,7 +322,7 @@ def test_the_overview_has_the_weights():
 
 
 def test_every_task_is_listed_with_its_rows():
-    listed = table_after(ROOT / "docs/data-and-tasks.md", "`step_report.json`")
+    listed = table_after(ROOT / "docs/data-and-tasks.md", "`report.json`")
     assert sorted(listed) == sorted(TASKS)
     for task in TASKS.values():
         numbers = [f"{number:,}" for number in task.num_rows.values() if number is not None]
