@@ -268,5 +268,10 @@ def test_a_family_of_models(copy):
     assert "\nprompt_template: toy\n" in copy.run("-m", "verl_ext.training.main", *options, *files, "--cfg")
     program = "from verl_ext.evaluation.sampling_settings import defaults_of; print(defaults_of('Toy-1B').sampling.temperature)"
     assert copy.run("-c", program) == "0.9\n"
-    files = ("tasks/test_templates", "evaluation/test_settings", "recipes/test_recipes", "training/test_dead_options")
+    files = (
+        "tasks/test_templates",
+        "evaluation/test_sampling_settings",
+        "recipes/test_recipes",
+        "training/test_dead_options",
+    )
     copy.test(*(f"tests/{name}.py" for name in files), "-k", "templates or settings or toy or three_recipes")
