@@ -90,6 +90,7 @@ COSTLY = {
 
 ALIKE = {
     "zero to a tower",
+    "limit",
     "many sets",
     "many equal items",
     "decimal of many digits",  # as many digits as it states

@@ -145,8 +145,9 @@ def _same_digits_and_base_number(reference: st.Scalar, answer: st.BaseNumber, le
 
 def _same_group(reference: st.Group, answer: st.Group, leaf: Leaf) -> bool | None:
     # Two entries may be an interval, whose brackets say what belongs to it. More are a vector in either.
-    is_half_open = reference.opening + reference.closing in {"(]", "[)"}
-    are_brackets_same = (reference.opening, reference.closing) == (answer.opening, answer.closing)
+    brackets = [group.opening + group.closing for group in (reference, answer)]
+    is_half_open = not {"(]", "[)"}.isdisjoint(brackets)
+    are_brackets_same = brackets[0] == brackets[1]
     if (len(reference.items) == 2 or is_half_open) and not are_brackets_same:
         return False
     return _all_same(reference.items, answer.items, leaf)

@@ -4,11 +4,14 @@ It rounds to six decimals, so that ``2^{-99}`` equals ``2^{-98}``. Runs in gradi
 """
 
 import random
+import re
+from collections.abc import Sequence
 from typing import Any
 
 import sympy
 from math_verify import ExprExtractionConfig, LatexExtractionConfig, parse, verify
 
+from verl_ext.grading.answers import structure as st
 from verl_ext.grading.answers.spelling import normalize
 from verl_ext.grading.verdict import Decision, Tier
 
@@ -16,6 +19,16 @@ NUM_POINTS = 8
 DIGITS = 50
 TOLERANCE = 10**-30
 STATED_TOLERANCE = 10**-6
+READ = frozenset(
+    "frac sqrt binom sum prod int lim to infty pi sin cos tan cot sec csc arcsin arccos arctan sinh cosh tanh ln log exp"
+    " cup le ge ne pm mp begin end matrix e i dx dy dt dr du alpha beta gamma delta theta lambda mu phi rho sigma tau omega"
+    " oo inf lfloor rfloor lceil rceil max min gcd det".split()
+)
+"""Commands and words that Math-Verify reads as what they mean. What it does not know it drops, and so it calls
+``x \\equiv 3 \\pmod 5`` and ``x \\equiv 3 \\pmod 7`` equal, or ``multiples of 3`` and 3: that is not believed."""
+COMMAND = re.compile(r"\\([a-zA-Z]+)")
+WORD = re.compile(r"[a-zA-Z]{2,}")
+TEXT_WITH_A_FORMULA = re.compile(r"[^()\d\\]*\(([^()]*)\)[^()\d\\]*")
 
 
 def compare_with_math_verify(reference: str, answer: str) -> Decision:
@@ -34,31 +47,97 @@ def compare_confirmed(reference: str, answer: str) -> Decision | None:
     ]
     if not parsed[0] or not parsed[1]:
         return None
-    is_equal = verify(parsed[0], parsed[1], timeout_seconds=0) and _is_confirmed(parsed[0][0], parsed[1][0])
+    is_equal = (
+        all(_is_read_whole(normalize(text)) for text in (reference, answer))
+        and verify(parsed[0], parsed[1], timeout_seconds=0)
+        and _is_confirmed(parsed[0][0], parsed[1][0])
+    )
     return Decision(bool(is_equal), Tier.SYMBOLIC, "math-verify")
 
 
+def _is_read_whole(text: str) -> bool:
+    """Whether Math-Verify reads all of a normalized answer, and each part as what it is."""
+    marked = TEXT_WITH_A_FORMULA.fullmatch(text)
+    if marked and not text.isascii():
+        text = marked[1]  # words of a language whose qualifiers nobody here knows, around one formula
+    commands = {match[1] for match in COMMAND.finditer(text)}
+    words = WORD.findall(COMMAND.sub(" ", text))
+    is_known = text.isascii() and commands <= READ and all(word in READ for word in words)
+    return is_known and not _has_hidden_comma(st.read_structure(text))
+
+
+def _has_hidden_comma(node: st.Node) -> bool:
+    """Whether something stands beside a tuple: Math-Verify drops the sign of ``-(1,2)``."""
+    match node:
+        case st.Scalar():
+            return "," in node.text
+        case st.Group() | st.Collection():
+            return any(map(_has_hidden_comma, node.items))
+    return False
+
+
 def _is_confirmed(reference: Any, answer: Any) -> bool:
-    """Whether two sympy objects that Math-Verify calls equal are so to many digits, entry by entry."""
+    """Whether two sympy objects that Math-Verify calls equal are so to many digits, part by part.
+
+    Values, tuples, sets, matrices, intervals, unions, relations and chains of them are checked here; what else it calls
+    equal counts only if both are one object.
+    """
+    reference, answer = _evaluated(reference), _evaluated(answer)
     match reference, answer:
+        case sympy.Eq(), sympy.Expr():
+            return _is_value_of(reference, answer)
+        case sympy.Expr(), sympy.Eq():
+            return _is_value_of(answer, reference)
         case sympy.Expr(), sympy.Expr():
-            return _agree(reference, answer)
+            return reference == answer or _agree(reference, answer)
         case sympy.Tuple(), sympy.Tuple():
             return len(reference) == len(answer) and all(map(_is_confirmed, reference, answer))
-        case sympy.FiniteSet(), sympy.FiniteSet():
-            return all(any(_is_confirmed(item, other) for other in answer) for item in reference)
         case sympy.MatrixBase(), sympy.MatrixBase():
             return reference.shape == answer.shape and all(map(_is_confirmed, reference, answer))
-    return True
+        case sympy.Interval(), sympy.Interval():
+            ends = (reference.left_open, reference.right_open) == (answer.left_open, answer.right_open)
+            return ends and all(map(_is_confirmed, reference.args[:2], answer.args[:2]))
+        case sympy.core.relational.Relational(), sympy.core.relational.Relational():
+            return _is_same_relation(reference, answer)
+    for kind in (sympy.FiniteSet, sympy.Union, sympy.And):
+        if isinstance(reference, kind) and isinstance(answer, kind):
+            return _is_covered(reference.args, answer.args) and _is_covered(answer.args, reference.args)
+    return bool(reference == answer)
+
+
+def _evaluated(formula: Any) -> Any:
+    """Sums of matrices and limits, worked out."""
+    if isinstance(formula, sympy.MatrixExpr):
+        return formula.doit().as_explicit()
+    return formula.doit() if isinstance(formula, sympy.Expr) and formula.has(sympy.Limit) else formula
+
+
+def _is_value_of(equation: Any, value: Any) -> bool:
+    """``x = 2`` against 2, and an equation between numbers, which has to hold."""
+    is_named = equation.lhs.is_Symbol and equation.lhs not in equation.rhs.free_symbols
+    return _is_confirmed(equation.rhs, value) and (is_named or _is_confirmed(equation.lhs, equation.rhs))
+
+
+def _is_covered(items: Sequence[Any], others: Sequence[Any]) -> bool:
+    return all(any(_is_confirmed(item, other) for other in others) for item in items)
+
+
+def _is_same_relation(reference: Any, answer: Any) -> bool:
+    """Whether the sides are the same, in order or turned around."""
+    return any(
+        reference.func == other.func and all(map(_is_confirmed, reference.args, other.args))
+        for other in (answer, answer.reversed)
+    )
 
 
 def _agree(reference: Any, answer: Any) -> bool:
     """Whether two expressions have the same value wherever both have one, of a few random points."""
     symbols = sorted(reference.free_symbols | answer.free_symbols, key=str)
     generator = random.Random(2506_01347)
+    is_sum = any(formula.has(sympy.Sum, sympy.Product) for formula in (reference, answer))  # of so many terms
     num_valid = 0
     for _ in range(NUM_POINTS if symbols else 1):
-        point = {symbol: generator.uniform(0.3, 3.0) for symbol in symbols}
+        point = {symbol: generator.randint(1, 20) if is_sum else generator.uniform(0.3, 3.0) for symbol in symbols}
         left, right = (formula.subs(point).evalf(DIGITS) for formula in (reference, answer))
         if not all(value.is_number and value.is_finite for value in (left, right)):
             continue

@@ -50,7 +50,8 @@ def same_formula(reference: str, answer: str) -> bool | None:
     if isinstance(left, st.Relation) or isinstance(right, st.Relation):
         return None
     if st.INFINITY in reference or st.INFINITY in answer:
-        return False if _is_constant(reference) or _is_constant(answer) else None
+        is_bound = st.BOUND.search(reference) or st.BOUND.search(answer)  # of a sum or a limit, which may be finite
+        return False if not is_bound and (_is_constant(reference) or _is_constant(answer)) else None
     return _same_scalar(_as_formula(left, reference), _as_formula(right, answer))
 
 
