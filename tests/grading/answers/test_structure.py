@@ -15,6 +15,7 @@ from verl_ext.grading.answers.structure import (
     Text,
     interval_of,
     is_name,
+    measured_value,
     name_of,
     read_structure,
     to_latex,
@@ -51,6 +52,15 @@ def scalars(*texts):
         ("204_5", BaseNumber("204", 5)),
         (r"a5_{\text{sixteen}}", BaseNumber("A5", 16)),
         ("x_1", Scalar("x_1")),
+        (r"1\pm x,2", Collection(scalars("1+ x", "1- x", "2"))),
+        (r"1\pm 2\mp 3", Collection(scalars("1+ 2- 3", "1- 2+ 3"))),
+        (r"\pm 1\pm x", Collection(scalars("1+ x", "1- x", "- 1+ x", "- 1- x"))),
+        ("]1,3]", Group("(", "]", scalars("1", "3"))),
+        ("-(1,x)", Group("(", ")", scalars("-1", "(-1)*(x)"))),
+        (
+            r"\begin{cases}x=1\\y=2\end{cases}",
+            Collection((Relation(("=",), ("x", "1"), "x=1"), Relation(("=",), ("y", "2"), "y=2"))),
+        ),
         ("5:30", Clock(5, 30, 0, "", "5:30")),
         (r"5:30\text{p.m.}", Clock(5, 30, 0, "p", r"5:30\text{p.m.}")),
         ("9 AM", Clock(9, 0, 0, "a", "9 AM")),
@@ -149,3 +159,23 @@ def test_what_is_no_interval(text):
 def test_the_name_and_the_value_of_an_equation(text, name, value):
     relation = read_structure(text)
     assert (name_of(relation), value_of(relation)) == (name, value)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("m+n=7", "7"),
+        ("f(5)=6", "6"),
+        (r"\tan\theta=2", "2"),
+        ("AB^2=6", "6"),
+        ("x_1+x_2=3=3", "3"),
+        ("2x=6", None),
+        ("x^2=4", None),
+        ("x+1=5", None),
+        ("m+n=0", None),
+        ("m+n=k", None),
+        ("m+n<7", None),
+    ],
+)
+def test_the_value_of_what_is_no_simple_name(text, value):
+    assert measured_value(read_structure(text)) == value

@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import Any
 
 from verl_ext.grading.answers import structure as st
+from verl_ext.grading.answers.additions import choice_letters, with_approximation, without_condition, without_label
 from verl_ext.grading.answers.numbers import Exact, read_exact, same_number
 from verl_ext.grading.answers.spelling import key
 from verl_ext.grading.answers.units import Quantity, common_factors, read_quantity
@@ -29,7 +30,25 @@ def undecided(_reference: str, _answer: str) -> bool | None:
 
 def same_structure(reference: str, answer: str, leaf: Leaf) -> bool | None:
     """Compare two normalized answers; None where that hangs on scalars that ``leaf`` cannot tell apart."""
-    return _same_node(st.read_structure(reference), st.read_structure(answer), leaf)
+    letters = choice_letters(reference, answer)
+    if letters is not None:
+        return letters[0] == letters[1]
+    reference, answer = with_approximation(reference), with_approximation(answer)
+    is_same = _same_node(st.read_structure(reference), st.read_structure(answer), leaf)
+    stripped = None if is_same else _without_additions(reference, answer)
+    if stripped is None:
+        return is_same
+    outcome = same_structure(*stripped, leaf)
+    return is_same if outcome is False else outcome
+
+
+def _without_additions(reference: str, answer: str) -> tuple[str, str] | None:
+    """Convention: the letter of a choice and the condition of an answer may be left out. None if not one side has one."""
+    for strip in (without_label, without_condition):
+        left, right = strip(reference), strip(answer)
+        if left and right and (left == reference) != (right == answer):
+            return left, right
+    return None
 
 
 def _same_node(reference: st.Node, answer: st.Node, leaf: Leaf) -> bool | None:
@@ -153,6 +172,20 @@ def _same_group(reference: st.Group, answer: st.Group, leaf: Leaf) -> bool | Non
     return _all_same(reference.items, answer.items, leaf)
 
 
+def _same_named_parts(reference: st.Node, answer: st.Node, leaf: Leaf) -> bool | None:
+    """``x=3, y=-1`` against ``(3,-1)``: a tuple has its parts in the order of their names."""
+    is_swapped = isinstance(answer, st.Collection)
+    collection, group = (answer, reference) if is_swapped else (reference, answer)
+    assert isinstance(collection, st.Collection)
+    assert isinstance(group, st.Group)
+    named = st.named_parts(collection)
+    if named is None or group.opening + group.closing != "()" or len(named) != len(group.items):
+        return False
+    values = [named[name] for name in sorted(named)]
+    pairs = zip(values, group.items, strict=True)
+    return _all_true(_same_pair(value, item, leaf, is_swapped=is_swapped) for value, item in pairs)
+
+
 def _same_collection(reference: st.Collection, answer: st.Collection, leaf: Leaf) -> bool | None:
     """Match the items one to one, in any order; as sets, a repetition counts once."""
     left, right = _distinct(reference.items), _distinct(answer.items)
@@ -266,9 +299,14 @@ def _same_scalar_and_other(reference: st.Node, answer: st.Node, leaf: Leaf) -> b
     node = st.read_structure(text)
     if text != scalar.text and not isinstance(node, st.Scalar):  # "(1,2) cm"
         return _same_pair(node, other, leaf, is_swapped=scalar is answer)
+    if isinstance(other, st.Collection) and not other.is_union and len(distinct := _distinct(other.items)) == 1:
+        return _same_pair(distinct[0], scalar, leaf, is_swapped=scalar is reference)
     if read_exact(text) is not None:
         quotient = _quotient(other)
         return quotient is not None and same_number(text, quotient) is True
+    point = st.LABELED_POINT.fullmatch(text) if isinstance(other, st.Group) else None
+    if point:
+        return _same_pair(st.read_structure(point[1]), other, leaf, is_swapped=scalar is answer)
     # Two values, or a structure that brackets hide: only the worker's parser can tell.
     if isinstance(other, st.Ratio | st.Matrix):
         return leaf(st.to_latex(reference), st.to_latex(answer))
@@ -294,6 +332,8 @@ COMPARISONS: dict[tuple[type, type], Callable[[Any, Any, Leaf], bool | None]] = 
     (st.Scalar, st.BaseNumber): _same_digits_and_base_number,
     (st.Group, st.Group): _same_group,
     (st.Collection, st.Collection): _same_collection,
+    (st.Collection, st.Group): _same_named_parts,
+    (st.Group, st.Collection): _same_named_parts,
     (st.Matrix, st.Matrix): _same_matrix,
     (st.Matrix, st.Group): _same_vector,
     (st.Group, st.Matrix): _same_vector,
@@ -325,6 +365,19 @@ def _same_relation(reference: st.Relation, answer: st.Relation, leaf: Leaf) -> b
     return leaf(reference.text, answer.text) if is_same is None else is_same
 
 
+def _same_measured_value(relation: st.Relation, other: st.Node, leaf: Leaf, *, is_swapped: bool) -> bool | None:
+    """``m+n = 3+4 = 7`` against 7: its last part, if what is said on the way there holds."""
+    value = st.measured_value(relation)
+    if value is None:
+        return False
+    node = st.read_structure(value)
+    if isinstance(node, st.Relation):
+        return None
+    is_same = _same_pair(node, other, leaf, is_swapped=is_swapped)
+    steps = [part for part in relation.parts[1:] if not st.has_names(part)]
+    return _all_true([is_same, *(same_structure(left, right, leaf) for left, right in pairwise(steps))])
+
+
 def _is_refuted(relation: st.Relation) -> bool:
     r"""Whether a relation says nothing, such as ``x=`` or ``-\approx 8``, or that a number is about another."""
     first, *others = (part.strip(" +-*/") for part in relation.parts)
@@ -339,7 +392,8 @@ def _is_refuted(relation: st.Relation) -> bool:
 def _are_near(left: Exact, right: Exact) -> bool:
     """Whether two numbers differ by no more than a rough rounding."""
     difference = abs(left.value - right.value)
-    last_digit = Fraction(1, 10 ** min(left.num_decimals or 0, right.num_decimals or 0))
+    decimals = [number.num_decimals for number in (left, right) if number.num_decimals is not None]
+    last_digit = Fraction(1, 10 ** min(decimals, default=0))
     return left.is_percent != right.is_percent or difference <= max(last_digit, ROUGHLY * abs(left.value))
 
 
@@ -384,7 +438,7 @@ def _same_relation_and_other(relation: st.Relation, other: st.Node, leaf: Leaf, 
         return _same_pair(interval, other, leaf, is_swapped=is_swapped) if is_interval else False
     value = st.value_of(relation)
     if value is None:
-        return False
+        return _same_measured_value(relation, other, leaf, is_swapped=is_swapped)
     if st.name_of(relation) is None and relation.operators[0] == "=" and relation.parts[0]:
         # An identity between numbers counts for what it ends on only if it holds: 17 mod 5 = 2, and not 1 = 2 = 42.
         holds = _all_true([same_structure(left, right, leaf) for left, right in pairwise(relation.parts)])

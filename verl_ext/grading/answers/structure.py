@@ -6,10 +6,13 @@ thing, down to scalars, which stay strings.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from fractions import Fraction
 from functools import lru_cache
+from itertools import product
 
 from verl_ext.grading.answers.brackets import brackets, is_balanced, is_outer_pair, outside
+from verl_ext.grading.answers.numbers import read_exact
 from verl_ext.grading.answers.spelling import WORDS
 
 MAX_ITEMS = 64
@@ -23,6 +26,11 @@ CLOCK = re.compile(
     re.IGNORECASE,
 )
 UNION_TOKEN = re.compile(r"\\cup(?![a-zA-Z])|(?<=[)\]])\s*U\s*(?=[(\[])")
+SYSTEM = re.compile(r"\\begin\{cases\}(.*)\\end\{cases\}", re.DOTALL)
+MULTIPLE = re.compile(r"(?P<factor>[-+]|[-+]?[^()\[\],;]*?[\d}])\s*\*?\s*(?P<tuple>\(.*\))", re.DOTALL)
+OUTWARD_BRACKETS = re.compile(r"^(\])([^()\[\]]*[,;][^()\[\]]*)([\[\]])$|^(\[)([^()\[\]]*[,;][^()\[\]]*)(\[)$")
+MAX_SIGNS = 3
+PLUS_BEHIND_OPERATOR = re.compile(r"(?<=[=<>(])\s*\+")
 PLUS_MINUS = re.compile(r"\\(pm|mp)(?![a-zA-Z])")
 BASE_NUMBER = re.compile(
     r"[({]?([0-9A-Za-z]+(?:\.[0-9A-Za-z]+)?)[)}]?\s*_\s*\{?\s*(?:\\text\{)?\s*(\d+|two|three|four|five|six|seven|eight|nine|ten|sixteen)\s*\}?\s*\}?"
@@ -45,6 +53,14 @@ LETTER = re.compile(r"[a-zA-Z]")
 NUMBER_WORDS = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10}
 NUMBER_WORDS["sixteen"] = 16
 INFINITY = r"\infty"
+GREEK = re.compile(r"\\(?:alpha|beta|gamma|delta|epsilon|theta|phi|psi|omega|lambda|mu|rho|sigma|tau)(?![a-zA-Z])")
+SIMPLE_NAME = re.compile(GREEK.pattern + r"|[a-zA-Z](?:_(?:\{[^{}]*\}|[0-9a-zA-Z]))?")
+LABELED_POINT = re.compile(r"[A-Z]'?\s*(\(.*\))", re.DOTALL)
+SUBSCRIPTED = re.compile(r"[a-zA-Z]_(?:\{[^{}]*\}|[0-9a-zA-Z])")
+MEASURED = re.compile(
+    r"[A-Z]{2,}|(?<![a-zA-Z])[a-zA-Z]'?\s*\(\s*-?[\d.,/\s]+\)|^\s*\\(?:sin|cos|tan|cot|sec|csc)(?![a-zA-Z])"
+)
+"""A length between two points, a function of numbers, a ratio of a right triangle."""
 REVERSED = {">": "<", r"\ge": r"\le"}
 
 
@@ -80,6 +96,8 @@ class Collection:
     """A set or a list of several answers: order does not matter."""
 
     items: tuple["Node", ...]
+    is_union: bool = field(default=False, compare=False)
+    """Whether the items are sets themselves."""
 
 
 @dataclass(frozen=True)
@@ -126,10 +144,19 @@ def read_structure(text: str) -> Node:
     """Read a normalized answer. A bracket that is not closed makes the whole a scalar."""
     text = text.strip()
     words = _read_words(text)
+    if not words:
+        text = OUTWARD_BRACKETS.sub(_with_inward_brackets, text)
     if words or not is_balanced(brackets(text)):
         return words or Scalar(text)
-    node = _read_list(text) or _read_relation(text) or _read_union(text)
-    return node or _read_matrix(text) or _read_set(text) or _read_group(text) or _read_scalar(text)
+    node: Node | None = _read_list(text) or _read_relation(text) or _read_union(text)
+    node = node or _read_matrix(text) or _read_system(text) or _read_set(text) or _read_group(text)
+    return node or _read_multiple(text) or _read_scalar(text)
+
+
+def _with_inward_brackets(match: re.Match[str]) -> str:
+    """``]1,3[`` as ``(1,3)``."""
+    left, inner, right = (match[1], match[2], match[3]) if match[1] else (match[4], match[5], match[6])
+    return f"{'(' if left == ']' else '['}{inner}{')' if right == '[' else ']'}"
 
 
 def _read_words(text: str) -> Text | None:
@@ -152,7 +179,30 @@ def _read_list(text: str) -> Collection | None:
     items = _split(text, LIST_TOKEN)
     if not 2 <= len(items) <= MAX_ITEMS or THOUSANDS.fullmatch(text):
         return None
-    return Collection(tuple(map(read_structure, items)))
+    return Collection(_read_items(items))
+
+
+def _read_items(items: Sequence[str]) -> tuple[Node, ...]:
+    r"""Each item, of which one with ``\pm`` is several."""
+    return tuple(read_structure(variant) for item in items for variant in _with_each_sign(item))[:MAX_ITEMS]
+
+
+def _with_each_sign(text: str) -> list[str]:
+    r"""The readings of ``\pm``: with ``\mp`` in the same text two, else each sign by itself."""
+    marks = [match[1] for match in outside(text, PLUS_MINUS)]
+    if not 1 <= len(marks) <= MAX_SIGNS or len(marks) != len(PLUS_MINUS.findall(text)):
+        return [text]
+    if "mp" in marks:
+        choices = [["+" if mark == "pm" else "-" for mark in marks], ["-" if mark == "pm" else "+" for mark in marks]]
+    else:
+        choices = [list(signs) for signs in product("+-", repeat=len(marks))]
+    return [_with_signs(text, signs) for signs in choices]
+
+
+def _with_signs(text: str, signs: list[str]) -> str:
+    remaining = iter(signs)
+    signed = PLUS_MINUS.sub(lambda _: next(remaining), text).strip()
+    return PLUS_BEHIND_OPERATOR.sub("", signed.removeprefix("+").strip())
 
 
 def _read_relation(text: str) -> Relation | None:
@@ -162,7 +212,7 @@ def _read_relation(text: str) -> Relation | None:
 
 def _read_union(text: str) -> Collection | None:
     parts = _split(text, UNION_TOKEN)
-    return Collection(tuple(map(read_structure, parts))) if 2 <= len(parts) <= MAX_ITEMS else None
+    return Collection(tuple(map(read_structure, parts)), is_union=True) if 2 <= len(parts) <= MAX_ITEMS else None
 
 
 def _read_matrix(text: str) -> Matrix | None:
@@ -171,6 +221,32 @@ def _read_matrix(text: str) -> Matrix | None:
         return None
     rows = [row for row in match[1].split(r"\\") if row.strip()]
     return Matrix(tuple(tuple(read_structure(cell.strip()) for cell in row.split("&")) for row in rows))
+
+
+def _read_system(text: str) -> Collection | None:
+    """Several equations under one brace; with conditions behind them they are the pieces of one function."""
+    match = SYSTEM.fullmatch(text)
+    if match is None or "&" in match[1] or r"\begin" in match[1]:
+        return None
+    return Collection(_read_items([row.strip(" ,;") for row in match[1].split(r"\\") if row.strip()][:MAX_ITEMS]))
+
+
+def _read_multiple(text: str) -> Group | None:
+    """``-(1,2)`` and ``2(3,4)``: a tuple, of which each entry is multiplied."""
+    match = MULTIPLE.fullmatch(text)
+    if match is None or not is_outer_pair(match["tuple"]) or THOUSANDS.fullmatch(match["tuple"][1:-1]):
+        return None
+    factor = read_exact({"-": "-1", "+": "1"}.get(match["factor"], match["factor"]))
+    items = _split(match["tuple"][1:-1], COMMA)
+    if factor is None or factor.is_percent or not 2 <= len(items) <= MAX_ITEMS:
+        return None
+    return Group("(", ")", tuple(_multiplied(item, factor.value) for item in items))
+
+
+def _multiplied(item: str, factor: Fraction) -> Scalar:
+    number = read_exact(item)
+    exact = number is not None and number.num_decimals is None and not number.is_percent
+    return Scalar(str(number.value * factor) if number and exact else f"({factor})*({item})")
 
 
 def _read_set(text: str) -> Collection | None:
@@ -183,7 +259,7 @@ def _read_set(text: str) -> Collection | None:
     else:
         return None
     items = [item for item in _split(inner, LIST_TOKEN) if item]
-    return Collection(tuple(map(read_structure, items[:MAX_ITEMS])))
+    return Collection(_read_items(items[:MAX_ITEMS]))
 
 
 def _read_group(text: str) -> Node | None:
@@ -201,9 +277,9 @@ def _read_scalar(text: str) -> Node:
     base = BASE_NUMBER.fullmatch(text)
     if base and any(char.isdigit() for char in base[1]):
         return BaseNumber(base[1].upper(), NUMBER_WORDS.get(base[2]) or int(base[2]))
-    if len(PLUS_MINUS.findall(text)) == 1 and any(outside(text, PLUS_MINUS)):
-        plus, minus = PLUS_MINUS.sub("+", text).strip(), PLUS_MINUS.sub("-", text).strip()
-        return Collection((Scalar(plus.removeprefix("+").strip()), Scalar(minus)))
+    variants = _with_each_sign(text)
+    if len(variants) > 1:
+        return Collection(tuple(read_structure(variant) if "," in variant else Scalar(variant) for variant in variants))
     clock = _read_clock(text)
     if clock:
         return clock
@@ -286,8 +362,47 @@ def _value_of_equation(parts: Sequence[str]) -> str | None:
     if len(parts) == 2 and is_name(parts[1]):
         return parts[0]
     # An identity between numbers, such as 17 mod 5 = 2: what it ends on is the answer.
-    is_closed = BOUND.search(parts[0]) or not any(LETTER.search(COMMAND_OR_CONSTANT.sub("", part)) for part in parts)
+    is_closed = BOUND.search(parts[0]) or not any(map(has_names, parts))
     return parts[-1] if is_closed else None
+
+
+def measured_value(relation: Relation) -> str | None:
+    r"""What an equation says of what is no simple name: ``m+n=7``, ``f(5)=6``, ``\tan\theta=2``, ``AB/CD=\frac12``.
+
+    None where the left side leaves a step to be taken: ``2x=6``, ``x^2=4``, ``x+1=5``, and any equation with zero.
+    """
+    left, last = relation.parts[0], relation.parts[-1]
+    if set(relation.operators) != {"="} or has_names(last) or not last.strip("0 ."):
+        return None
+    return last if _is_measured(left) else None
+
+
+def has_names(text: str) -> bool:
+    """Whether a text has letters that are no constant."""
+    return bool(LETTER.search(COMMAND_OR_CONSTANT.sub("", WORDS.sub("", text)))) or bool(GREEK.search(text))
+
+
+def _is_measured(text: str) -> bool:
+    """Whether a side of an equation is a quantity with a value of its own, and no unknown in disguise."""
+    if MEASURED.search(text):
+        return True
+    names = {*LETTER.findall(COMMAND_OR_CONSTANT.sub(" ", text)), *GREEK.findall(text)}
+    names |= {match[0] for match in SUBSCRIPTED.finditer(text)}
+    return len(names) > 1
+
+
+def named_parts(collection: Collection) -> dict[str, Node] | None:
+    """The value of each name, of several equations that each give one; None if they are anything else."""
+    values: dict[str, Node] = {}
+    for item in collection.items:
+        if (
+            not isinstance(item, Relation)
+            or item.operators != ("=",)
+            or not SIMPLE_NAME.fullmatch(item.parts[0].strip())
+        ):
+            return None
+        values[without_blanks(item.parts[0])] = read_structure(item.parts[1])
+    return values if len(values) == len(collection.items) else None
 
 
 def name_of(relation: Relation) -> str | None:

@@ -1,0 +1,68 @@
+r"""What an author adds to an answer: the letter of a choice, a condition, an approximation.
+
+``\text{(C)} 14`` is C and is 14; ``x^2 \text{ for all } x`` is ``x^2``; ``\frac{1}{3} \text{ (about 0.333)}`` is a third
+that is about 0.333. An addition that both sides make is part of the answer.
+"""
+
+import re
+
+LABELED = re.compile(
+    r"(?:\\text\{\s*)?(?:\(\s*(?P<enclosed>[A-J])\s*\)|(?P<marked>[A-J])\s*[).:])\s*+\}?\s*+(?P<content>\S.*)",
+    re.DOTALL,
+)
+LETTER_ALONE = re.compile(r"(?:\\text\{\s*)?\(?\s*(?P<letter>[A-Ja-dfghj])\s*[).:]?\s*\}?")
+LABEL_INSIDE = re.compile(r"\([A-Ja-j]\)|(?<![a-zA-Z\\])[A-J]\s*[).:]")
+CONDITION = re.compile(
+    r"\\text\{\s*+\(?\s*+(?:for\s++(?:all|any|every|each)|where)\b|(?<![a-zA-Z\\{])for\s++(?:all|any|every|each)\b"
+)
+"""Where a condition starts that says for which values an answer holds."""
+MEMBERSHIP = re.compile(
+    r"[,;]\s*+(?:\\text\{(?:with|where|for)\}\s*+)?(?P<name>[a-zA-Z])\s*+\\in\s*+\{?[ZNQR]\}?(?:[\^_](?:\{[^{}]*\}|[+*0-9]))*$"
+)
+APPROXIMATION = re.compile(
+    r"(?<![\\a-zA-Z])(?:approximately|approx|about|roughly)\.?\s*+\}?\s*+(?P<number>\d[\d.,]*+%?)\s*+\)?$"
+)
+
+
+def choice_letters(reference: str, answer: str) -> tuple[str, str] | None:
+    """The letters of two choices of which one or both are only a letter, in capitals; None if they are not that."""
+    alone = LETTER_ALONE.fullmatch(reference), LETTER_ALONE.fullmatch(answer)
+    if alone[0] is None and alone[1] is None:
+        return None
+    letters = [_letter(text, match) for text, match in zip((reference, answer), alone, strict=True)]
+    return (letters[0], letters[1]) if letters[0] and letters[1] else None
+
+
+def _letter(text: str, alone: re.Match[str] | None) -> str | None:
+    if alone:
+        return alone["letter"].upper()
+    match = LABELED.fullmatch(text)
+    if match is None or LABEL_INSIDE.search(match["content"]):
+        return None
+    return match["enclosed"] or match["marked"]
+
+
+def without_label(text: str) -> str:
+    """The content of a choice."""
+    match = LABELED.fullmatch(text)
+    return match["content"] if match and not LABEL_INSIDE.search(match["content"]) else text
+
+
+def without_condition(text: str) -> str:
+    """Without the words that say for which values of a name the answer holds."""
+    match = CONDITION.search(text)
+    shorter = text[: match.start()].rstrip(" ,;(") if match else text
+    match = MEMBERSHIP.search(shorter)
+    if match and match["name"] in shorter[: match.start()]:
+        shorter = shorter[: match.start()]
+    return shorter.strip()
+
+
+def with_approximation(text: str) -> str:
+    r"""``1/3 (about 0.333)`` as ``1/3 \approx 0.333``."""
+    match = APPROXIMATION.search(text)
+    if match is None:
+        return text
+    exact = text[: match.start()].rstrip(" (").removesuffix(r"\text{").rstrip(" (")
+    exact = exact.removesuffix("or").removesuffix(r"\text{").rstrip(" ,(")
+    return rf"{exact} \approx {match['number']}" if exact else text
