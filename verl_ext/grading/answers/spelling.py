@@ -34,6 +34,7 @@ SPACES = re.compile(
 FONTS = re.compile(
     r"\\(?:math(?:rm|bf|it|sf|tt|cal|frak|bb|normal)|boldsymbol|bm|pmb|rm|bf|it|emph|underline)(?![a-zA-Z])"
 )
+DEGREE = re.compile(r"\^\s*\{?\s*\\(?:circ|degree)\s*\}?|\\degree(?![a-zA-Z])")
 RENAMED = (
     (re.compile(r"\\[dtc]frac(?![a-zA-Z])"), r"\\frac"),
     (re.compile(r"\\[dt]binom(?![a-zA-Z])"), r"\\binom"),
@@ -59,7 +60,7 @@ RENAMED = (
     (re.compile(r"\+\s*\\infty(?![a-zA-Z])|(?<![a-zA-Z\\])(?:oo|inf|infinity)(?![a-zA-Z])"), r"\\infty "),
     (re.compile(r"\\varphi(?![a-zA-Z])"), r"\\phi "),
     (re.compile(r"\\varnothing(?![a-zA-Z])"), r"\\emptyset "),
-    (re.compile(r"(?:\^\s*\{?\s*\\(?:circ|degree)\s*\}?)|\\degree(?![a-zA-Z])"), ""),
+    (DEGREE, ""),
     (re.compile(r"\\(?:pounds|euro)(?![a-zA-Z])|\u20ac|\u00a3"), ""),
     (re.compile(r"\\%|\uff05"), "%"),
     (re.compile(r"\b(?:percent|pct)\b", re.IGNORECASE), "%"),
@@ -86,6 +87,9 @@ EMPTY_BETWEEN_DIGITS = re.compile(r"(?<=\d)\s*\{\}\s*(?=\d)")
 EMPTY_GROUP = re.compile(r"(?<!\\text)\{\}")
 WORDS = re.compile(r"\\text\{([^{}]*)\}")
 ROW_END = "\x02"
+DEGREE_OF_AN_ANGLE = "\x03"
+TRIGONOMETRY = re.compile(r"(?<![a-zA-Z])(?:sin|cos|tan|cot|sec|csc)(?![a-zA-Z])")
+BETWEEN_PARTS = re.compile(r"([=,;<>&])")
 BLANKS = re.compile(r"(?<![0-9]) | (?![0-9])")
 """Every blank but one between two digits, where blanks in a row have been made one: ``1 1/2`` is not ``11/2``."""
 
@@ -104,12 +108,12 @@ def normalize(answer: str) -> str:
     # "19 {} 43" was "19 and 43" before its words were taken out; elsewhere an empty group is a gap in the layout.
     text = EMPTY_BETWEEN_DIGITS.sub(",", text)
     text = EMPTY_GROUP.sub("", text)
-    text = FONTS.sub("", text)
+    text = _with_marked_degrees(FONTS.sub("", text))
     for pattern, replacement in RENAMED:
         text = pattern.sub(replacement, text)
     text = MATRIX.sub(lambda match: rf"\{match[1]}{{matrix}}", text)
     text = _with_braced_arguments(SPACES.sub(" ", text))
-    return _without_outer_noise(text.replace(ROW_END, r"\\"))
+    return _without_outer_noise(text.replace(ROW_END, r"\\").replace(DEGREE_OF_AN_ANGLE, r"\degree "))
 
 
 def _in_ascii(text: str) -> str:
@@ -132,6 +136,19 @@ def _with_marked_rows(text: str) -> str:
         text = LOST_COMMAND.sub(rf"{ROW_END}\\", text)
         text = LOST_ROW_END.sub(ROW_END, text)
     return text.replace(r"\\", ROW_END)
+
+
+def _with_marked_degrees(text: str) -> str:
+    r"""With ``DEGREE_OF_AN_ANGLE`` for the sign of a degree behind a sine and the like: ``\sin 30^\circ`` is no ``\sin 30``."""
+    if not TRIGONOMETRY.search(text):
+        return text
+    parts = BETWEEN_PARTS.split(text)
+    for index, part in enumerate(parts):
+        trigonometry = TRIGONOMETRY.search(part)
+        if trigonometry:
+            at = trigonometry.start()
+            parts[index] = part[:at] + DEGREE.sub(DEGREE_OF_AN_ANGLE, part[at:])
+    return "".join(parts)
 
 
 def _with_braced_arguments(text: str) -> str:

@@ -1,7 +1,7 @@
 r"""A small parser of LaTeX and plain formulas, and their value at a point, to any number of digits.
 
     sum = product (("+" | "-") product)*          power = postfix ("^" signed)?
-    product = signed (("*" | "/" | "") signed)*   postfix = atom ("!" | "%")*
+    product = signed (("*" | "/" | "") signed)*   postfix = atom ("!" | "%" | "\degree")*
     signed = ("+" | "-") signed | power           atom = number | name | "(" sum ")" | "|" sum "|" | command
 
 Nothing is simplified and nothing is executed: a formula becomes a tree of the operations below, and the tree is
@@ -30,6 +30,7 @@ TOKEN = re.compile(
     r"|(?P<symbol>\*\*|[-+*/^_!%()\[\]{}|',=])"
 )
 INVERSES = {name: "arc" + name for name in ("sin", "cos", "tan", "cot", "sec", "csc", "sinh", "cosh", "tanh")}
+ANGLE_FUNCTIONS = frozenset(["sin", "cos", "tan", "cot", "sec", "csc"])
 ALIASES = {"asin": "arcsin", "acos": "arccos", "atan": "arctan", "arsinh": "arcsinh", "arcosh": "arccosh"}
 CONSTANTS = {"pi": mpmath.pi, "e": mpmath.e}
 GREEK = frozenset(
@@ -57,6 +58,7 @@ NO_FACTOR = frozenset(
         "=",
         r"\rfloor",
         r"\rceil",
+        r"\degree",
         r"\bmod",
         r"\mod",
     ]
@@ -102,6 +104,7 @@ class _Parser:
         self._position = 0
         self._num_nodes = 0
         self._num_open_bars = 0
+        self._num_open_angles = 0
 
     def parse(self) -> Operation:
         tree = self._sum()
@@ -185,6 +188,8 @@ class _Parser:
                 tree = self._node("factorial", tree)
             elif self._take("%"):
                 tree = self._node("percent", tree)
+            elif self._take(r"\degree"):  # elsewhere an angle is in degrees as a length is in meters
+                tree = self._node("degree", tree) if self._num_open_angles else tree
             else:
                 return tree
 
@@ -252,7 +257,9 @@ class _Parser:
         exponent = self._signed() if self._take("^") else None
         if exponent is not None and _is_minus_one(exponent) and name in INVERSES:
             name, exponent = INVERSES[name], None
+        self._num_open_angles += name in ANGLE_FUNCTIONS
         tree = self._node(name, self._argument())
+        self._num_open_angles -= name in ANGLE_FUNCTIONS
         if base is not None:
             if name != "log":
                 raise ExpressionError(f"{name} has no base")
@@ -418,6 +425,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "modulo": lambda left, right: left - right * mpmath.floor(left / right),
     "negate": lambda value: -value,
     "percent": lambda value: value / 100,
+    "degree": lambda value: value * mpmath.pi / 180,
     "power": _power,
     "root": _root,
     "factorial": _factorial,
