@@ -18,8 +18,10 @@ from verl_ext.grading.formulas.points import (
     Point,
     far_points,
     in_precision,
+    integer_names,
     near_points,
     points_of_pieces,
+    with_integers,
 )
 
 MIN_VALID_POINTS = 3
@@ -50,14 +52,15 @@ def vanishes(difference: Operation, pieces: Sequence[Operation] | None = None) -
     names = sorted(names_of(difference))
     if not names:
         return is_same_constant(*difference.arguments)
+    integers = integer_names(difference)
     num_valid = 0
-    for index, point in enumerate(near_points(names)):
+    for index, point in enumerate(with_integers(near_points(names), integers)):
         is_zero = _is_zero_at(difference, point, needs_real=index >= NUM_NEAR // 2)
         if is_zero is False:
             return False
         num_valid += is_zero is not None
     for points in (far_points(names), points_of_pieces(pieces or [difference], names)):
-        for point in points:
+        for point in with_integers(points, integers):
             try:
                 is_zero = _is_zero_at(difference, point, needs_real=True)
             except TooComplexError:

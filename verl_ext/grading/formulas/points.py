@@ -7,9 +7,10 @@ absolute value, a root, a logarithm or an inverse function is zero, or a denomin
 
 import math
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from itertools import pairwise
+from math import ceil
 
 import mpmath
 
@@ -28,6 +29,21 @@ GRID = sorted(sign * Fraction(text) for text in POSITIVE_GRID.split() for sign i
 NO_VALUE = (ZeroDivisionError, ValueError, OverflowError, TypeError, TooComplexError)
 
 Point = dict[str, Fraction]
+
+
+def integer_names(tree: Operation) -> frozenset[str]:
+    """Names that only an integer can stand for: those in an exponent of a negative number."""
+    names = frozenset[str]().union(*map(integer_names, tree.arguments))
+    is_power_of_negative = tree.kind == "power" and tree.arguments[0].kind == "negate"
+    if is_power_of_negative and not names_of(tree.arguments[0]):
+        names |= names_of(tree.arguments[1])
+    return names
+
+
+def with_integers(points: Iterable[Point], names: frozenset[str]) -> Iterator[Point]:
+    """The points with these names rounded up to whole numbers, away from zero and from each other."""
+    for index, point in enumerate(points):
+        yield {name: Fraction(ceil(value) + index) if name in names else value for name, value in point.items()}
 
 
 def near_points(names: Sequence[str]) -> Iterator[Point]:

@@ -17,9 +17,13 @@ from verl_ext.grading.formulas.equality import is_same_constant, real_value, sub
 from verl_ext.grading.formulas.expression import ExpressionError, Operation, TooComplexError, names_of, parse
 from verl_ext.grading.formulas.math_verify import compare_confirmed
 from verl_ext.grading.formulas.relations import same_chain, same_relation
+from verl_ext.grading.formulas.vectors import compare_vectors
 from verl_ext.grading.verdict import Decision, Tier
 
 LARGEST_STATED = 1e12
+CONGRUENCE = re.compile(
+    r"([^,]+?)\\equiv\s*([^,(]+?)\s*\(?\s*\\(?:pmod|bmod|mod|text\{\s*mod\s*\})\s*\{?\s*([^(){}]+?)\s*\}?\s*\)?"
+)
 LOG = re.compile(r"\\log(?![a-zA-Z_])")
 
 
@@ -38,11 +42,19 @@ def compare_formulas(reference: str, answer: str) -> Decision | None:
     return None if is_same is None else Decision(is_same, Tier.SYMBOLIC)
 
 
-TIERS = (compare_strings, compare_numbers, compare_formulas, compare_confirmed)
+def compare_tuples(reference: str, answer: str) -> Decision | None:
+    """Sums and multiples of tuples."""
+    return compare_vectors(reference, answer, same_formula)
+
+
+TIERS = (compare_strings, compare_numbers, compare_formulas, compare_tuples, compare_confirmed)
 
 
 def same_formula(reference: str, answer: str) -> bool | None:
-    """Compare two normalized scalars, equations or inequalities; None if one of them cannot be read."""
+    """Compare two normalized scalars, equations, inequalities or congruences; None if one of them cannot be read."""
+    congruences = CONGRUENCE.fullmatch(reference), CONGRUENCE.fullmatch(answer)
+    if congruences[0] or congruences[1]:
+        return _same_congruence(congruences[0], congruences[1])
     reference, answer = _with_one_logarithm(reference, answer), _with_one_logarithm(answer, reference)
     left, right = st.read_structure(reference), st.read_structure(answer)
     if isinstance(left, st.Relation) and isinstance(right, st.Relation):
@@ -53,6 +65,20 @@ def same_formula(reference: str, answer: str) -> bool | None:
         is_bound = st.BOUND.search(reference) or st.BOUND.search(answer)  # of a sum or a limit, which may be finite
         return False if not is_bound and (_is_constant(reference) or _is_constant(answer)) else None
     return _same_scalar(_as_formula(left, reference), _as_formula(right, answer))
+
+
+def _same_congruence(reference: re.Match[str] | None, answer: re.Match[str] | None) -> bool | None:
+    r"""``x \equiv 10 \pmod 7`` is ``x \equiv 3 \pmod 7``; the left sides and the moduli are the same."""
+    if reference is None or answer is None:
+        return None
+    (left, *texts), (other_left, *other_texts) = reference.groups(), answer.groups()
+    numbers = [read_exact(text) for text in (*texts, *other_texts)]
+    values = [number.value for number in numbers if number is not None]
+    if len(values) < len(numbers) or 0 in values[1::2]:
+        return None
+    residue, modulus, other_residue, other_modulus = values
+    is_same_class = abs(modulus) == abs(other_modulus) and (residue - other_residue) % modulus == 0
+    return is_same_class and st.without_blanks(left) == st.without_blanks(other_left)
 
 
 def _with_one_logarithm(text: str, other: str) -> str:

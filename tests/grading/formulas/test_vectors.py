@@ -1,0 +1,39 @@
+import pytest
+
+from verl_ext.grading.formulas.symbolic import compare_symbolically
+from verl_ext.grading.formulas.vectors import read_vector
+
+SAME = [
+    ("(2,3)", r"\frac{1}{3}(6,9)"),
+    ("(2,3)", "(1,1)+(1,2)"),
+    ("(-2,-3)", "-(2,3)"),
+    ("(1,8)", "3(1,2)-2(1,-1)"),
+    ("(a+1,2b)", "(a,b)+(1,b)"),
+    ("(x,y,z)", r"\frac{1}{2}*(2x,2y,2z)"),
+]
+DIFFERENT = [
+    ("(2,3)", "-(2,3)"),
+    ("(2,3)", "2(2,3)"),
+    ("(2,3)", "(1,1)+(1,3)"),
+    ("(2,3)", "(1,1,0)+(1,2,0)"),
+    (r"(\frac{1}{7},\frac{2}{3})", r"-(\frac{1}{7},\frac{2}{3})"),
+]
+
+
+@pytest.mark.parametrize(("reference", "answer"), SAME)
+def test_same(reference, answer):
+    assert compare_symbolically(reference, answer).is_same is True
+    assert compare_symbolically(answer, reference).is_same is True
+
+
+@pytest.mark.parametrize(("reference", "answer"), DIFFERENT)
+def test_different(reference, answer):
+    assert compare_symbolically(reference, answer).is_same is False
+    assert compare_symbolically(answer, reference).is_same is False
+
+
+@pytest.mark.parametrize(
+    "text", ["", "3", "(3)", "(1,2", "(1,2)+3", "(1,2)+(1,2,3)", "[1,2)", "(1,2)(3,4)", "((1,2),3)", "x,(1,2)"]
+)
+def test_no_vector(text):
+    assert read_vector(text) is None

@@ -1,0 +1,59 @@
+r"""Arithmetic of tuples, component by component: ``\frac12(2,4)`` and ``(0,1)+(1,1)`` are ``(1,2)``; ``-(1,2)`` is not."""
+
+import re
+from collections.abc import Callable
+from itertools import pairwise
+
+from verl_ext.grading.answers import structure as st
+from verl_ext.grading.answers.brackets import brackets, is_balanced, is_outer_pair, outside
+from verl_ext.grading.answers.spelling import normalize
+from verl_ext.grading.verdict import Decision, Tier
+
+SIGN = re.compile(r"(?<=[)\]}\w])\s*[-+]")
+TERM = re.compile(r"([^,]*?)\*?\s*(\(.*\))", re.DOTALL)
+COMMA = re.compile(",")
+MIN_COMPONENTS = 2
+
+SamePart = Callable[[str, str], bool | None]
+
+
+def compare_vectors(reference: str, answer: str, same_part: SamePart) -> Decision | None:
+    """Two sums of multiples of tuples; None if one is none."""
+    left, right = read_vector(normalize(reference)), read_vector(normalize(answer))
+    if left is None or right is None:
+        return None
+    if len(left) != len(right):
+        return Decision(False, Tier.SYMBOLIC, "vectors")
+    outcomes = [same_part(*pair) for pair in zip(left, right, strict=True)]
+    if None in outcomes:
+        return Decision(False, Tier.SYMBOLIC, "vectors") if False in outcomes else None
+    return Decision(False not in outcomes, Tier.SYMBOLIC, "vectors")
+
+
+def read_vector(text: str) -> list[str] | None:
+    """The components of a sum of multiples of tuples, as formulas; None if the text is none."""
+    if not is_balanced(brackets(text)):
+        return None
+    places = [0, *(match.end() - 1 for match in outside(text, SIGN)), len(text)]
+    terms = [_read_term(text[start:end].strip()) for start, end in pairwise(places) if start < end]
+    components = [term for term in terms if term is not None]
+    if not components or len(components) < len(terms) or len(set(map(len, components))) > 1:
+        return None
+    return ["+".join(parts) for parts in zip(*components, strict=True)]
+
+
+def _read_term(text: str) -> list[str] | None:
+    match = TERM.fullmatch(text)
+    if match is None or not is_outer_pair(match[2]):
+        return None
+    factor = match[1].strip()
+    factor = f"{factor}1" if factor in {"", "+", "-"} else factor
+    inside = match[2][1:-1]
+    ends = [at.start() for at in outside(inside, COMMA)]
+    entries = [
+        inside[start:end].strip()
+        for start, end in zip([0, *(end + 1 for end in ends)], [*ends, len(inside)], strict=True)
+    ]
+    if len(entries) < MIN_COMPONENTS or not all(isinstance(st.read_structure(entry), st.Scalar) for entry in entries):
+        return None
+    return [f"({factor})({entry})" for entry in entries]
