@@ -22,9 +22,13 @@ SAME = [
         r"\begin{pmatrix}2&3\\4&5\end{pmatrix}",
     ),
     (r"a_n = \sum_{k=1}^{n} b_k c_k", r"a_n = \sum_{k=1}^{n} c_k b_k"),
+    ("0.25", r"\sum_{k=1}^{1} \sum_{j=1}^{1} 0.25"),
     ("7", "\u7b54\u6848 (3 + 4 = 7)"),
 ]
 DIFFERENT = [
+    ("x = 9", "-(x = 9)"),
+    ("x = 9", "(x = 9)+1"),
+    (r"\frac{7}{3}", r"\frac{7}{3}.+1"),
     (r"x \equiv 2 \pmod{9}", r"x \equiv 2 \pmod{11}"),
     (r"-(\frac{1}{7},\frac{2}{3})", r"(\frac{1}{7},\frac{2}{3})"),
     (r"2(\frac{1}{7},\frac{2}{3})", r"(\frac{1}{7},\frac{2}{3})"),

@@ -28,6 +28,7 @@ READ = frozenset(
 ``x \\equiv 3 \\pmod 5`` and ``x \\equiv 3 \\pmod 7`` equal, or ``multiples of 3`` and 3: that is not believed."""
 COMMAND = re.compile(r"\\([a-zA-Z]+)")
 WORD = re.compile(r"[a-zA-Z]{2,}")
+HIDDEN = re.compile(r"[,=<>]|\\(?:le|ge|ne|in|approx)(?![a-zA-Z])|\.(?!\d)")
 TEXT_WITH_A_FORMULA = re.compile(r"[^()\d\\]*\(([^()]*)\)[^()\d\\]*")
 
 
@@ -63,16 +64,22 @@ def _is_read_whole(text: str) -> bool:
     commands = {match[1] for match in COMMAND.finditer(text)}
     words = WORD.findall(COMMAND.sub(" ", text))
     is_known = text.isascii() and commands <= READ and all(word in READ for word in words)
-    return is_known and not _has_hidden_comma(st.read_structure(text))
+    return is_known and not _has_hidden_part(st.read_structure(text))
 
 
-def _has_hidden_comma(node: st.Node) -> bool:
-    """Whether something stands beside a tuple: Math-Verify drops the sign of ``-(1,2)``."""
+def _has_hidden_in(text: str) -> bool:
+    return HIDDEN.search(st.SUBSCRIPT.sub("", text)) is not None  # a sum's bounds are read
+
+
+def _has_hidden_part(node: st.Node) -> bool:
+    """Whether a formula has a tuple, a relation or a full stop inside: Math-Verify drops the sign of ``-(1,2)``."""
     match node:
         case st.Scalar():
-            return "," in node.text
+            return _has_hidden_in(node.text)
+        case st.Relation():
+            return any(map(_has_hidden_in, node.parts))
         case st.Group() | st.Collection():
-            return any(map(_has_hidden_comma, node.items))
+            return any(map(_has_hidden_part, node.items))
     return False
 
 
@@ -138,14 +145,31 @@ def _agree(reference: Any, answer: Any) -> bool:
     num_valid = 0
     for _ in range(NUM_POINTS if symbols else 1):
         point = {symbol: generator.randint(1, 20) if is_sum else generator.uniform(0.3, 3.0) for symbol in symbols}
-        left, right = (formula.subs(point).evalf(DIGITS) for formula in (reference, answer))
-        if not all(value.is_number and value.is_finite for value in (left, right)):
+        left, right = (_value_at(formula, point) for formula in (reference, answer))
+        if left is None or right is None:
             continue
         num_valid += 1
         is_close = abs(left - right) <= max(abs(left), abs(right)) * TOLERANCE
         if not is_close and not _differ_by_stated_digits(reference, answer, symbols):
             return False
     return num_valid > 0
+
+
+def _value_at(formula: Any, point: dict[Any, Any]) -> Any:
+    """A finite number to ``DIGITS`` digits, or None."""
+    there = formula.subs(point)
+    value = there.evalf(DIGITS)
+    if not _is_number(value):  # sums of sums have to be worked out
+        value = there.doit().evalf(DIGITS)
+    return value if _is_number(value) and value.is_finite else None
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        complex(value)
+    except (TypeError, ValueError):  # something is left that is no number
+        return False
+    return True
 
 
 def _differ_by_stated_digits(reference: Any, answer: Any, symbols: list[Any]) -> bool:
