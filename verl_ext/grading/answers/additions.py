@@ -12,6 +12,10 @@ LABELED = re.compile(
 )
 LETTER_ALONE = re.compile(r"(?:\\text\{\s*)?\(?\s*(?P<letter>[A-Ja-dfghj])\s*[).:]?\s*\}?")
 LABEL_INSIDE = re.compile(r"\([A-Ja-j]\)|(?<![a-zA-Z\\])[A-J]\s*[).:]")
+INTRODUCTION = re.compile(
+    r"(?:\\text\{\s*+)?(?:the\s++)?(?:final\s++|correct\s++)?answer(?:\s++is)?\s*+[:=]?\s*+\}?\s*+[:=]?\s*+(?=\S)",
+    re.IGNORECASE,
+)
 CONDITION = re.compile(
     r"\\text\{\s*+\(?\s*+(?:for\s++(?:all|any|every|each)|where)\b|(?<![a-zA-Z\\{])for\s++(?:all|any|every|each)\b"
 )
@@ -46,6 +50,11 @@ def without_label(text: str) -> str:
     """The content of a choice."""
     match = LABELED.fullmatch(text)
     return match["content"] if match and not LABEL_INSIDE.search(match["content"]) else text
+
+
+def without_introduction(text: str) -> str:
+    """Without "the final answer is" before the answer."""
+    return text.removeprefix(match[0]) if (match := INTRODUCTION.match(text)) else text
 
 
 def without_condition(text: str) -> str:

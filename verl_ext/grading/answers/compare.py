@@ -4,13 +4,21 @@ The same walk serves the caller's process and the worker's: what differs is the 
 that no rule here decides. In the caller's process the leaf is ``undecided``, and only then a worker is asked.
 """
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
 from itertools import pairwise
 from typing import Any
 
 from verl_ext.grading.answers import structure as st
-from verl_ext.grading.answers.additions import choice_letters, with_approximation, without_condition, without_label
+from verl_ext.grading.answers.additions import (
+    choice_letters,
+    with_approximation,
+    without_condition,
+    without_introduction,
+    without_label,
+)
+from verl_ext.grading.answers.intervals import same_set
 from verl_ext.grading.answers.numbers import Exact, read_exact, same_number
 from verl_ext.grading.answers.spelling import key
 from verl_ext.grading.answers.units import Quantity, common_factors, read_quantity
@@ -20,6 +28,11 @@ Leaf = Callable[[str, str], bool | None]
 OPERATORS = frozenset("+-*/^=<>|")
 ROUGHLY = Fraction(1, 20)
 r"""The relative error that ``\approx`` may have between two numbers."""
+ARTICLE = re.compile(r"^(?:a|an|the) ")
+NOTHING = frozenset(
+    {"no solution", "no solutions", "no real solution", "no real solutions", "none", "empty set", "the empty set"}
+)
+SETS = (st.Group, st.Collection, st.Relation, st.Scalar, st.Text)
 INFINITIES = {r"\infty": 1, r"+\infty": 1, r"-\infty": -1}
 
 
@@ -44,7 +57,7 @@ def same_structure(reference: str, answer: str, leaf: Leaf) -> bool | None:
 
 def _without_additions(reference: str, answer: str) -> tuple[str, str] | None:
     """Convention: the letter of a choice and the condition of an answer may be left out. None if not one side has one."""
-    for strip in (without_label, without_condition):
+    for strip in (without_introduction, without_label, without_condition):
         left, right = strip(reference), strip(answer)
         if left and right and (left == reference) != (right == answer):
             return left, right
@@ -54,6 +67,14 @@ def _without_additions(reference: str, answer: str) -> tuple[str, str] | None:
 def _same_node(reference: st.Node, answer: st.Node, leaf: Leaf) -> bool | None:
     if reference == answer:
         return True
+    is_same = _same_nodes_by_type(reference, answer, leaf)
+    if is_same is True or not isinstance(reference, SETS) or not isinstance(answer, SETS):
+        return is_same
+    # A set of reals has many notations, which the types do not tell apart.
+    return True if same_set(reference, answer) else is_same
+
+
+def _same_nodes_by_type(reference: st.Node, answer: st.Node, leaf: Leaf) -> bool | None:
     if isinstance(reference, st.Relation) and isinstance(answer, st.Relation):
         return _same_relation(reference, answer, leaf)
     if isinstance(reference, st.Relation):
@@ -127,7 +148,18 @@ def _same_infinity(left: str, right: str) -> bool | None:
 
 
 def _same_words(reference: st.Text, answer: st.Text, _leaf: Leaf) -> bool:
-    return _letters_and_digits(reference.words) == _letters_and_digits(answer.words)
+    if reference.words in NOTHING and answer.words in NOTHING:
+        return True
+    left, right = (_letters_and_digits(ARTICLE.sub("", node.words)) for node in (reference, answer))
+    return left == right
+
+
+def _are_both_nothing(reference: st.Node, answer: st.Node, _leaf: Leaf) -> bool:
+    r"""``\emptyset`` against "no solution"."""
+    words, collection = (reference, answer) if isinstance(reference, st.Text) else (answer, reference)
+    assert isinstance(words, st.Text)
+    assert isinstance(collection, st.Collection)
+    return words.words in NOTHING and not collection.items
 
 
 def _letters_and_digits(words: str) -> str:
@@ -150,16 +182,15 @@ def _same_base_number(reference: st.BaseNumber, answer: st.BaseNumber, _leaf: Le
     return reference.digits.lstrip("0") == answer.digits.lstrip("0") and reference.base == answer.base
 
 
-def _same_base_number_and_digits(reference: st.BaseNumber, answer: st.Scalar, _leaf: Leaf) -> bool:
+def _same_base_number_and_digits(reference: st.Node, answer: st.Node, leaf: Leaf) -> bool | None:
     """A problem that asks for a number in base 5 is answered by its digits."""
-    return key(answer.text).upper() == reference.digits
-
-
-def _same_digits_and_base_number(reference: st.Scalar, answer: st.BaseNumber, leaf: Leaf) -> bool | None:
-    if answer.base == 10:
-        return same_structure(reference.text, answer.digits, leaf)
-    # x_1 is a name, 12_3 a number; a reference without a base may have left it to the question.
-    return key(reference.text).upper() == answer.digits if answer.digits.isdigit() else None
+    number, scalar = (reference, answer) if isinstance(reference, st.BaseNumber) else (answer, reference)
+    assert isinstance(number, st.BaseNumber)
+    assert isinstance(scalar, st.Scalar)
+    if number.base == 10:
+        return _same_pair(st.Scalar(number.digits), scalar, leaf, is_swapped=scalar is reference)
+    # x_1 is a name, 12_3 a number.
+    return key(scalar.text).upper() == number.digits if number.digits.isdigit() or read_exact(scalar.text) else None
 
 
 def _same_group(reference: st.Group, answer: st.Group, leaf: Leaf) -> bool | None:
@@ -325,11 +356,13 @@ def _quotient(node: st.Node) -> str | None:
 COMPARISONS: dict[tuple[type, type], Callable[[Any, Any, Leaf], bool | None]] = {
     (st.Scalar, st.Scalar): _same_scalar,
     (st.Text, st.Text): _same_words,
+    (st.Text, st.Collection): _are_both_nothing,
+    (st.Collection, st.Text): _are_both_nothing,
     (st.Scalar, st.Text): _same_scalar_and_words,
     (st.Text, st.Scalar): _same_words_and_scalar,
     (st.BaseNumber, st.BaseNumber): _same_base_number,
     (st.BaseNumber, st.Scalar): _same_base_number_and_digits,
-    (st.Scalar, st.BaseNumber): _same_digits_and_base_number,
+    (st.Scalar, st.BaseNumber): _same_base_number_and_digits,
     (st.Group, st.Group): _same_group,
     (st.Collection, st.Collection): _same_collection,
     (st.Collection, st.Group): _same_named_parts,

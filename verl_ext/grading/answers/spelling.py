@@ -33,6 +33,7 @@ SPACES = re.compile(
 )
 FONTS = re.compile(
     r"\\(?:math(?:rm|bf|it|sf|tt|cal|frak|bb|normal)|boldsymbol|bm|pmb|rm|bf|it|emph|underline)(?![a-zA-Z])"
+    r"|\\(?:text)?color\s*\{[^{}]*\}"
 )
 DEGREE = re.compile(r"\^\s*\{?\s*\\(?:circ|degree)\s*\}?|\\degree(?![a-zA-Z])")
 RENAMED = (

@@ -36,6 +36,12 @@ class Quantity(NamedTuple):
     words: tuple[str, ...]
     """The words that may carry a value, in their order."""
 
+    def mark(self) -> frozenset[str] | str:
+        """What kind of thing the number counts or measures, or nothing."""
+        if self.unit is not None:
+            return "unit"
+        return "%" if self.number.endswith("%") else self.counted
+
 
 class _Words(NamedTuple):
     """What a sequence of words says."""
@@ -233,7 +239,8 @@ def common_factors(reference: Quantity, answer: Quantity) -> tuple[Fraction, Fra
     """
     if reference.words != answer.words:
         return None
-    if reference.counted and answer.counted and not reference.counted & answer.counted:
+    marks = reference.mark(), answer.mark()
+    if all(marks) and marks[0] != marks[1] and not reference.counted & answer.counted:
         return None
     factors = reference.magnitude, answer.magnitude
     if reference.unit is None or answer.unit is None:
