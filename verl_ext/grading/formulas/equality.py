@@ -26,7 +26,7 @@ from verl_ext.grading.formulas.points import (
 
 MIN_VALID_POINTS = 3
 DIGITS, MORE_DIGITS = 50, 120
-MAX_DIGITS, MAX_DIGITS_AT_POINTS = 20_000, 3000
+MAX_DIGITS, MAX_DIGITS_NEAR, MAX_DIGITS_ELSEWHERE = 20_000, 3000, 500
 DIGITS_PER_BIT = 0.30103
 NO_VALUE = (ZeroDivisionError, ValueError, OverflowError, TypeError)
 
@@ -55,14 +55,14 @@ def vanishes(difference: Operation, pieces: Sequence[Operation] | None = None) -
     integers = integer_names(difference)
     num_valid = 0
     for index, point in enumerate(with_integers(near_points(names), integers)):
-        is_zero = _is_zero_at(difference, point, needs_real=index >= NUM_NEAR // 2)
+        is_zero = _is_zero_at(difference, point, MAX_DIGITS_NEAR, needs_real=index >= NUM_NEAR // 2)
         if is_zero is False:
             return False
         num_valid += is_zero is not None
     for points in (far_points(names), points_of_pieces(pieces or [difference], names)):
         for point in with_integers(points, integers):
             try:
-                is_zero = _is_zero_at(difference, point, needs_real=True)
+                is_zero = _is_zero_at(difference, point, MAX_DIGITS_ELSEWHERE, needs_real=True)
             except TooComplexError:
                 continue  # its value is huge out there; elsewhere it is not
             if is_zero is False:
@@ -71,10 +71,10 @@ def vanishes(difference: Operation, pieces: Sequence[Operation] | None = None) -
     return True if num_valid >= MIN_VALID_POINTS else None
 
 
-def _is_zero_at(difference: Operation, point: Point, *, needs_real: bool) -> bool | None:
+def _is_zero_at(difference: Operation, point: Point, max_digits: int, *, needs_real: bool) -> bool | None:
     is_zero = exact.is_zero_rational(difference, point)
     if is_zero is None:
-        return _is_zero_by_digits(difference, point, MAX_DIGITS_AT_POINTS, needs_real=needs_real)
+        return _is_zero_by_digits(difference, point, max_digits, needs_real=needs_real)
     return is_zero
 
 

@@ -32,7 +32,9 @@ Point = dict[str, Fraction]
 
 
 def integer_names(tree: Operation) -> frozenset[str]:
-    """Names that only an integer can stand for: those in an exponent of a negative number."""
+    """Names that only an integer can stand for: in a factorial, and in an exponent of a negative number."""
+    if tree.kind in {"factorial", "binomial"}:
+        return names_of(tree)
     names = frozenset[str]().union(*map(integer_names, tree.arguments))
     is_power_of_negative = tree.kind == "power" and tree.arguments[0].kind == "negate"
     if is_power_of_negative and not names_of(tree.arguments[0]):
