@@ -7,7 +7,7 @@ that is about 0.333. An addition that both sides make is part of the answer.
 import re
 
 LABELED = re.compile(
-    r"(?:\\text\{\s*)?(?:\(\s*(?P<enclosed>[A-J])\s*\)|(?P<marked>[A-J])\s*[).:])\s*+\}?\s*+(?P<content>\S.*)",
+    r"(?:\\text\{\s*)?(?:\(\s*(?P<enclosed>[A-J])\s*\)|(?P<marked>[A-J])\s*[).:])\s*+\}?+\s*+(?P<content>[^\s,;+*/^=<>|_].*)",
     re.DOTALL,
 )
 LETTER_ALONE = re.compile(r"(?:\\text\{\s*)?\(?\s*(?P<letter>[A-Ja-dfghj])\s*[).:]?\s*\}?")

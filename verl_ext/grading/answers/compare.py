@@ -19,7 +19,7 @@ from verl_ext.grading.answers.additions import (
     without_label,
 )
 from verl_ext.grading.answers.intervals import same_set
-from verl_ext.grading.answers.numbers import Exact, read_exact, same_number
+from verl_ext.grading.answers.numbers import Exact, compare_exact, read_exact, same_number
 from verl_ext.grading.answers.spelling import key
 from verl_ext.grading.answers.units import Quantity, common_factors, read_quantity
 
@@ -324,14 +324,14 @@ def _same_scalar_and_other(reference: st.Node, answer: st.Node, leaf: Leaf) -> b
     scalar, other = (reference, answer) if isinstance(reference, st.Scalar) else (answer, reference)
     assert isinstance(scalar, st.Scalar)
     quantity = read_quantity(scalar.text)
-    if quantity.words:
+    if quantity.words or quantity.magnitude != 1:
         return False
     text = quantity.number
     node = st.read_structure(text)
     if text != scalar.text and not isinstance(node, st.Scalar):  # "(1,2) cm"
         return _same_pair(node, other, leaf, is_swapped=scalar is answer)
-    if isinstance(other, st.Collection) and not other.is_union and len(distinct := _distinct(other.items)) == 1:
-        return _same_pair(distinct[0], scalar, leaf, is_swapped=scalar is reference)
+    if isinstance(other, st.Collection) and _is_said_twice(other):
+        return _same_pair(other.items[0], scalar, leaf, is_swapped=scalar is reference)
     if read_exact(text) is not None:
         quotient = _quotient(other)
         return quotient is not None and same_number(text, quotient) is True
@@ -343,6 +343,12 @@ def _same_scalar_and_other(reference: st.Node, answer: st.Node, leaf: Leaf) -> b
         return leaf(st.to_latex(reference), st.to_latex(answer))
     # With a comma or a matrix inside, it may be a sum of vectors or a product of sets.
     return None if "," in text or r"\begin" in text else False
+
+
+def _is_said_twice(collection: st.Collection) -> bool:
+    r"""``\frac{3}{4} or 0.75``: one answer in two spellings. One spelling twice is a list."""
+    items = collection.items
+    return len(items) == 2 and items[0] != items[1] and len(_distinct(items)) == 1
 
 
 def _quotient(node: st.Node) -> str | None:
@@ -416,10 +422,12 @@ def _is_refuted(relation: st.Relation) -> bool:
     first, *others = (part.strip(" +-*/") for part in relation.parts)
     if not all(others) or (not first and relation.parts[0]):
         return True
-    if relation.operators != (r"\approx",):
+    if relation.operators not in {(r"\approx",), ("=",)}:
         return False
-    numbers = [read_exact(part) for part in relation.parts]
-    return numbers[0] is not None and numbers[1] is not None and not _are_near(numbers[0], numbers[1])
+    left, right = map(read_exact, relation.parts)
+    if left is None or right is None:
+        return False
+    return not (compare_exact(left, right) if relation.operators == ("=",) else _are_near(left, right))
 
 
 def _are_near(left: Exact, right: Exact) -> bool:

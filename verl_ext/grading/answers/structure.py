@@ -56,6 +56,7 @@ INFINITY = r"\infty"
 GREEK = re.compile(r"\\(?:alpha|beta|gamma|delta|epsilon|theta|phi|psi|omega|lambda|mu|rho|sigma|tau)(?![a-zA-Z])")
 SIMPLE_NAME = re.compile(GREEK.pattern + r"|[a-zA-Z](?:_(?:\{[^{}]*\}|[0-9a-zA-Z]))?")
 LABELED_POINT = re.compile(r"[A-Z]'?\s*(\(.*\))", re.DOTALL)
+COEFFICIENT = re.compile(r"[\d}]\s*\*?\s*[xyz]")
 SUBSCRIPTED = re.compile(r"[a-zA-Z]_(?:\{[^{}]*\}|[0-9a-zA-Z])")
 MEASURED = re.compile(
     r"[A-Z]{2,}|(?<![a-zA-Z])[a-zA-Z]'?\s*\(\s*-?[\d.,/\s]+\)|^\s*\\(?:sin|cos|tan|cot|sec|csc)(?![a-zA-Z])"
@@ -350,7 +351,7 @@ def value_of(relation: Relation) -> str | None:
     if len(operators) > 1 and operators[-1] == r"\approx":
         operators, parts = operators[:-1], parts[:-1]
     if operators == [r"\approx"]:
-        return parts[1] if is_name(parts[0]) else parts[0]
+        return parts[1] if is_name(parts[0]) and r"\text" not in parts[0] else parts[0]
     if operators == [r"\in"]:
         return parts[1] if is_name(parts[0]) else None
     return _value_of_equation(parts) if set(operators) == {"="} else None
@@ -372,14 +373,14 @@ def measured_value(relation: Relation) -> str | None:
     None where the left side leaves a step to be taken: ``2x=6``, ``x^2=4``, ``x+1=5``, and any equation with zero.
     """
     left, last = relation.parts[0], relation.parts[-1]
-    if set(relation.operators) != {"="} or has_names(last) or not last.strip("0 ."):
+    if set(relation.operators) != {"="} or has_names(WORDS.sub("", last)) or not last.strip("0 ."):
         return None
     return last if _is_measured(left) else None
 
 
 def has_names(text: str) -> bool:
     """Whether a text has letters that are no constant."""
-    return bool(LETTER.search(COMMAND_OR_CONSTANT.sub("", WORDS.sub("", text)))) or bool(GREEK.search(text))
+    return bool(LETTER.search(COMMAND_OR_CONSTANT.sub("", text))) or bool(GREEK.search(text))
 
 
 def _is_measured(text: str) -> bool:
@@ -388,6 +389,8 @@ def _is_measured(text: str) -> bool:
         return True
     names = {*LETTER.findall(COMMAND_OR_CONSTANT.sub(" ", text)), *GREEK.findall(text)}
     names |= {match[0] for match in SUBSCRIPTED.finditer(text)}
+    if names <= {"x", "y", "z"} and COEFFICIENT.search(text):  # a line or a plane
+        return False
     return len(names) > 1
 
 
