@@ -74,4 +74,4 @@ def with_approximation(text: str) -> str:
         return text
     exact = text[: match.start()].rstrip(" (").removesuffix(r"\text{").rstrip(" (")
     exact = exact.removesuffix("or").removesuffix(r"\text{").rstrip(" ,(")
-    return rf"{exact} \approx {match['number']}" if exact else text
+    return rf"{exact} \approx {match['number']}" if any(map(str.isdigit, exact)) else text

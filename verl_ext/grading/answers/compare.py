@@ -394,6 +394,10 @@ def _same_relation(reference: st.Relation, answer: st.Relation, leaf: Leaf) -> b
     intervals = st.interval_of(reference), st.interval_of(answer)
     if _is_refuted(reference) or _is_refuted(answer):
         return False
+    if reference.operators == answer.operators == (r"\in",) and not all(
+        st.is_name(side.parts[0]) for side in (reference, answer)
+    ):
+        return None if key(reference.parts[0]) == key(answer.parts[0]) else False
     if intervals[0] is not None and intervals[1] is not None:
         if not _may_name_the_same(st.interval_name(reference), st.interval_name(answer)):
             return False
