@@ -18,8 +18,8 @@ from verl_ext.grading.answers.additions import (
     without_introduction,
     without_label,
 )
-from verl_ext.grading.answers.intervals import same_set
 from verl_ext.grading.answers.numbers import Exact, compare_exact, read_exact, same_number
+from verl_ext.grading.answers.real_sets import same_set
 from verl_ext.grading.answers.spelling import key
 from verl_ext.grading.answers.units import Quantity, common_factors, read_quantity
 

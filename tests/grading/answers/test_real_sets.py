@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from verl_ext.grading.answers.intervals import read_intervals, same_set
+from verl_ext.grading.answers.real_sets import read_intervals, same_set
 from verl_ext.grading.answers.spelling import normalize
 from verl_ext.grading.answers.structure import read_structure
 
