@@ -73,3 +73,9 @@ def test_different(reference, answer):
 def test_what_is_too_complex_is_refused_and_not_computed(text):
     assert costs_less_than(50, lambda: compare_symbolically("3", text))
     assert compare_symbolically("3", text).is_same is not True
+
+
+def test_what_is_too_complex_for_the_grammar_is_not_left_to_another_library():
+    decision = compare_symbolically(r"\sum_{k=1}^{1} 1", r"\binom{1/2}{10^{20}}")
+    assert decision.is_same is None
+    assert decision.detail.startswith("too complex")

@@ -47,7 +47,14 @@ def compare_tuples(reference: str, answer: str) -> Decision | None:
     return compare_vectors(reference, answer, same_formula)
 
 
-TIERS = (compare_strings, compare_numbers, compare_formulas, compare_tuples, compare_confirmed)
+def refuse_too_complex(reference: str, answer: str) -> None:
+    """No decision, but a TooComplexError for a constant that would take too long to evaluate in any library."""
+    for tree in (_parsed(normalize(reference)), _parsed(normalize(answer))):
+        if tree is not None and not names_of(tree):
+            real_value(tree, 1, LARGEST_STATED)
+
+
+TIERS = (compare_strings, compare_numbers, compare_formulas, compare_tuples, refuse_too_complex, compare_confirmed)
 
 
 def same_formula(reference: str, answer: str) -> bool | None:
