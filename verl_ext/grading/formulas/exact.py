@@ -16,7 +16,7 @@ from fractions import Fraction
 
 import mpmath
 
-from verl_ext.grading.formulas.expression import ExpressionError, Operation, TooComplexError, evaluate
+from verl_ext.grading.formulas.expression import ARITHMETIC, ExpressionError, Operation, TooComplexError, evaluate
 
 MAX_BITS = 1 << 16
 """Of a number that is written out."""
@@ -113,14 +113,8 @@ def _binomial(top: Fraction, bottom: Fraction) -> Fraction:
 
 
 RATIONAL: dict[str, Rational] = {
-    "add": lambda left, right: left + right,
-    "subtract": lambda left, right: left - right,
-    "multiply": lambda left, right: left * right,
-    "divide": lambda left, right: left / right,
+    **ARITHMETIC,
     "modulo": lambda left, right: left - right * math.floor(left / right),
-    "negate": lambda value: -value,
-    "percent": lambda value: value / 100,
-    "abs": abs,
     "floor": lambda value: Fraction(math.floor(value)),
     "ceil": lambda value: Fraction(math.ceil(value)),
     "power": _power,

@@ -9,6 +9,7 @@ evaluated with mpmath at given values of its names. What the grammar does not kn
 ExpressionError, never a guess. Runs in grading's worker processes only.
 """
 
+import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -416,15 +417,20 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "lg": mpmath.log10,
     "abs": abs,
 }
-OPERATIONS: dict[str, Callable[..., Any]] = {
-    **FUNCTIONS,
-    "add": lambda left, right: left + right,
-    "subtract": lambda left, right: left - right,
-    "multiply": lambda left, right: left * right,
-    "divide": lambda left, right: left / right,
-    "modulo": lambda left, right: left - right * mpmath.floor(left / right),
-    "negate": lambda value: -value,
+ARITHMETIC: dict[str, Callable[..., Any]] = {
+    "add": operator.add,
+    "subtract": operator.sub,
+    "multiply": operator.mul,
+    "divide": operator.truediv,
+    "negate": operator.neg,
     "percent": lambda value: value / 100,
+    "abs": abs,
+}
+"""The same for every kind of number: rounded ones here, rationals in ``exact``."""
+OPERATIONS: dict[str, Callable[..., Any]] = {
+    **ARITHMETIC,
+    **FUNCTIONS,
+    "modulo": lambda left, right: left - right * mpmath.floor(left / right),
     "degree": lambda value: value * mpmath.pi / 180,
     "power": _power,
     "root": _root,
