@@ -1,13 +1,14 @@
 """The grader against Math-Verify and the paper's: verdicts on labeled cases, and speed.
 
-    python benchmarks/grading.py                          all four parts
-    python benchmarks/grading.py cases gsm8k              some of: cases, gsm8k, responses, evaluation
+    python benchmarks/grading.py                          all five parts
+    python benchmarks/grading.py cases gsm8k              some of: cases, gsm8k, kinds, responses, evaluation
     python benchmarks/grading.py --cases DIR              folder of cases.jsonl and the others; default ../shared/grading
 
 Prints:
   cases       accuracy (wrong accepted + right rejected) by suite. Rows whose note says that their label is a convention, and
               no mathematical truth, are counted apart. Where another grader does better, the cases are shown
   gsm8k       the same on solutions of GSM8K
+  kinds       the same by kind of mistake, on rows that an earlier version of this grader had wrong
   responses   responses per second, one thread, nothing remembered: medians of runs that take turns
   evaluation  80 problems x 256 responses, deduplicated, with the workers on two cores
 
@@ -204,6 +205,15 @@ def benchmark_gsm8k(folder: Path) -> None:
     for row, by_grader in graded:
         if by_grader["ours"] != row["expected"]:
             print(f"  {row['id']}: {row['gold']!r} and {row['pred'][-80:]!r}, expected {row['expected']}")
+
+
+def benchmark_kinds(folder: Path) -> None:
+    by_kind: dict[str, list[tuple[Row, dict[str, bool]]]] = defaultdict(list)
+    for row in read_rows(folder / "kinds.jsonl"):
+        as_case = {"gold": row["reference"], "pred": row["response"], "kind": "full", "expected": row["expected"]}
+        by_kind[row["kind"]] += verdicts([as_case], row.get("task", "math"))
+    print("\nKinds of mistakes: accuracy (wrong accepted + right rejected)")
+    print_table(dict(sorted(by_kind.items())) | {"all": [item for graded in by_kind.values() for item in graded]})
 
 
 # Speed
@@ -408,6 +418,7 @@ def load_libraries(name: str) -> None:
 PARTS = {
     "cases": benchmark_cases,
     "gsm8k": benchmark_gsm8k,
+    "kinds": benchmark_kinds,
     "responses": benchmark_responses,
     "evaluation": benchmark_evaluation,
 }
