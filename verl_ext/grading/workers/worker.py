@@ -9,6 +9,7 @@ import os
 import resource
 import sys
 from collections.abc import Callable
+from functools import cache
 from typing import Any, TextIO
 
 from verl_ext.grading.verdict import Decision, Tier
@@ -41,6 +42,7 @@ def main() -> None:
         _send(replies, _reply(**json.loads(line)))
 
 
+@cache
 def _function(comparison: str) -> Callable[[str, str], Decision]:
     """The function for a comparison, with all that it imports."""
     from verl_ext.grading.formulas.math_verify import compare_with_math_verify
