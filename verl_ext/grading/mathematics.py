@@ -132,7 +132,7 @@ async def grade_math_async(
 
 def finish(pending: Pending, future: "Future[Decision]") -> Verdict:
     """The verdict of a pending answer once its comparison is done (waits for it)."""
-    answer = pending.answer[:MAX_ANSWER_CHARS]
+    answer = pending.answer
     try:
         decision = future.result()
     except TimedOutError as error:

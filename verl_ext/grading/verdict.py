@@ -1,5 +1,6 @@
 """What a grade is: not a number but a reason, so that a falling reward can be told from a falling format."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
@@ -60,6 +61,16 @@ class Decision(NamedTuple):
     """None: the tier cannot read one of the two."""
     tier: Tier
     detail: str = ""
+
+
+def all_true(outcomes: Iterable[bool | None]) -> bool | None:
+    """False if one is, else None if one is. What follows the first False is not asked for."""
+    is_known = True
+    for outcome in outcomes:
+        if outcome is False:
+            return False
+        is_known &= outcome is not None
+    return True if is_known else None
 
 
 @dataclass(frozen=True)

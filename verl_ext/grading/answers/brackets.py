@@ -85,3 +85,12 @@ def outside(text: str, token: re.Pattern[str]) -> Iterator[re.Match[str]]:
             position, step = next(steps, end)
         if not depth:
             yield match
+
+
+def split(text: str, token: re.Pattern[str]) -> list[str]:
+    """The pieces between the matches of ``token`` outside all brackets, without outer blanks."""
+    pieces, start = [], 0
+    for match in outside(text, token):
+        pieces.append(text[start : match.start()].strip())
+        start = match.end()
+    return [*pieces, text[start:].strip()]

@@ -5,7 +5,7 @@ that no rule here decides. In the caller's process the leaf is ``undecided``, an
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from itertools import pairwise
 from typing import Any
@@ -19,9 +19,10 @@ from verl_ext.grading.answers.additions import (
     without_label,
 )
 from verl_ext.grading.answers.numbers import Exact, compare_exact, read_exact, same_number
-from verl_ext.grading.answers.real_sets import same_set
+from verl_ext.grading.answers.real_sets import INFINITIES, same_set
 from verl_ext.grading.answers.spelling import key
 from verl_ext.grading.answers.units import Quantity, common_factors, read_quantity
+from verl_ext.grading.verdict import all_true
 
 Leaf = Callable[[str, str], bool | None]
 """Compares a normalized reference and answer, scalars or relations; None where it cannot tell."""
@@ -33,7 +34,6 @@ NOTHING = frozenset(
     {"no solution", "no solutions", "no real solution", "no real solutions", "none", "empty set", "the empty set"}
 )
 SETS = (st.Group, st.Collection, st.Relation, st.Scalar, st.Text)
-INFINITIES = {r"\infty": 1, r"+\infty": 1, r"-\infty": -1}
 
 
 def undecided(_reference: str, _answer: str) -> bool | None:
@@ -95,21 +95,11 @@ def _same_pair(left: st.Node, right: st.Node, leaf: Leaf, *, is_swapped: bool) -
     return _same_node(right, left, leaf) if is_swapped else _same_node(left, right, leaf)
 
 
-def _all_true(outcomes: Iterable[bool | None]) -> bool | None:
-    """False if one is, else None if one is."""
-    is_known = True
-    for outcome in outcomes:
-        if outcome is False:
-            return False
-        is_known &= outcome is not None
-    return True if is_known else None
-
-
 def _all_same(reference: Sequence[st.Node], answer: Sequence[st.Node], leaf: Leaf) -> bool | None:
     """Whether two sequences are the same, item by item."""
     if len(reference) != len(answer):
         return False
-    return _all_true(_same_node(left, right, leaf) for left, right in zip(reference, answer, strict=True))
+    return all_true(_same_node(left, right, leaf) for left, right in zip(reference, answer, strict=True))
 
 
 def _same_scalar(reference: st.Scalar, answer: st.Scalar, leaf: Leaf) -> bool | None:
@@ -141,9 +131,9 @@ def _multiplied(quantity: Quantity, factor: Fraction) -> str:
 
 def _same_infinity(left: str, right: str) -> bool | None:
     """Whether two ends of intervals, of which one is infinite, are the same; None if neither is or one is a formula."""
-    signs = INFINITIES.get(st.without_blanks(left)), INFINITIES.get(st.without_blanks(right))
-    if any(signs) and (all(signs) or read_exact(left) or read_exact(right)):
-        return signs[0] == signs[1]
+    ends = INFINITIES.get(st.without_blanks(left)), INFINITIES.get(st.without_blanks(right))
+    if any(ends) and (all(ends) or read_exact(left) or read_exact(right)):
+        return ends[0] == ends[1]
     return None
 
 
@@ -214,7 +204,7 @@ def _same_named_parts(reference: st.Node, answer: st.Node, leaf: Leaf) -> bool |
         return False
     values = [named[name] for name in sorted(named)]
     pairs = zip(values, group.items, strict=True)
-    return _all_true(_same_pair(value, item, leaf, is_swapped=is_swapped) for value, item in pairs)
+    return all_true(_same_pair(value, item, leaf, is_swapped=is_swapped) for value, item in pairs)
 
 
 def _same_collection(reference: st.Collection, answer: st.Collection, leaf: Leaf) -> bool | None:
@@ -391,13 +381,13 @@ COMPARISONS: dict[tuple[type, type], Callable[[Any, Any, Leaf], bool | None]] = 
 def _same_relation(reference: st.Relation, answer: st.Relation, leaf: Leaf) -> bool | None:
     if st.without_blanks(reference.text) == st.without_blanks(answer.text):
         return True
-    intervals = st.interval_of(reference), st.interval_of(answer)
     if _is_refuted(reference) or _is_refuted(answer):
         return False
     if reference.operators == answer.operators == (r"\in",) and not all(
         st.is_name(side.parts[0]) for side in (reference, answer)
     ):
         return None if key(reference.parts[0]) == key(answer.parts[0]) else False
+    intervals = st.interval_of(reference), st.interval_of(answer)
     if intervals[0] is not None and intervals[1] is not None:
         if not _may_name_the_same(st.interval_name(reference), st.interval_name(answer)):
             return False
@@ -418,7 +408,7 @@ def _same_measured_value(relation: st.Relation, other: st.Node, leaf: Leaf, *, i
         return None
     is_same = _same_pair(node, other, leaf, is_swapped=is_swapped)
     steps = [part for part in relation.parts[1:] if not st.has_names(part)]
-    return _all_true([is_same, *(same_structure(left, right, leaf) for left, right in pairwise(steps))])
+    return all_true([is_same, *(same_structure(left, right, leaf) for left, right in pairwise(steps))])
 
 
 def _is_refuted(relation: st.Relation) -> bool:
@@ -486,7 +476,7 @@ def _same_relation_and_other(relation: st.Relation, other: st.Node, leaf: Leaf, 
         return _same_measured_value(relation, other, leaf, is_swapped=is_swapped)
     if st.name_of(relation) is None and relation.operators[0] == "=" and relation.parts[0]:
         # An identity between numbers counts for what it ends on only if it holds: 17 mod 5 = 2, and not 1 = 2 = 42.
-        holds = _all_true([same_structure(left, right, leaf) for left, right in pairwise(relation.parts)])
+        holds = all_true([same_structure(left, right, leaf) for left, right in pairwise(relation.parts)])
         if holds is not True:
             return holds
     node = st.read_structure(value)

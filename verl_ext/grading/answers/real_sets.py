@@ -14,7 +14,7 @@ from verl_ext.grading.answers.numbers import read_exact
 
 INFINITY = Fraction(10) ** 500
 """Beyond every number that ``numbers`` reads."""
-ENDS = {r"\infty": INFINITY, r"+\infty": INFINITY, r"-\infty": -INFINITY}
+INFINITIES = {r"\infty": INFINITY, r"+\infty": INFINITY, r"-\infty": -INFINITY}
 REALS = re.compile(r"\{?R\}?|\\R|\\Re")
 REALS_WITHOUT = re.compile(r"\{?\\?R\}?\s*(?:\\setminus|\\backslash|-|\\)\s*(\\\{.*\\\})", re.DOTALL)
 REALS_IN_WORDS = frozenset(
@@ -93,7 +93,7 @@ def _end(node: st.Node) -> Fraction | None:
     number = read_exact(node.text)
     if number is not None:
         return None if number.is_percent else number.value
-    return ENDS.get(st.without_blanks(node.text))
+    return INFINITIES.get(st.without_blanks(node.text))
 
 
 def _member(node: st.Node) -> Intervals | None:

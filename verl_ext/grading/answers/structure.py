@@ -11,7 +11,7 @@ from fractions import Fraction
 from functools import lru_cache
 from itertools import product
 
-from verl_ext.grading.answers.brackets import brackets, is_balanced, is_outer_pair, outside
+from verl_ext.grading.answers.brackets import brackets, is_balanced, is_outer_pair, outside, split
 from verl_ext.grading.answers.numbers import read_exact
 from verl_ext.grading.answers.spelling import WORDS
 
@@ -177,10 +177,15 @@ def _read_words(text: str) -> Text | None:
 
 
 def _read_list(text: str) -> Collection | None:
-    items = _split(text, LIST_TOKEN)
+    items = _split_list(text)
     if not 2 <= len(items) <= MAX_ITEMS or THOUSANDS.fullmatch(text):
         return None
     return Collection(_read_items(items))
+
+
+def _split_list(text: str) -> list[str]:
+    """The items of a list; "2, and 3" has no empty one."""
+    return [item for item in split(text, LIST_TOKEN) if item]
 
 
 def _read_items(items: Sequence[str]) -> tuple[Node, ...]:
@@ -208,11 +213,11 @@ def _with_signs(text: str, signs: list[str]) -> str:
 
 def _read_relation(text: str) -> Relation | None:
     operators = tuple(match[0] for match in outside(text, RELATION_TOKEN))
-    return Relation(operators, tuple(_split(text, RELATION_TOKEN)), text) if operators else None
+    return Relation(operators, tuple(split(text, RELATION_TOKEN)), text) if operators else None
 
 
 def _read_union(text: str) -> Collection | None:
-    parts = _split(text, UNION_TOKEN)
+    parts = split(text, UNION_TOKEN)
     return Collection(tuple(map(read_structure, parts)), is_union=True) if 2 <= len(parts) <= MAX_ITEMS else None
 
 
@@ -238,7 +243,7 @@ def _read_multiple(text: str) -> Group | None:
     if match is None or not is_outer_pair(match["tuple"]) or THOUSANDS.fullmatch(match["tuple"][1:-1]):
         return None
     factor = read_exact({"-": "-1", "+": "1"}.get(match["factor"], match["factor"]))
-    items = _split(match["tuple"][1:-1], COMMA)
+    items = split(match["tuple"][1:-1], COMMA)
     if factor is None or factor.is_percent or not 2 <= len(items) <= MAX_ITEMS:
         return None
     return Group("(", ")", tuple(_multiplied(item, factor.value) for item in items))
@@ -259,14 +264,13 @@ def _read_set(text: str) -> Collection | None:
         inner = text[1:-1]
     else:
         return None
-    items = [item for item in _split(inner, LIST_TOKEN) if item]
-    return Collection(_read_items(items[:MAX_ITEMS]))
+    return Collection(_read_items(_split_list(inner)[:MAX_ITEMS]))
 
 
 def _read_group(text: str) -> Node | None:
     if not text.startswith(("(", "[")) or not is_outer_pair(text):
         return None
-    items = _split(text[1:-1], COMMA)
+    items = split(text[1:-1], COMMA)
     if len(items) > 1:
         return Group(text[0], text[-1], tuple(map(read_structure, items[:MAX_ITEMS])))
     # Parentheses around one thing group; brackets around one number are a list of one.
@@ -284,7 +288,7 @@ def _read_scalar(text: str) -> Node:
     clock = _read_clock(text)
     if clock:
         return clock
-    parts = _split(text, COLON)
+    parts = split(text, COLON)
     return Ratio(tuple(map(Scalar, parts))) if len(parts) >= 2 and all(parts) else Scalar(text)
 
 
@@ -300,16 +304,6 @@ def _read_clock(text: str) -> Clock | None:
     hour, minute, second = (int(number or 0) for number in numbers)
     is_on_dial = hour <= (12 if half else 24) and minute < 60 and second < 60
     return Clock(hour, minute, second, half, text) if is_on_dial else None
-
-
-def _split(text: str, token: re.Pattern[str]) -> list[str]:
-    """Split at the tokens that stand outside all brackets."""
-    pieces, start = [], 0
-    for match in outside(text, token):
-        pieces.append(text[start : match.start()].strip())
-        start = match.end()
-    pieces.append(text[start:].strip())
-    return [piece for piece in pieces if piece] if token is LIST_TOKEN else pieces
 
 
 def is_name(text: str) -> bool:

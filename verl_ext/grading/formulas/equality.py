@@ -14,6 +14,7 @@ from verl_ext.grading.formulas import exact
 from verl_ext.grading.formulas.expression import Operation, TooComplexError, evaluate, names_of
 from verl_ext.grading.formulas.points import (
     NEARLY_ZERO,
+    NO_VALUE,
     NUM_NEAR,
     Point,
     far_points,
@@ -28,7 +29,6 @@ MIN_VALID_POINTS = 3
 DIGITS, MORE_DIGITS = 50, 120
 MAX_DIGITS, MAX_DIGITS_NEAR, MAX_DIGITS_ELSEWHERE = 20_000, 3000, 500
 DIGITS_PER_BIT = 0.30103
-NO_VALUE = (ZeroDivisionError, ValueError, OverflowError, TypeError)
 
 
 def subtract(left: Operation, right: Operation) -> Operation:

@@ -17,6 +17,7 @@ from fractions import Fraction
 import mpmath
 
 from verl_ext.grading.formulas.expression import ARITHMETIC, ExpressionError, Operation, TooComplexError, evaluate
+from verl_ext.grading.formulas.points import in_precision
 
 MAX_BITS = 1 << 16
 """Of a number that is written out."""
@@ -197,7 +198,7 @@ def _is_zero_algebraic(tree: Operation, values: dict[str, Fraction]) -> bool:
         raise NotExactError("a root bound of too many digits")
     # Twice the bound: the error of a root of what cancels to zero is the root of the error.
     with mpmath.workprec(2 * bits + math.ceil(upper)):
-        value = evaluate(tree, {name: mpmath.mpf(x.numerator) / x.denominator for name, x in values.items()})
+        value = evaluate(tree, in_precision(values))
         return bool(abs(value) < mpmath.ldexp(1, GUARD_BITS // 2 - bits))
 
 

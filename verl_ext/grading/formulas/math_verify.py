@@ -13,6 +13,7 @@ from math_verify import ExprExtractionConfig, LatexExtractionConfig, parse, veri
 
 from verl_ext.grading.answers import structure as st
 from verl_ext.grading.answers.spelling import normalize
+from verl_ext.grading.formulas.points import SEED
 from verl_ext.grading.verdict import Decision, Tier
 
 NUM_POINTS = 8
@@ -40,16 +41,14 @@ def compare_with_math_verify(reference: str, answer: str) -> Decision:
 
 def compare_confirmed(reference: str, answer: str) -> Decision | None:
     """Math-Verify's verdict on one answer, confirmed where it is "equal"; None if it cannot parse one of the two."""
+    texts = normalize(reference), normalize(answer)
     configs = [LatexExtractionConfig(boxed_match_priority=0), ExprExtractionConfig()]
     # Its own time limit is an alarm signal; here the parent kills what takes too long.
-    parsed = [
-        parse(rf"\boxed{{{normalize(text)}}}", configs, fallback_mode="no_fallback", parsing_timeout=0)
-        for text in (reference, answer)
-    ]
+    parsed = [parse(rf"\boxed{{{text}}}", configs, fallback_mode="no_fallback", parsing_timeout=0) for text in texts]
     if not parsed[0] or not parsed[1]:
         return None
     is_equal = (
-        all(_is_read_whole(normalize(text)) for text in (reference, answer))
+        all(map(_is_read_whole, texts))
         and verify(parsed[0], parsed[1], timeout_seconds=0)
         and _is_confirmed(parsed[0][0], parsed[1][0])
     )
@@ -140,7 +139,7 @@ def _is_same_relation(reference: Any, answer: Any) -> bool:
 def _agree(reference: Any, answer: Any) -> bool:
     """Whether two expressions have the same value wherever both have one, of a few random points."""
     symbols = sorted(reference.free_symbols | answer.free_symbols, key=str)
-    generator = random.Random(2506_01347)
+    generator = random.Random(SEED)
     is_sum = any(formula.has(sympy.Sum, sympy.Product) for formula in (reference, answer))  # of so many terms
     num_valid = 0
     for _ in range(NUM_POINTS if symbols else 1):

@@ -26,7 +26,8 @@ NUM_BISECTIONS = 40
 NEARLY_ZERO = 1e-9
 POSITIVE_GRID = "0.13 0.37 0.62 0.91 1.2 1.6 2.1 2.6 3.2 3.7 4.3 5.2 6.1 7.3 9.1 11.3 14.2 19.1 26.3 37.1 53.2 79.4 121 191.3 311 523 997"
 GRID = sorted(sign * Fraction(text) for text in POSITIVE_GRID.split() for sign in (1, -1))
-NO_VALUE = (ZeroDivisionError, ValueError, OverflowError, TypeError, TooComplexError)
+NO_VALUE = (ZeroDivisionError, ValueError, OverflowError, TypeError)
+"""What ``evaluate`` raises where a formula has none."""
 
 Point = dict[str, Fraction]
 
@@ -65,9 +66,9 @@ def far_points(names: Sequence[str]) -> Iterator[Point]:
 
 def points_of_pieces(trees: Sequence[Operation], names: Sequence[str]) -> Iterator[Point]:
     """Points on each line along one name, between the places where a formula may change; none if it has no pieces."""
-    arguments = [argument for tree in trees for argument in _arguments_of_pieces(tree)]
     if not any(node.kind in PIECEWISE for tree in trees for node in _nodes(tree)):
         return
+    arguments = [argument for tree in trees for argument in _arguments_of_pieces(tree)]
     generator = random.Random(SEED + 2)
     for name in names[:MAX_NAMES]:
         others = {other: _between(generator, 0.3, 3.0) for other in names if other != name}
@@ -136,7 +137,7 @@ def real_value_at(tree: Operation, point: Point) -> mpmath.mpf | None:
     """The value at a point, None if there is no real one."""
     try:
         value = evaluate(tree, in_precision(point))
-    except NO_VALUE:
+    except (*NO_VALUE, TooComplexError):
         return None
     return mpmath.re(value) if mpmath.im(value) == 0 and mpmath.isfinite(value) else None
 

@@ -4,7 +4,8 @@ Two are if the difference of the sides of one is that of the other up to a const
 equation is true or false, so that is no measure: then the sides are compared one by one. ``xy = 2`` is also ``y = 2/x``.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
 import mpmath
 
@@ -12,12 +13,16 @@ from verl_ext.grading.answers import structure as st
 from verl_ext.grading.formulas.equality import is_same_constant, quotient, subtract, vanishes
 from verl_ext.grading.formulas.expression import Operation, names_of
 from verl_ext.grading.formulas.points import NEARLY_ZERO, near_points, real_value_at, zeros_along
+from verl_ext.grading.verdict import all_true
 
 FLIPPED = {"<": ">", ">": "<", r"\le": r"\ge", r"\ge": r"\le", "=": "=", r"\ne": r"\ne"}
 ANCHORS = (0.7, -1.3)
 STEPS = ((0.4, 1.3), (-2.1, 0.8))
 ZERO = Operation("number", text="0")
 
+Part = TypeVar("Part")
+Chain = tuple[Sequence[str], Sequence[Part]]
+"""The operators of a relation, and the parts that they stand between."""
 Sides = tuple[Operation, str, Operation]
 """A relation of two sides, with its operator between them."""
 
@@ -28,12 +33,20 @@ def same_chain(
     """Whether two chains such as ``A < B < C`` are the same part by part, from the left or from the right."""
     if len(reference.parts) != len(answer.parts):
         return None
-    backwards = tuple(FLIPPED.get(operator, "") for operator in reversed(answer.operators))
-    outcomes: list[bool | None] = []
-    for operators, parts in ((answer.operators, answer.parts), (backwards, answer.parts[::-1])):
-        if operators == reference.operators:
-            same = [same_part(left, right) for left, right in zip(reference.parts, parts, strict=True)]
-            outcomes.append(False if False in same else None if None in same else True)
+    return _same_either_way((reference.operators, reference.parts), (answer.operators, answer.parts), same_part)
+
+
+def _same_either_way(
+    reference: Chain[Part], answer: Chain[Part], same_part: Callable[[Part, Part], bool | None]
+) -> bool | None:
+    """Whether two relations of equally many parts are the same as they stand or turned around."""
+    operators, parts = answer
+    backwards = tuple(FLIPPED.get(operator, "") for operator in reversed(operators))
+    outcomes = [
+        all_true([same_part(*pair) for pair in zip(reference[1], others, strict=True)])
+        for other_operators, others in ((operators, parts), (backwards, parts[::-1]))
+        if other_operators == reference[0]
+    ]
     return True if True in outcomes else None if None in outcomes else False
 
 
@@ -43,7 +56,8 @@ def same_relation(reference: Sides, answer: Sides) -> bool | None:
         return None
     left, right = (subtract(sides[0], sides[2]) for sides in (reference, answer))
     if not names_of(left) | names_of(right) and not _has_unknown(left) and not _has_unknown(right):
-        return _same_sides(reference, answer)
+        left_chain, right_chain = (((operator,), (left, right)) for left, operator, right in (reference, answer))
+        return _same_either_way(left_chain, right_chain, is_same_constant)
     is_same = _is_proportional(left, reference[1], right, answer[1])
     if is_same is False and reference[1] == answer[1] == "=":
         return _solves(reference, right) or _solves(answer, left)
@@ -52,17 +66,6 @@ def same_relation(reference: Sides, answer: Sides) -> bool | None:
 
 def _has_unknown(tree: Operation) -> bool:
     return tree.kind == "unknown" or any(map(_has_unknown, tree.arguments))
-
-
-def _same_sides(reference: Sides, answer: Sides) -> bool | None:
-    """``1+1 = 2`` is ``2 = 2`` and ``2 = 1+1``."""
-    left, operator, right = reference
-    outcomes = []
-    for other_left, other_operator, other_right in (answer, (answer[2], FLIPPED[answer[1]], answer[0])):
-        if other_operator == operator:
-            same = is_same_constant(left, other_left), is_same_constant(right, other_right)
-            outcomes.append(False if False in same else None if None in same else True)
-    return True if True in outcomes else None if None in outcomes else False
 
 
 def _is_proportional(left: Operation, operator: str, right: Operation, other_operator: str) -> bool | None:

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from itertools import pairwise
 
 from verl_ext.grading.answers import structure as st
-from verl_ext.grading.answers.brackets import brackets, is_balanced, is_outer_pair, outside
+from verl_ext.grading.answers.brackets import brackets, is_balanced, is_outer_pair, outside, split
 from verl_ext.grading.answers.spelling import normalize
-from verl_ext.grading.verdict import Decision, Tier
+from verl_ext.grading.verdict import Decision, Tier, all_true
 
 SIGN = re.compile(r"(?<=[)\]}\w])\s*[-+]")
 TERM = re.compile(r"([^,]*?)\*?\s*(\(.*\))", re.DOTALL)
@@ -24,10 +24,8 @@ def compare_vectors(reference: str, answer: str, same_part: SamePart) -> Decisio
         return None
     if len(left) != len(right):
         return Decision(False, Tier.SYMBOLIC, "vectors")
-    outcomes = [same_part(*pair) for pair in zip(left, right, strict=True)]
-    if None in outcomes:
-        return Decision(False, Tier.SYMBOLIC, "vectors") if False in outcomes else None
-    return Decision(False not in outcomes, Tier.SYMBOLIC, "vectors")
+    is_same = all_true([same_part(*pair) for pair in zip(left, right, strict=True)])
+    return None if is_same is None else Decision(is_same, Tier.SYMBOLIC, "vectors")
 
 
 def read_vector(text: str) -> list[str] | None:
@@ -48,12 +46,7 @@ def _read_term(text: str) -> list[str] | None:
         return None
     factor = match[1].strip()
     factor = f"{factor}1" if factor in {"", "+", "-"} else factor
-    inside = match[2][1:-1]
-    ends = [at.start() for at in outside(inside, COMMA)]
-    entries = [
-        inside[start:end].strip()
-        for start, end in zip([0, *(end + 1 for end in ends)], [*ends, len(inside)], strict=True)
-    ]
+    entries = split(match[2][1:-1], COMMA)
     if len(entries) < MIN_COMPONENTS or not all(isinstance(st.read_structure(entry), st.Scalar) for entry in entries):
         return None
     return [f"({factor})({entry})" for entry in entries]

@@ -2,6 +2,8 @@
 
 import re
 
+from verl_ext.grading.answers.brackets import CURLY, brackets, closing
+
 LAST_NUMBER = re.compile(r"-?\d*\.?\d+")
 
 # In this order: later ones see what earlier ones left.
@@ -31,12 +33,7 @@ def _after_box(text: str) -> str:
     """Up to the brace that closes the first; of a box that is cut, all; without a brace, up to the next ``$``."""
     if not text.startswith("{"):
         return text.partition("$")[0].strip()
-    depth = 0
-    for position, char in enumerate(text):
-        depth += (char == "{") - (char == "}")
-        if not depth:
-            return text[1:position]
-    return text[1:]
+    return text[1 : closing(brackets(text, CURLY))]
 
 
 def ends_in_closed_box(response: str) -> bool:
@@ -46,7 +43,7 @@ def ends_in_closed_box(response: str) -> bool:
         return False
     if not text.startswith("{"):
         return "$" in text
-    return _after_box(text) != text[1:]
+    return closing(brackets(text, CURLY)) is not None
 
 
 def normalize(answer: str) -> str:

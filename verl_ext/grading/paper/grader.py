@@ -106,7 +106,7 @@ def submit(undecided: Undecided) -> "Future[Decision]":
 
 
 def finish(undecided: Undecided, future: "Future[Decision]") -> Verdict:
-    """The verdict of a undecided answer once its comparison is done (waits for it)."""
+    """The verdict of an undecided answer once its comparison is done (waits for it)."""
     try:
         decision = future.result()
     except TimedOutError as error:

@@ -4,6 +4,8 @@ import math
 import re
 from collections.abc import Callable
 
+from verl_ext.grading.verdict import all_true
+
 RELATIVE_TOLERANCE = 1e-4
 LIST = re.compile(r"[(\[].+[)\]]")
 MATRIX = re.compile(r"\\begin\{[pb]matrix\}(.*)\\end\{[pb]matrix\}", re.DOTALL)
@@ -82,13 +84,7 @@ def _same_matrix(answer: str, reference: str, leaf: SameFormula) -> bool | None:
 def _all_same(answers: list[str], references: list[str], leaf: SameFormula) -> bool | None:
     if len(answers) != len(references):
         return False
-    is_known = True
-    for answer, reference in zip(answers, references, strict=True):
-        is_same = same_answer(answer, reference, leaf)
-        if is_same is False:
-            return False
-        is_known &= is_same is not None
-    return True if is_known else None
+    return all_true(same_answer(answer, reference, leaf) for answer, reference in zip(answers, references, strict=True))
 
 
 def _same_equation(answer: str, reference: str, leaf: SameFormula) -> bool | None:
