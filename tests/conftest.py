@@ -15,9 +15,11 @@ os.environ.setdefault("WANDB_MODE", "offline")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
-# No deadline: a shared machine is slow for reasons that are not ours. CI tries the same examples every time.
-settings.register_profile("verl_ext", deadline=None, derandomize=bool(os.environ.get("CI")))
-settings.load_profile("verl_ext")
+# No deadline: a shared machine is slow for reasons that are not ours. The same examples every time, so that a red run
+# means that something changed; `pytest --hypothesis-profile=search` draws ten times as many, and new ones.
+settings.register_profile("repeatable", deadline=None, derandomize=True)
+settings.register_profile("search", deadline=None, max_examples=1000)
+settings.load_profile("repeatable")
 
 
 @pytest.fixture(scope="session")
