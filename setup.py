@@ -22,9 +22,11 @@ BASE = [
 # what was tried is pinned, and the contract tests hold the pins.
 TRAINING = [
     "datasets",
+    "gguf==0.19.0",  # how llama.cpp's files are read decides the weights
     "peft",
     "psutil",
     "ray[default]==2.60.0",
+    "safetensors",
     "tensorboard",
     "tensordict==0.10.0",
     "TransferQueue==0.1.11",
@@ -42,6 +44,8 @@ EXTRAS = {
     ],
     # verl's own extra pins torch 2.11.0, vllm 0.24.0 and transformers 5.9.0 to each other.
     "gpu": [*TRAINING, "verl[vllm]==0.9.1"],
+    # Problems that another library makes and scores. One of its dependencies, pycosat, is C source only.
+    "reasoning_gym": ["reasoning-gym==0.1.25"],
     # Optional and slow to build; without it attention is PyTorch's own.
     "flash": ["flash-attn==2.8.3"],
     # A formatter or type checker of another version finds other things: scripts/lint.sh passes with these.

@@ -52,6 +52,7 @@ LAYERS = (
     _layer("plots"),
     _layer("report"),
     _layer("small_model", "torch"),
+    _layer("pretrained", "torch"),
     _layer("learner", "torch", "verl"),
     _layer("patches", "verl"),
     _layer("cpu", *ENGINES),

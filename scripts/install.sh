@@ -133,6 +133,9 @@ version_file = pathlib.Path(sysconfig.get_path("purelib"), "torch", "version.py"
 print(runpy.run_path(str(version_file))["cuda"] or "")'
 }
 
+# The solver of reasoning-gym, in C without a build for Linux: the one package that needs a compiler, so not in the lock.
+install_pycosat() { pip_install --use-pep517 --no-build-isolation "pycosat==0.6.6"; }
+
 install_flash_attn() { pip_install --no-build-isolation "flash-attn==2.8.3"; }
 
 compile_all() {
@@ -188,6 +191,8 @@ if [[ $FLAVOR == cpu ]]; then
 fi
 PROGRESS=packages_progress must "the locked packages" pip_install --use-pep517 --no-build-isolation -r "$LOCK"
 must "verl_ext" pip_install --use-pep517 --no-build-isolation --editable "$ROOT"
+run_logged "pycosat, for problems of reasoning-gym" install_pycosat ||
+    say "  pycosat did not build ($LOG): without a C compiler there are no tasks of reasoning-gym."
 must "byte-compiling, so that the first run does not" compile_all
 if [[ ${FLASH_ATTN:-} == 1 ]]; then
     run_logged "flash-attn" install_flash_attn || say "  flash-attn did not build ($LOG); verl_ext runs without it."

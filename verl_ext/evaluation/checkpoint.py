@@ -17,15 +17,13 @@ from typing import Any, TextIO
 
 from verl_ext.host.command_line import typed_path
 from verl_ext.host.files import read_object, replacing
+from verl_ext.pretrained.hub import ADAPTER_WEIGHTS, HUB_FILES, HUB_ID
 
 SHARD = re.compile(r"model_world_size_(\d+)_rank_(\d+)\.pt")
-HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 MERGED = "merged"
 ADAPTER = "adapter_config.json"
 LORA_FACTS = "lora_train_meta.json"
-ADAPTER_WEIGHTS = "adapter_model"
 TRACKER = "latest_checkpointed_iteration.txt"
-HUB_FILES = ("*.json", "*.safetensors", "*.txt", "*.jinja", "*.model", f"{ADAPTER_WEIGHTS}.bin")
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "vocab.json", "tokenizer.model")
 PEFT_PREFIX, BASE_WEIGHT, LM_HEAD = "base_model.model.", ".base_layer.weight", "lm_head.weight"
 _NUM_PIECES, _PIECE_BYTES = 16, 1 << 16

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from verl_ext.host.files import read_object
+from verl_ext.pretrained.hub import HUB_ID
 from verl_ext.training.paths import local_path
 
 EMBEDDINGS = ("lm_head", "model.embed_tokens", "embed_out", "transformer.wte")
@@ -19,7 +20,6 @@ UNMERGEABLE = (
     "modules_to_save",
     "target_parameters",
 )
-HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 MODEL = "actor_rollout_ref.model"
 
 

@@ -1,15 +1,14 @@
 """The model is one, and its context holds a prompt and a response."""
 
 import os
-import re
 from pathlib import Path
 from typing import Any
 
 from verl_ext.host.files import read_object
+from verl_ext.pretrained.hub import HUB_ID
 from verl_ext.training.checks.trainer_options import uses_critic
 from verl_ext.training.paths import is_remote, local_path
 
-HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 VERL_DEFAULT = "~/models/deepseek-llm-7b-chat"
 """What verl's configuration holds when nobody names a model: a folder of its authors'."""
 HUB_SECONDS = 10

