@@ -1,10 +1,14 @@
+import asyncio
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
-from verl_ext.grading import Reason, check_reference, grade
+from verl_ext.grading import Reason, check_reference, grade, grade_async
+from verl_ext.grading.answers.conventions import Conventions
 from verl_ext.grading.graders import GRADERS, Grader
+from verl_ext.tasks.table import DATA_SOURCES
 
 
 def test_unknown_task_names_the_nearest():
@@ -23,6 +27,37 @@ def test_a_fault_of_the_grader_is_not_a_wrong_answer(monkeypatch, caplog):
     assert verdict.reason is Reason.GRADER_ERROR
     assert verdict.detail == "RuntimeError: out of paper"
     assert "out of paper" in caplog.text
+
+
+def test_a_task_names_its_conventions_and_a_run_may_change_them(monkeypatch):
+    """Training awaits ``grade_async`` and evaluation calls ``grade``: they take the conventions from the same place."""
+
+    def is_correct(answer, reference):
+        waited = grade(rf"\boxed{{{answer}}}", reference, "math500", grader="default").is_correct
+        awaited = asyncio.run(grade_async(rf"\boxed{{{answer}}}", reference, "math500", grader="default"))
+        assert awaited.is_correct == waited
+        return waited
+
+    assert is_correct("2, 1", "1, 2")
+    ordered = replace(DATA_SOURCES["math500"], conventions=Conventions(list_order="as_given"))
+    monkeypatch.setitem(DATA_SOURCES, "math500", ordered)
+    assert not is_correct("2, 1", "1, 2")
+    assert not is_correct("x+2, 1+x", "x+1, x+2")
+    assert is_correct("28", r"28\%")
+    monkeypatch.setenv("VERL_EXT_GRADER_CONVENTIONS", "percent=hundredth")
+    assert not is_correct("28", r"28\%")
+    assert not is_correct("2, 1", "1, 2")
+    monkeypatch.setenv("VERL_EXT_GRADER_CONVENTIONS", "list_order=any")
+    assert is_correct("2, 1", "1, 2")
+
+
+def test_conventions_of_a_task_whose_grader_has_none_are_refused(monkeypatch):
+    task = replace(DATA_SOURCES["countdown"], conventions=Conventions(units="required"))
+    monkeypatch.setitem(DATA_SOURCES, "countdown", task)
+    with pytest.raises(
+        ValueError, match="countdown has the conventions units=required, and its grader countdown takes none"
+    ):
+        check_reference({"numbers": [3], "target": 3}, "countdown")
 
 
 @pytest.mark.parametrize("first", ["verl_ext.tasks", "verl_ext.grading.entrance", "verl_ext.grading.answers.extract"])

@@ -67,7 +67,7 @@ def test_checkpoints_that_do_not_fit_are_refused(folder):
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("", "x"), ("_WORKERS", "2.5"), ("_SECONDS", "soon"), ("_CACHE", "/nowhere/at/all")],
+    [("", "x"), ("_WORKERS", "2.5"), ("_SECONDS", "soon"), ("_CACHE", "/nowhere/at/all"), ("_CONVENTIONS", "units=x")],
 )
 def test_settings_of_the_grader_are_checked_before_ray(folder, monkeypatch, name, value):
     """By what reads them in the run, so that no value passes here and fails there."""

@@ -89,6 +89,12 @@ def test_a_grader_of_another_kind_is_another_run(folder, interrupted, monkeypatc
         preflight.check(config_in(folder, interrupted))
 
 
+def test_a_grader_of_other_conventions_is_another_run(folder, interrupted, monkeypatch):
+    monkeypatch.setenv("VERL_EXT_GRADER_CONVENTIONS", "units=required")
+    with pytest.raises(ValueError, match="grader .*default -> default, units=required"):
+        preflight.check(config_in(folder, interrupted))
+
+
 @pytest.mark.parametrize("rows", [countdown_rows(32, first=100), countdown_rows(16), countdown_rows(33)])
 def test_other_data_under_the_same_name_is_refused(folder, tmp_path, rows):
     data = tmp_path / "rows.parquet"

@@ -92,8 +92,8 @@ def merged_run(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]
 
 
 def grader_name() -> str:
-    """Which grader gives the labels (``verl_ext.grading.graders.TABLES``)."""
-    return read_settings().grader
+    """Which grader gives the labels (``verl_ext.grading.graders.TABLES``), and under which conventions."""
+    return str(read_settings())
 
 
 def code_facts() -> dict[str, Any]:

@@ -7,10 +7,12 @@ import logging
 from difflib import get_close_matches
 from typing import Any
 
+from verl_ext.grading.answers.conventions import read_conventions
 from verl_ext.grading.graders import TABLES, Grader
 from verl_ext.grading.verdict import Reason, Tier, Verdict
 from verl_ext.grading.workers.settings import read_settings
 from verl_ext.tasks.table import DATA_SOURCES
+from verl_ext.tasks.task import Task
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +71,7 @@ def check_reference(reference: Any, task: str) -> None:
 
 
 def grader_of(task: str, grader: str | None = None) -> Grader:
-    """The grader that ``task`` names, in the table that ``grader`` or VERL_EXT_GRADER names.
+    """The grader that ``task`` names, in the table that ``grader`` or VERL_EXT_GRADER names, under the task's conventions.
 
     Raises:
         ValueError: There is no such task or no such table; says which is nearest.
@@ -81,4 +83,17 @@ def grader_of(task: str, grader: str | None = None) -> Grader:
         nearest = get_close_matches(str(task), DATA_SOURCES, n=1, cutoff=0.5)
         hint = f"Did you mean {nearest[0]}?" if nearest else f"There is a grader for {', '.join(DATA_SOURCES)}."
         raise ValueError(f"There is no grader for the task (data_source) {task!r}. {hint}")
-    return TABLES[name][DATA_SOURCES[task].grader]
+    found = DATA_SOURCES[task]
+    chosen = TABLES[name][found.grader]
+    return chosen if name == "paper" else _under_conventions(chosen, found)
+
+
+def _under_conventions(grader: Grader, task: Task) -> Grader:
+    """Of the task, and over them those of the run."""
+    if grader.under is not None:
+        return grader.under(read_conventions(read_settings().conventions, task.conventions))
+    if str(task.conventions):
+        raise ValueError(
+            f"{task.data_source} has the conventions {task.conventions}, and its grader {task.grader} takes none."
+        )
+    return grader

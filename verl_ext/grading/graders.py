@@ -2,10 +2,11 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Protocol
 
 from verl_ext.grading import countdown_grader, mathematics
+from verl_ext.grading.answers.conventions import DEFAULTS, Conventions
 from verl_ext.grading.paper import grader as paper_grader
 from verl_ext.grading.verdict import Verdict
 
@@ -27,13 +28,18 @@ class Grader:
     """Raises ValueError for a reference that no answer can be compared with."""
     grade_async: GradeResponseAsync | None = None
     """For a grader that may wait for a worker process; the others are done in microseconds."""
+    under: Callable[[Conventions], "Grader"] | None = None
+    """The same grader under other conventions; None where an answer needs none."""
 
 
-def _math_grader(fallbacks: tuple[str, ...]) -> Grader:
+@lru_cache(maxsize=64)
+def _math_grader(fallbacks: tuple[str, ...], conventions: Conventions = DEFAULTS) -> Grader:
+    options: dict[str, Any] = {"fallbacks": fallbacks, "conventions": conventions}
     return Grader(
-        partial(mathematics.grade_math, fallbacks=fallbacks),
+        partial(mathematics.grade_math, **options),
         mathematics.parse_reference,
-        partial(mathematics.grade_math_async, fallbacks=fallbacks),
+        partial(mathematics.grade_math_async, **options),
+        under=partial(_math_grader, fallbacks),
     )
 
 

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from verl_ext.grading.answers.brackets import braces, is_balanced
+from verl_ext.grading.answers.conventions import DEFAULTS, Conventions
 from verl_ext.grading.answers.extract import CutBox, Extracted, extract_answer, reference_boxes
+from verl_ext.grading.answers.forms import has_form_of
 from verl_ext.grading.answers.limits import MAX_ANSWER_CHARS, breach
 from verl_ext.grading.answers.number_text import number_text
 from verl_ext.grading.answers.spelling import key
@@ -32,6 +34,7 @@ class Pending:
     reference: str
     answer: str
     rule: str
+    conventions: Conventions = DEFAULTS
 
 
 def parse_reference(reference: object) -> str:
@@ -72,7 +75,14 @@ def _parsed_reference(reference: str) -> str:
     return answer
 
 
-def start(response: str, reference: str, *, is_truncated: bool, fallbacks: Sequence[str]) -> Verdict | Pending:
+def start(
+    response: str,
+    reference: str,
+    *,
+    is_truncated: bool,
+    fallbacks: Sequence[str],
+    conventions: Conventions = DEFAULTS,
+) -> Verdict | Pending:
     """Grade as far as this process can: extraction, limits, strings, exact numbers, types."""
     found = _find_answer(response, is_truncated=is_truncated, fallbacks=fallbacks)
     if isinstance(found, Verdict):
@@ -83,10 +93,19 @@ def start(response: str, reference: str, *, is_truncated: bool, fallbacks: Seque
     if why:
         return Verdict(Reason.UNPARSABLE, answer, rule, Tier.LIMITS, why)
     try:
-        decision = first_decision(TIERS, reference, text)
+        decision = first_decision(TIERS, reference, text, conventions)
     except RecursionError:
         return Verdict(Reason.UNPARSABLE, answer, rule, Tier.LIMITS, "too many parts within parts")
-    return Pending(reference, text, rule) if decision is None else verdict_of(decision, answer, rule)
+    if decision is None:
+        return Pending(reference, text, rule, conventions)
+    return verdict_of(_in_form(decision, reference, text, conventions), answer, rule)
+
+
+def _in_form(decision: Decision, reference: str, answer: str, conventions: Conventions) -> Decision:
+    """The decision, unless the form is asked for too and the answer has another one."""
+    if not decision.is_same or conventions.form == "any" or has_form_of(reference, answer):
+        return decision
+    return Decision(False, decision.tier, "the value of the reference in another form")
 
 
 def _find_answer(response: str, *, is_truncated: bool, fallbacks: Sequence[str]) -> Extracted | Verdict:
@@ -105,24 +124,34 @@ def _find_answer(response: str, *, is_truncated: bool, fallbacks: Sequence[str])
 
 
 def submit(pending: Pending) -> "Future[Decision]":
-    return shared_decisions().submit(pending.reference, pending.answer)
+    return shared_decisions().submit(pending.reference, pending.answer, conventions=pending.conventions)
 
 
 def grade_math(
-    response: str, reference: str, *, is_truncated: bool, fallbacks: Sequence[str] = MATH_FALLBACKS
+    response: str,
+    reference: str,
+    *,
+    is_truncated: bool,
+    fallbacks: Sequence[str] = MATH_FALLBACKS,
+    conventions: Conventions = DEFAULTS,
 ) -> Verdict:
     """Grade and wait for the worker where one is needed."""
-    begun = start(response, reference, is_truncated=is_truncated, fallbacks=fallbacks)
+    begun = start(response, reference, is_truncated=is_truncated, fallbacks=fallbacks, conventions=conventions)
     if isinstance(begun, Verdict):
         return begun
     return finish(begun, submit(begun))
 
 
 async def grade_math_async(
-    response: str, reference: str, *, is_truncated: bool, fallbacks: Sequence[str] = MATH_FALLBACKS
+    response: str,
+    reference: str,
+    *,
+    is_truncated: bool,
+    fallbacks: Sequence[str] = MATH_FALLBACKS,
+    conventions: Conventions = DEFAULTS,
 ) -> Verdict:
     """``grade_math`` for an event loop: other responses are graded while a worker is busy."""
-    begun = start(response, reference, is_truncated=is_truncated, fallbacks=fallbacks)
+    begun = start(response, reference, is_truncated=is_truncated, fallbacks=fallbacks, conventions=conventions)
     if isinstance(begun, Verdict):
         return begun
     future = submit(begun)
@@ -139,4 +168,4 @@ def finish(pending: Pending, future: "Future[Decision]") -> Verdict:
         return Verdict(Reason.TIMED_OUT, answer, pending.rule, tier=Tier.SYMBOLIC, detail=str(error))
     except WorkerError as error:
         return Verdict(Reason.GRADER_ERROR, answer, pending.rule, tier=Tier.GRADER, detail=str(error))
-    return verdict_of(decision, answer, pending.rule)
+    return verdict_of(_in_form(decision, pending.reference, answer, pending.conventions), answer, pending.rule)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from verl_ext.grading.answers.conventions import DEFAULTS, Conventions
 from verl_ext.grading.answers.number_text import number_text
 
 Split = Literal["train", "test"]
@@ -25,6 +26,8 @@ class Task:
     """What ready rows of others have as their ``data_source``."""
     grader: str
     """A name of ``verl_ext.grading.graders.GRADERS``."""
+    conventions: Conventions = DEFAULTS
+    """What counts as the same answer where mathematics does not say; of mathematical graders."""
     repo_id: str
     revision: str
     """Commit or branch of the data set; a commit brings the same rows back a year from now."""

@@ -119,7 +119,7 @@ def fingerprint(config: Any) -> dict[str, Any]:
         settings["reward.custom_reward_function.path"] = file_identity(config.reward.custom_reward_function.path)
     # A checkpoint of FSDP is a shard for each rank.
     settings["trainer.n_gpus_per_node x trainer.nnodes"] = config.trainer.n_gpus_per_node * config.trainer.nnodes
-    settings["grader"] = read_settings().grader
+    settings["grader"] = str(read_settings())
     return settings
 
 

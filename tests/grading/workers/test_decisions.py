@@ -6,6 +6,7 @@ from unittest.mock import Mock
 import pytest
 
 from verl_ext.grading import Reason, grade_async, mathematics
+from verl_ext.grading.answers.conventions import Conventions
 from verl_ext.grading.paper import grader as paper_grader
 from verl_ext.grading.verdict import Decision, Tier
 from verl_ext.grading.workers import decisions
@@ -46,6 +47,15 @@ def test_a_new_version_of_the_grader_starts_afresh(pool, tmp_path, monkeypatch):
     DecisionCache(counting, path).submit("2x", "x+x").result()
     monkeypatch.setattr(decisions, "GRADER_VERSION", "next")
     DecisionCache(counting, path).submit("2x", "x+x").result()
+    assert counting.num_submitted == 2
+
+
+def test_conventions_are_part_of_what_is_remembered(pool, tmp_path):
+    counting, path = CountingPool(pool), tmp_path / "decisions.sqlite"
+    exact = Conventions(decimals="exact")
+    for cache in (DecisionCache(counting, path), DecisionCache(counting, path)):
+        assert cache.submit(r"\sqrt{2}", "1.414").result().is_same is True
+        assert cache.submit(r"\sqrt{2}", "1.414", conventions=exact).result().is_same is False
     assert counting.num_submitted == 2
 
 

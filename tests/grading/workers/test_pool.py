@@ -78,7 +78,7 @@ def test_an_overrun_is_tried_once_more_alone_and_after_what_waits(monkeypatch):
     """Two workers, two comparisons that overrun the first time: each runs again with no other beside it."""
     under_way, begun = set(), []
 
-    def compare(self, comparison, reference, answer, timeout_seconds):
+    def compare(self, comparison, reference, answer, timeout_seconds, conventions):
         under_way.add(answer)
         has_overrun = answer in [earlier for earlier, *_ in begun]
         begun.append((answer, has_overrun, set(under_way)))

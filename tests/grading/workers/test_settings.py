@@ -17,12 +17,26 @@ def test_what_is_unset_or_empty_has_its_default():
 
 def test_every_variable_is_read(tmp_path):
     environment = {
-        "VERL_EXT_GRADER": "paper",
+        "VERL_EXT_GRADER": "default",
         "VERL_EXT_GRADER_WORKERS": "3",
         "VERL_EXT_GRADER_SECONDS": "2.5",
         "VERL_EXT_GRADER_CACHE": f"{tmp_path}/decisions.sqlite",
+        "VERL_EXT_GRADER_CONVENTIONS": "list_order = as_given, units=optional",
     }
-    assert read_settings(environment) == GraderSettings("paper", 3, 2.5, tmp_path / "decisions.sqlite")
+    settings = read_settings(environment)
+    assert settings == GraderSettings(
+        "default", 3, 2.5, tmp_path / "decisions.sqlite", "list_order=as_given,units=optional"
+    )
+    assert str(settings) == "default, list_order=as_given,units=optional"
+    assert read_settings({"VERL_EXT_GRADER": "paper"}) == GraderSettings("paper")
+
+
+def test_the_papers_grader_takes_no_conventions():
+    environment = {"VERL_EXT_GRADER": "paper", "VERL_EXT_GRADER_CONVENTIONS": "units=required"}
+    with pytest.raises(
+        ValueError, match="VERL_EXT_GRADER_CONVENTIONS=units=required: the paper's grader has conventions of"
+    ):
+        read_settings(environment)
 
 
 def test_the_cache_may_be_in_the_home_folder(tmp_path, monkeypatch):
@@ -39,6 +53,8 @@ BAD = [
     ("VERL_EXT_GRADER_SECONDS", "0.0", " is not a number of seconds above 0."),
     ("VERL_EXT_GRADER_SECONDS", "nan", " is not a number of seconds above 0."),
     ("VERL_EXT_GRADER_SECONDS", "inf", " is not a number of seconds above 0."),
+    ("VERL_EXT_GRADER_CONVENTIONS", "unit=any", ": there is no convention 'unit'. Did you mean units?"),
+    ("VERL_EXT_GRADER_CONVENTIONS", "units=any", ": the convention units is optional or required, not 'any'."),
     ("VERL_EXT_GRADER_CACHE", "/nowhere/at/all", ": there is no folder /nowhere/at."),
 ]
 

@@ -6,6 +6,7 @@ that no rule here decides. In the caller's process the leaf is ``undecided``, an
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 from typing import Any
@@ -18,14 +19,14 @@ from verl_ext.grading.answers.additions import (
     without_introduction,
     without_label,
 )
+from verl_ext.grading.answers.conventions import DEFAULTS, Conventions
 from verl_ext.grading.answers.numbers import Exact, compare_exact, read_exact, same_number
 from verl_ext.grading.answers.real_sets import INFINITIES, same_set
 from verl_ext.grading.answers.spelling import key
-from verl_ext.grading.answers.units import Quantity, common_factors, read_quantity
+from verl_ext.grading.answers.units import NO_QUANTITY, Quantity, common_factors, lacks_something, read_quantity
 from verl_ext.grading.verdict import all_true
 
-Leaf = Callable[[str, str], bool | None]
-"""Compares a normalized reference and answer, scalars or relations; None where it cannot tell."""
+NOON = 12
 OPERATORS = frozenset("+-*/^=<>|")
 ROUGHLY = Fraction(1, 20)
 r"""The relative error that ``\approx`` may have between two numbers."""
@@ -36,9 +37,24 @@ NOTHING = frozenset(
 SETS = (st.Group, st.Collection, st.Relation, st.Scalar, st.Text)
 
 
-def undecided(_reference: str, _answer: str) -> bool | None:
-    """The leaf of a process that must not parse LaTeX."""
+@dataclass(frozen=True)
+class Leaf:
+    """What compares a normalized reference and answer, scalars or relations, and the conventions of the whole walk."""
+
+    compare: Callable[[str, str], bool | None]
+    """None where it cannot tell."""
+    conventions: Conventions = DEFAULTS
+
+    def __call__(self, reference: str, answer: str) -> bool | None:
+        return self.compare(reference, answer)
+
+
+def unread(_reference: str, _answer: str) -> bool | None:
+    """Of a leaf in a process that must not parse LaTeX."""
     return None
+
+
+UNDECIDED = Leaf(unread)
 
 
 def same_structure(reference: str, answer: str, leaf: Leaf) -> bool | None:
@@ -48,16 +64,19 @@ def same_structure(reference: str, answer: str, leaf: Leaf) -> bool | None:
         return letters[0] == letters[1]
     reference, answer = with_approximation(reference), with_approximation(answer)
     is_same = _same_node(st.read_structure(reference), st.read_structure(answer), leaf)
-    stripped = None if is_same else _without_additions(reference, answer)
+    stripped = None if is_same else _without_additions(reference, answer, leaf.conventions)
     if stripped is None:
         return is_same
     outcome = same_structure(*stripped, leaf)
     return is_same if outcome is False else outcome
 
 
-def _without_additions(reference: str, answer: str) -> tuple[str, str] | None:
-    """Convention: the letter of a choice and the condition of an answer may be left out. None if not one side has one."""
-    for strip in (without_introduction, without_label, without_condition):
+def _without_additions(reference: str, answer: str, conventions: Conventions) -> tuple[str, str] | None:
+    """Both without what only one side adds, where it may be left out; None if there is no such thing."""
+    strips = [without_introduction]
+    strips += [without_label] if conventions.choice == "letter_or_text" else []
+    strips += [without_condition] if conventions.condition == "optional" else []
+    for strip in strips:
         left, right = strip(reference), strip(answer)
         if left and right and (left == reference) != (right == answer):
             return left, right
@@ -104,13 +123,13 @@ def _all_same(reference: Sequence[st.Node], answer: Sequence[st.Node], leaf: Lea
 
 def _same_scalar(reference: st.Scalar, answer: st.Scalar, leaf: Leaf) -> bool | None:
     quantities = read_quantity(reference.text), read_quantity(answer.text)
-    factors = common_factors(*quantities)
+    factors = common_factors(*quantities, leaf.conventions)
     if factors is None or not quantities[0].number or not quantities[1].number:
         return False
     left, right = map(_multiplied, quantities, (Fraction(1), Fraction(1)) if factors[0] == factors[1] else factors)
     if st.without_blanks(left) == st.without_blanks(right) and key(left) == key(right):
         return True
-    is_same = same_number(left, right)
+    is_same = same_number(left, right, leaf.conventions)
     if is_same is not None:
         return is_same
     if (left, right) != (reference.text, answer.text):
@@ -195,6 +214,8 @@ def _same_group(reference: st.Group, answer: st.Group, leaf: Leaf) -> bool | Non
 
 def _same_named_parts(reference: st.Node, answer: st.Node, leaf: Leaf) -> bool | None:
     """``x=3, y=-1`` against ``(3,-1)``: a tuple has its parts in the order of their names."""
+    if leaf.conventions.named_parts == "names":
+        return False
     is_swapped = isinstance(answer, st.Collection)
     collection, group = (answer, reference) if is_swapped else (reference, answer)
     assert isinstance(collection, st.Collection)
@@ -209,6 +230,8 @@ def _same_named_parts(reference: st.Node, answer: st.Node, leaf: Leaf) -> bool |
 
 def _same_collection(reference: st.Collection, answer: st.Collection, leaf: Leaf) -> bool | None:
     """Match the items one to one, in any order; as sets, a repetition counts once."""
+    if leaf.conventions.list_order == "as_given" and _has_order(reference) and _has_order(answer):
+        return _all_same(reference.items, answer.items, leaf)
     left, right = _distinct(reference.items), _distinct(answer.items)
     if len(left) != len(right):
         return False
@@ -218,10 +241,15 @@ def _same_collection(reference: st.Collection, answer: st.Collection, leaf: Leaf
     return None if _has_matching(table, lambda is_same: is_same is not False) else False
 
 
+def _has_order(collection: st.Collection) -> bool:
+    """Whether the order of the items may count: of a set, a union and named values it never does."""
+    return not (collection.is_set or collection.is_union) and st.named_parts(collection) is None
+
+
 def _distinct(items: Sequence[st.Node]) -> list[st.Node]:
     distinct: list[st.Node] = []
     for item in items:
-        if not any(_same_node(item, other, undecided) for other in distinct):
+        if not any(_same_node(item, other, UNDECIDED) for other in distinct):
             distinct.append(item)
     return distinct
 
@@ -251,6 +279,8 @@ def _same_matrix(reference: st.Matrix, answer: st.Matrix, leaf: Leaf) -> bool | 
 
 def _same_vector(reference: st.Group | st.Matrix, answer: st.Group | st.Matrix, leaf: Leaf) -> bool | None:
     """A column or a row written as a matrix against the same written as a tuple."""
+    if leaf.conventions.vector == "as_written":
+        return False
     left, right = _entries(reference), _entries(answer)
     return False if left is None or right is None else _all_same(left, right, leaf)
 
@@ -275,8 +305,10 @@ def _same_ratio(reference: st.Ratio, answer: st.Ratio, leaf: Leaf) -> bool | Non
     return all(top * bottoms[0] == bottom * tops[0] for top, bottom in zip(tops, bottoms, strict=True))
 
 
-def _same_clock(reference: st.Clock, answer: st.Clock, _leaf: Leaf) -> bool:
-    """Convention: the half of the day may be left out; a time that both halves have counts as either."""
+def _same_clock(reference: st.Clock, answer: st.Clock, leaf: Leaf) -> bool:
+    """The half of the day may be left out unless it is required; a time that both halves have counts as either."""
+    if reference.half and not answer.half and leaf.conventions.half_of_day == "required":
+        return reference.seconds() == answer.seconds() and answer.hour > NOON
     if bool(reference.half) == bool(answer.half):
         return reference.seconds() == answer.seconds() and bool(reference.half or reference.hour == answer.hour)
     marked, plain = (reference, answer) if reference.half else (answer, reference)
@@ -304,6 +336,8 @@ def _same_clock_and_scalar(reference: st.Node, answer: st.Node, leaf: Leaf) -> b
     assert isinstance(clock, st.Clock)
     assert isinstance(scalar, st.Scalar)
     if clock.half:
+        if clock is reference and leaf.conventions.half_of_day == "required":
+            return False
         return not (clock.minute or clock.second) and scalar.text == str(clock.hour)
     ratio = _as_ratio(clock)
     return ratio is not None and _same_pair(ratio, scalar, leaf, is_swapped=clock is answer)
@@ -316,6 +350,8 @@ def _same_scalar_and_other(reference: st.Node, answer: st.Node, leaf: Leaf) -> b
     quantity = read_quantity(scalar.text)
     if quantity.words or quantity.magnitude != 1:
         return False
+    if scalar is reference and lacks_something(quantity, NO_QUANTITY, leaf.conventions):
+        return False
     text = quantity.number
     node = st.read_structure(text)
     if text != scalar.text and not isinstance(node, st.Scalar):  # "(1,2) cm"
@@ -323,12 +359,14 @@ def _same_scalar_and_other(reference: st.Node, answer: st.Node, leaf: Leaf) -> b
     if isinstance(other, st.Collection) and _is_said_twice(other):
         return _same_pair(other.items[0], scalar, leaf, is_swapped=scalar is reference)
     if read_exact(text) is not None:
-        quotient = _quotient(other)
-        return quotient is not None and same_number(text, quotient) is True
+        quotient = _quotient(other) if leaf.conventions.ratio == "quotient" else None
+        return quotient is not None and same_number(text, quotient, leaf.conventions) is True
     point = st.LABELED_POINT.fullmatch(text) if isinstance(other, st.Group) else None
     if point:
         return _same_pair(st.read_structure(point[1]), other, leaf, is_swapped=scalar is answer)
     # Two values, or a structure that brackets hide: only the worker's parser can tell.
+    if isinstance(other, st.Ratio) and leaf.conventions.ratio == "ratio":
+        return False
     if isinstance(other, st.Ratio | st.Matrix):
         return leaf(st.to_latex(reference), st.to_latex(answer))
     # With a comma or a matrix inside, it may be a sum of vectors or a product of sets.

@@ -10,6 +10,8 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import NamedTuple
 
+from verl_ext.grading.answers.conventions import DEFAULTS, Conventions
+
 MAX_EXPONENT = 400
 MIN_STATED_DECIMALS = 3
 
@@ -99,28 +101,31 @@ def is_terminating(value: Fraction) -> bool:
     return bottom == 1
 
 
-def same_number(left: str, right: str) -> bool | None:
+def same_number(left: str, right: str, conventions: Conventions = DEFAULTS) -> bool | None:
     """Whether two normalized texts are the same number; None if one of them is no number."""
     numbers = read_exact(left), read_exact(right)
     if numbers[0] is None or numbers[1] is None:
         return None
-    return compare_exact(numbers[0], numbers[1])
+    return compare_exact(numbers[0], numbers[1], conventions)
 
 
-def compare_exact(reference: Exact, answer: Exact) -> bool:
+def compare_exact(reference: Exact, answer: Exact, conventions: Conventions = DEFAULTS) -> bool:
     """Whether two numbers are the same number."""
     if reference.is_percent == answer.is_percent:
-        return _is_same(reference, answer)
+        return _is_same(reference, answer, conventions)
     percent, plain = (reference, answer) if reference.is_percent else (answer, reference)
     # "What percent" is answered by 28, by 28 % and by 0.28; which one is meant, only one of the two sides says.
     num_decimals = None if percent.num_decimals is None else percent.num_decimals + 2
     as_share = percent._replace(value=percent.value / 100, num_decimals=num_decimals)
-    return _is_same(percent, plain) or _is_same(as_share, plain)
+    is_sign_nothing = conventions.percent == "either" and _is_same(percent, plain, conventions)
+    return is_sign_nothing or _is_same(as_share, plain, conventions)
 
 
-def _is_same(left: Exact, right: Exact) -> bool:
+def _is_same(left: Exact, right: Exact, conventions: Conventions) -> bool:
     if left.value == right.value:
         return True
+    if conventions.decimals == "exact":
+        return False
     for decimal, other in ((left, right), (right, left)):
         if decimal.num_decimals is not None and other.num_decimals is None and not is_terminating(other.value):
             return is_stated(decimal.value, decimal.num_decimals, other.value)

@@ -99,6 +99,8 @@ class Collection:
     items: tuple["Node", ...]
     is_union: bool = field(default=False, compare=False)
     """Whether the items are sets themselves."""
+    is_set: bool = field(default=False, compare=False)
+    """Whether it stands in braces, and so has no order by itself."""
 
 
 @dataclass(frozen=True)
@@ -264,7 +266,7 @@ def _read_set(text: str) -> Collection | None:
         inner = text[1:-1]
     else:
         return None
-    return Collection(_read_items(_split_list(inner)[:MAX_ITEMS]))
+    return Collection(_read_items(_split_list(inner)[:MAX_ITEMS]), is_set=True)
 
 
 def _read_group(text: str) -> Node | None:

@@ -6,24 +6,27 @@ next tier. None of them parses LaTeX, and none loosens what an earlier one has d
 
 from collections.abc import Callable, Sequence
 
-from verl_ext.grading.answers.compare import same_structure, undecided
+from verl_ext.grading.answers.compare import Leaf, same_structure, unread
+from verl_ext.grading.answers.conventions import DEFAULTS, Conventions
 from verl_ext.grading.answers.numbers import same_number
 from verl_ext.grading.answers.spelling import key, normalize
 from verl_ext.grading.verdict import Decision, Tier
 
-Compare = Callable[[str, str], Decision | None]
+Compare = Callable[[str, str, Conventions], Decision | None]
 
 
-def first_decision(tiers: Sequence[Compare], reference: str, answer: str) -> Decision | None:
+def first_decision(
+    tiers: Sequence[Compare], reference: str, answer: str, conventions: Conventions = DEFAULTS
+) -> Decision | None:
     """The decision of the first tier that has one."""
     for tier in tiers:
-        decision = tier(reference, answer)
+        decision = tier(reference, answer, conventions)
         if decision is not None:
             return decision
     return None
 
 
-def compare_strings(reference: str, answer: str) -> Decision | None:
+def compare_strings(reference: str, answer: str, _conventions: Conventions = DEFAULTS) -> Decision | None:
     """Equal up to spelling. A reference or an answer of which nothing is left is the same as nothing."""
     reference_key, answer_key = key(reference), key(answer)
     if not reference_key or not answer_key:
@@ -31,10 +34,10 @@ def compare_strings(reference: str, answer: str) -> Decision | None:
     return Decision(True, Tier.STRING) if reference_key == answer_key else None
 
 
-def compare_numbers(reference: str, answer: str) -> Decision | None:
+def compare_numbers(reference: str, answer: str, conventions: Conventions = DEFAULTS) -> Decision | None:
     """Equal as rationals, or not."""
     left, right = normalize(reference), normalize(answer)
-    is_same = same_number(left, right)
+    is_same = same_number(left, right, conventions)
     if is_same is not None:
         return Decision(is_same, Tier.EXACT)
     return Decision(True, Tier.EXACT) if _is_decimal_comma(right, left) else None
@@ -46,7 +49,7 @@ def _is_decimal_comma(left: str, right: str) -> bool:
     return bool(comma) and whole.lstrip("-").isdigit() and decimals.isdigit() and f"{whole}.{decimals}" == right
 
 
-def compare_types(reference: str, answer: str) -> Decision | None:
+def compare_types(reference: str, answer: str, conventions: Conventions = DEFAULTS) -> Decision | None:
     """Tuples, intervals, sets, matrices, relations, texts and units; None where that hangs on two formulas."""
-    is_same = same_structure(normalize(reference), normalize(answer), undecided)
+    is_same = same_structure(normalize(reference), normalize(answer), Leaf(unread, conventions))
     return None if is_same is None else Decision(is_same, Tier.TYPED)

@@ -11,6 +11,7 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import NamedTuple
 
+from verl_ext.grading.answers.conventions import DEFAULTS, Conventions
 from verl_ext.grading.answers.unit_table import COUNTED, FILLERS, MAGNITUDES, OTHER_SCRIPTS, SINGULARS, UNITS
 
 Dimensions = tuple[tuple[str, int], ...]
@@ -53,6 +54,7 @@ class _Words(NamedTuple):
 
 
 NO_WORDS = _Words()
+NO_QUANTITY = Quantity("", Fraction(1), None, frozenset(), ())
 POWER = r"(?:\s*\^\s*(?:\{\s*(?P<braced>-?\d)\s*\}|(?P<bare>-?\d)))?"
 PIECE = re.compile(
     r"(?P<joint>[*/]\s*)?(?:(?<![_^])(?<![_^]\{)(?P<micro>\\mu\s*)?(?:\\text\{(?P<text>[^{}]*)\}"
@@ -231,13 +233,15 @@ def _singular(word: str) -> str:
     return word
 
 
-def common_factors(reference: Quantity, answer: Quantity) -> tuple[Fraction, Fraction] | None:
+def common_factors(
+    reference: Quantity, answer: Quantity, conventions: Conventions = DEFAULTS
+) -> tuple[Fraction, Fraction] | None:
     """What to multiply both numbers with so that they can be compared; None if the quantities are of two kinds.
 
-    Conventions: a unit that only one side carries is the one that the question has asked for, and so is what only one
+    By default a unit that only one side carries is the one that the question has asked for, and so is what only one
     side says was counted. Two sides that both say it have to say the same.
     """
-    if reference.words != answer.words:
+    if reference.words != answer.words or lacks_something(reference, answer, conventions):
         return None
     marks = reference.mark(), answer.mark()
     if all(marks) and marks[0] != marks[1] and not reference.counted & answer.counted:
@@ -248,3 +252,10 @@ def common_factors(reference: Quantity, answer: Quantity) -> tuple[Fraction, Fra
     if reference.unit.dimensions != answer.unit.dimensions:
         return None
     return factors[0] * reference.unit.scale, factors[1] * answer.unit.scale
+
+
+def lacks_something(reference: Quantity, answer: Quantity, conventions: Conventions) -> bool:
+    """Whether the answer leaves out what ``conventions`` require it to carry as the reference does."""
+    lacks_unit = reference.unit is not None and answer.unit is None
+    lacks_counted = bool(reference.counted) and not answer.counted
+    return (lacks_unit and conventions.units == "required") or (lacks_counted and conventions.counted == "required")

@@ -6,10 +6,11 @@ Math-Verify, one answer at a time.
 
 import re
 from fractions import Fraction
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from verl_ext.grading.answers import structure as st
-from verl_ext.grading.answers.compare import same_structure
+from verl_ext.grading.answers.compare import Leaf, same_structure
+from verl_ext.grading.answers.conventions import DEFAULTS, Conventions
 from verl_ext.grading.answers.numbers import is_stated, is_terminating, read_exact
 from verl_ext.grading.answers.spelling import normalize
 from verl_ext.grading.answers.tiers import compare_numbers, compare_strings, first_decision
@@ -27,37 +28,49 @@ CONGRUENCE = re.compile(
 LOG = re.compile(r"\\log(?![a-zA-Z_])")
 
 
-def compare_symbolically(reference: str, answer: str) -> Decision:
+def compare_symbolically(reference: str, answer: str, conventions: Conventions = DEFAULTS) -> Decision:
     """Decide what the tiers before could not. ``is_same`` is None where nothing here can read one of the two."""
     try:
-        decision = first_decision(TIERS, reference, answer)
+        decision = first_decision(TIERS, reference, answer, conventions)
     except TooComplexError as error:
         return Decision(None, Tier.SYMBOLIC, f"too complex: {error}")
     return decision or Decision(None, Tier.SYMBOLIC, "not understood")
 
 
-def compare_formulas(reference: str, answer: str) -> Decision | None:
+def compare_formulas(reference: str, answer: str, conventions: Conventions) -> Decision | None:
     """Typed answers, part by part, with their formulas compared by value."""
-    is_same = same_structure(normalize(reference), normalize(answer), same_formula)
+    is_same = same_structure(normalize(reference), normalize(answer), _leaf(conventions))
     return None if is_same is None else Decision(is_same, Tier.SYMBOLIC)
 
 
-def compare_tuples(reference: str, answer: str) -> Decision | None:
+def compare_tuples(reference: str, answer: str, conventions: Conventions) -> Decision | None:
     """Sums and multiples of tuples."""
-    return compare_vectors(reference, answer, same_formula)
+    return compare_vectors(reference, answer, _leaf(conventions))
 
 
-def refuse_too_complex(reference: str, answer: str) -> None:
+def refuse_too_complex(reference: str, answer: str, _conventions: Conventions) -> None:
     """No decision, but a TooComplexError for a constant that would take too long to evaluate in any library."""
     for tree in (_parsed(normalize(reference)), _parsed(normalize(answer))):
         if tree is not None and not names_of(tree):
             real_value(tree, 1, LARGEST_STATED)
 
 
-TIERS = (compare_strings, compare_numbers, compare_formulas, compare_tuples, refuse_too_complex, compare_confirmed)
+def ask_math_verify(reference: str, answer: str, conventions: Conventions) -> Decision | None:
+    """Math-Verify's confirmed verdict, unless ``conventions`` ask for what it does not tell apart."""
+    lists = [isinstance(st.read_structure(normalize(text)), st.Collection) for text in (reference, answer)]
+    if conventions.list_order == "as_given" and all(lists):
+        return None
+    return compare_confirmed(reference, answer)
 
 
-def same_formula(reference: str, answer: str) -> bool | None:
+TIERS = (compare_strings, compare_numbers, compare_formulas, compare_tuples, refuse_too_complex, ask_math_verify)
+
+
+def _leaf(conventions: Conventions) -> Leaf:
+    return Leaf(partial(same_formula, conventions=conventions), conventions)
+
+
+def same_formula(reference: str, answer: str, conventions: Conventions = DEFAULTS) -> bool | None:
     """Compare two normalized scalars, equations, inequalities or congruences; None if one of them cannot be read."""
     congruences = CONGRUENCE.fullmatch(reference), CONGRUENCE.fullmatch(answer)
     if congruences[0] or congruences[1]:
@@ -65,13 +78,13 @@ def same_formula(reference: str, answer: str) -> bool | None:
     reference, answer = _with_one_logarithm(reference, answer), _with_one_logarithm(answer, reference)
     left, right = st.read_structure(reference), st.read_structure(answer)
     if isinstance(left, st.Relation) and isinstance(right, st.Relation):
-        return _same_relation(left, right)
+        return _same_relation(left, right, conventions)
     if isinstance(left, st.Relation) or isinstance(right, st.Relation):
         return None
     if st.INFINITY in reference or st.INFINITY in answer:
         is_bound = st.BOUND.search(reference) or st.BOUND.search(answer)  # of a sum or a limit, which may be finite
         return False if not is_bound and (_is_constant(reference) or _is_constant(answer)) else None
-    return _same_scalar(_as_formula(left, reference), _as_formula(right, answer))
+    return _same_scalar(_as_formula(left, reference), _as_formula(right, answer), conventions)
 
 
 def _same_congruence(reference: re.Match[str] | None, answer: re.Match[str] | None) -> bool | None:
@@ -110,7 +123,7 @@ def _is_constant(text: str) -> bool:
     return tree is not None and not names_of(tree)
 
 
-def _same_scalar(reference: str, answer: str) -> bool | None:
+def _same_scalar(reference: str, answer: str, conventions: Conventions) -> bool | None:
     """Whether two formulas agree wherever both have a value; None if one cannot be read or is hardly anywhere defined."""
     left, right = _parsed(reference), _parsed(answer)
     if left is None or right is None:
@@ -118,7 +131,7 @@ def _same_scalar(reference: str, answer: str) -> bool | None:
     if names_of(left) | names_of(right):
         return vanishes(subtract(left, right), [left, right])
     is_same = is_same_constant(left, right)
-    if is_same is False:
+    if is_same is False and conventions.decimals == "stated":
         return _is_stated_decimal(reference, right) or _is_stated_decimal(answer, left)
     return is_same
 
@@ -138,11 +151,11 @@ def _is_stated_decimal(decimal: str, tree: Operation) -> bool:
     return is_stated(number.value, number.num_decimals, value)
 
 
-def _same_relation(reference: st.Relation, answer: st.Relation) -> bool | None:
+def _same_relation(reference: st.Relation, answer: st.Relation, conventions: Conventions) -> bool | None:
     if len(reference.parts) == len(answer.parts) == 2:
         sides = [_parsed(part) for part in (*reference.parts, *answer.parts)]
         if None in sides:
             return None
         left, right, other_left, other_right = (side for side in sides if side is not None)
         return same_relation((left, reference.operators[0], right), (other_left, answer.operators[0], other_right))
-    return same_chain(reference, answer, _same_scalar)
+    return same_chain(reference, answer, partial(_same_scalar, conventions=conventions))

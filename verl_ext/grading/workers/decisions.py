@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from verl_ext.grading.answers.conventions import DEFAULTS, Conventions
 from verl_ext.grading.answers.spelling import normalize
 from verl_ext.grading.verdict import Decision, Tier
 from verl_ext.grading.workers.pool import GraderPool
@@ -30,16 +31,18 @@ logger = logging.getLogger(__name__)
 class Key(NamedTuple):
     """Pairs with the same key have the same decision."""
 
-    comparison: Comparison
+    kind: str
+    """The comparison, and the conventions of it that are no defaults."""
     reference: str
     answer: str
 
     @classmethod
-    def of(cls, reference: str, answer: str, comparison: Comparison) -> "Key":
+    def of(cls, reference: str, answer: str, comparison: Comparison, conventions: Conventions = DEFAULTS) -> "Key":
         """``1/2`` and `` 1 / 2 `` are one entry, except for the paper's comparison, which reads every character."""
         if comparison is Comparison.PAPER:
             return cls(comparison, reference, answer)
-        return cls(comparison, normalize(reference), normalize(answer))
+        kind = " ".join(filter(None, (comparison, str(conventions))))
+        return cls(kind, normalize(reference), normalize(answer))
 
 
 class DecisionCache:
@@ -61,12 +64,18 @@ class DecisionCache:
         self._entries: OrderedDict[Key, Decision] = OrderedDict()
         self._in_flight: dict[Key, Future[Decision]] = {}
 
-    def submit(self, reference: str, answer: str, comparison: Comparison = Comparison.SYMBOLIC) -> "Future[Decision]":
+    def submit(
+        self,
+        reference: str,
+        answer: str,
+        comparison: Comparison = Comparison.SYMBOLIC,
+        conventions: Conventions = DEFAULTS,
+    ) -> "Future[Decision]":
         """The decision, known or to come. Never waits, because an event loop calls it; nobody may cancel it.
 
         The future raises TimedOutError or WorkerError where the workers do.
         """
-        key = Key.of(reference, answer, comparison)
+        key = Key.of(reference, answer, comparison, conventions)
         with self._lock:
             if key in self._entries:
                 self._entries.move_to_end(key)
@@ -80,7 +89,7 @@ class DecisionCache:
             if known is not None:
                 self._keep(key, known)
             else:
-                self._then(key, self.pool.submit(reference, answer, comparison), partial(self._write, key))
+                self._then(key, self.pool.submit(reference, answer, comparison, conventions), partial(self._write, key))
 
         self._then(key, self._file.read(key) if self._file else _done(None), compare)
         return promised

@@ -16,6 +16,7 @@ from collections import deque
 from concurrent.futures import Future
 from dataclasses import dataclass
 
+from verl_ext.grading.answers.conventions import DEFAULTS, Conventions
 from verl_ext.grading.verdict import Decision
 from verl_ext.grading.workers.process import Comparison, TimedOutError, Worker, WorkerError
 from verl_ext.grading.workers.settings import DEFAULT_TIMEOUT_SECONDS
@@ -26,6 +27,7 @@ class _Task:
     comparison: Comparison
     reference: str
     answer: str
+    conventions: Conventions
     future: "Future[Decision]"
     has_overrun: bool = False
 
@@ -122,11 +124,17 @@ class GraderPool:
         """Give each worker something to compare, so that the first answer does not wait for the imports."""
         return [self.submit(r"\sqrt{8}", r"2\sqrt{2}") for _ in range(self.num_workers)]
 
-    def submit(self, reference: str, answer: str, comparison: Comparison = Comparison.SYMBOLIC) -> "Future[Decision]":
+    def submit(
+        self,
+        reference: str,
+        answer: str,
+        comparison: Comparison = Comparison.SYMBOLIC,
+        conventions: Conventions = DEFAULTS,
+    ) -> "Future[Decision]":
         """Compare in a worker. The future raises TimedOutError or WorkerError where there is no decision."""
         self.start()
         future: Future[Decision] = Future()
-        self._tasks.put(_Task(comparison, reference, answer, future))
+        self._tasks.put(_Task(comparison, reference, answer, conventions, future))
         return future
 
     def close(self) -> None:
@@ -160,7 +168,11 @@ class GraderPool:
         try:
             worker.start()
             decision = worker.compare(
-                task.comparison, task.reference, task.answer, timeout_seconds=self.timeout_seconds
+                task.comparison,
+                task.reference,
+                task.answer,
+                timeout_seconds=self.timeout_seconds,
+                conventions=task.conventions,
             )
             task.future.set_result(decision)
         except TimedOutError as error:

@@ -13,6 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from verl_ext.grading.answers.conventions import DEFAULTS, Conventions
 from verl_ext.grading.verdict import Decision, Tier
 from verl_ext.grading.workers.budget import OVERRUN
 from verl_ext.host.threads import ONE_THREAD
@@ -104,6 +105,7 @@ class Worker:
         answer: str,
         *,
         timeout_seconds: float,
+        conventions: Conventions = DEFAULTS,
         wall_seconds: float = WALL_SECONDS,
     ) -> Decision:
         """Compare in the process; it must have been started.
@@ -114,7 +116,13 @@ class Worker:
         """
         assert self._process is not None
         assert self._process.stdin is not None
-        task = {"comparison": comparison, "reference": reference, "answer": answer, "seconds": timeout_seconds}
+        task = {
+            "comparison": comparison,
+            "reference": reference,
+            "answer": answer,
+            "conventions": str(conventions),
+            "seconds": timeout_seconds,
+        }
         try:
             self._process.stdin.write(json.dumps(task).encode() + b"\n")
             self._process.stdin.flush()

@@ -7,7 +7,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-GRADER, WORKERS, SECONDS, CACHE = (f"VERL_EXT_GRADER{end}" for end in ("", "_WORKERS", "_SECONDS", "_CACHE"))
+from verl_ext.grading.answers.conventions import read_options
+
+GRADER, WORKERS, SECONDS, CACHE, CONVENTIONS = (
+    f"VERL_EXT_GRADER{end}" for end in ("", "_WORKERS", "_SECONDS", "_CACHE", "_CONVENTIONS")
+)
 GRADER_NAMES = ("default", "paper")
 """The keys of ``verl_ext.grading.graders.TABLES``."""
 DEFAULT_TIMEOUT_SECONDS = 2.0
@@ -25,6 +29,12 @@ class GraderSettings:
     """VERL_EXT_GRADER_SECONDS: processor time of one comparison."""
     cache: Path | None = None
     """VERL_EXT_GRADER_CACHE: a file of decisions that outlives the process."""
+    conventions: str = ""
+    """VERL_EXT_GRADER_CONVENTIONS: on top of those of each mathematical task, as ``read_conventions`` reads them."""
+
+    def __str__(self) -> str:
+        """What decides verdicts: the grader, and its conventions where they are no defaults."""
+        return ", ".join(filter(None, (self.grader, self.conventions)))
 
 
 def read_settings(environment: Mapping[str, str] | None = None) -> GraderSettings:
@@ -34,11 +44,11 @@ def read_settings(environment: Mapping[str, str] | None = None) -> GraderSetting
         ValueError: A value that cannot be used; names the variable.
     """
     values = os.environ if environment is None else environment
-    return _parsed(*(values.get(name, "") for name in (GRADER, WORKERS, SECONDS, CACHE)))
+    return _parsed(*(values.get(name, "") for name in (GRADER, WORKERS, SECONDS, CACHE, CONVENTIONS)))
 
 
 @lru_cache(maxsize=8)  # for each response that is graded
-def _parsed(grader: str, workers: str, seconds: str, cache: str) -> GraderSettings:
+def _parsed(grader: str, workers: str, seconds: str, cache: str, conventions: str) -> GraderSettings:
     if grader and grader not in GRADER_NAMES:
         raise ValueError(f"{GRADER}={grader} is not a grader. There is {' and '.join(GRADER_NAMES)}.")
     return GraderSettings(
@@ -46,7 +56,19 @@ def _parsed(grader: str, workers: str, seconds: str, cache: str) -> GraderSettin
         num_workers=_number_of_workers(workers) if workers else None,
         timeout_seconds=_number_of_seconds(seconds) if seconds else DEFAULT_TIMEOUT_SECONDS,
         cache=_file_in_a_folder(cache) if cache else None,
+        conventions=_conventions(conventions, grader) if conventions else "",
     )
+
+
+def _conventions(text: str, grader: str) -> str:
+    try:
+        options = read_options(text)
+    except ValueError as error:
+        raise ValueError(f"{CONVENTIONS}={text}: {error}") from None
+    if options and grader == "paper":
+        raise ValueError(f"{CONVENTIONS}={text}: the paper's grader has conventions of its own. Unset it, or {GRADER}.")
+    # Defaults stay in it: a task may have another value.
+    return ",".join(f"{option}={value}" for option, value in sorted(options.items()))
 
 
 def _number_of_workers(text: str) -> int:

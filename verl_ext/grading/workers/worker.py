@@ -9,9 +9,10 @@ import os
 import resource
 import sys
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any, TextIO
 
+from verl_ext.grading.answers.conventions import Conventions, read_conventions
 from verl_ext.grading.verdict import Decision, Tier
 from verl_ext.grading.workers.budget import end_after, slowness
 
@@ -34,7 +35,9 @@ def main() -> None:
     os.dup2(2, 1)
     from verl_ext.grading.formulas.symbolic import compare_symbolically
 
-    failed = [pair for *pair, expected in SELF_TEST if compare_symbolically(*pair).is_same is not expected]
+    failed = [
+        (left, right) for left, right, is_same in SELF_TEST if compare_symbolically(left, right).is_same is not is_same
+    ]
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     slowness()
     _send(replies, {"self_test_failures": failed})
@@ -43,7 +46,7 @@ def main() -> None:
 
 
 @cache
-def _function(comparison: str) -> Callable[[str, str], Decision]:
+def _function(comparison: str, conventions: Conventions) -> Callable[[str, str], Decision]:
     """The function for a comparison, with all that it imports."""
     from verl_ext.grading.formulas.math_verify import compare_with_math_verify
     from verl_ext.grading.formulas.symbolic import compare_symbolically
@@ -53,12 +56,17 @@ def _function(comparison: str) -> Callable[[str, str], Decision]:
 
         warm_up()
         return compare_in_child
-    return {"symbolic": compare_symbolically, "math_verify": compare_with_math_verify}[comparison]
+    if comparison == "math_verify":
+        return compare_with_math_verify
+    assert comparison == "symbolic"
+    return partial(compare_symbolically, conventions=conventions)
 
 
-def _reply(comparison: str, reference: str, answer: str, seconds: float) -> dict[str, Any]:
+def _reply(comparison: str, reference: str, answer: str, seconds: float, conventions: str = "") -> dict[str, Any]:
     try:
-        compare = _function(comparison)  # before the clock runs: the first task is no more costly than the next
+        compare = _function(
+            comparison, read_conventions(conventions)
+        )  # before the clock runs: the first task is no more costly than the next
         end_after(seconds * slowness())
         try:
             return compare(reference, answer)._asdict()
