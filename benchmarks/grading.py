@@ -1,14 +1,17 @@
 """The grader against Math-Verify and the paper's: verdicts on labeled cases, and speed.
 
-    python benchmarks/grading.py                          all five parts
-    python benchmarks/grading.py cases gsm8k              some of: cases, gsm8k, kinds, responses, evaluation
+    python benchmarks/grading.py                          all six parts
+    python benchmarks/grading.py cases gsm8k              some of: cases, gsm8k, kinds, mutations, responses, evaluation
     python benchmarks/grading.py --cases DIR              folder of cases.jsonl and the others; default ../shared/grading
+    python benchmarks/grading.py mutations --data DIR     folder of the data sets; --limit N references, --seed N, --show
 
 Prints:
   cases       accuracy (wrong accepted + right rejected) by suite. Rows whose note says that their label is a convention, and
               no mathematical truth, are counted apart. Where another grader does better, the cases are shown
   gsm8k       the same on solutions of GSM8K
   kinds       the same by kind of mistake, on rows that an earlier version of this grader had wrong
+  mutations   near misses and rewrites of the references of MATH, by kind (``mutations``), pairs of references, and all
+              references against themselves: how many the grader accepts
   responses   responses per second, one thread, nothing remembered: medians of runs that take turns
   evaluation  80 problems x 256 responses, deduplicated, with the workers on two cores
 
@@ -19,12 +22,13 @@ process forked for each, and waits for that up to a second. Such a process reads
 """
 
 import argparse
+import asyncio
 import json
 import multiprocessing
 import os
 import random
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
@@ -33,7 +37,12 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from verl_ext.grading import Reason, grade, mathematics
+import mutations
+import oracle
+from in_flight import for_each
+
+from verl_ext.data.sources import load_rows
+from verl_ext.grading import Reason, grade, grade_async, mathematics
 from verl_ext.grading.answers import compare, extract, numbers, spelling, structure, units
 from verl_ext.grading.paper import answer_text
 from verl_ext.grading.paper import grader as paper_grader
@@ -41,6 +50,7 @@ from verl_ext.grading.paper.rules import same_answer, unknown
 from verl_ext.grading.workers.decisions import DecisionCache
 from verl_ext.grading.workers.pool import GraderPool
 from verl_ext.host.threads import ONE_THREAD
+from verl_ext.tasks.table import TASKS
 
 ROOT = Path(__file__).resolve().parents[1]
 NOT_MATHEMATICAL = ("convention", "wrong mathematically", "security payload", "letter extraction", "precision")
@@ -48,6 +58,8 @@ COMPUTER_ALGEBRA = frozenset({"kas", "doenet", "stack_algequiv"})
 """Suites of computer algebra systems; the others hold what language models write."""
 NUM_RUNS = 3
 NUM_PROBLEMS, NUM_SAMPLES = 80, 256
+NUM_PAIRS = 22_828
+DECIDED = (Reason.CORRECT, Reason.INCORRECT)
 PAPER_SAMPLE = 600
 """Responses of the evaluation on which the paper's time is measured; 20,480 would take hours."""
 
@@ -126,7 +138,11 @@ def is_mathematical(row: Row) -> bool:
 
 def response_of(row: Row) -> str:
     pred = str(row["pred"])
-    return pred if row.get("kind") == "full" or "boxed" in pred else rf"\boxed{{{pred}}}"
+    return pred if row.get("kind") == "full" or "boxed" in pred else boxed(pred)
+
+
+def boxed(answer: str) -> str:
+    return rf"\boxed{{{answer}}}"
 
 
 def verdicts(rows: Iterable[Row], task: str) -> list[tuple[Row, dict[str, bool]]]:
@@ -214,6 +230,82 @@ def benchmark_kinds(folder: Path) -> None:
         by_kind[row["kind"]] += verdicts([as_case], row.get("task", "math"))
     print("\nKinds of mistakes: accuracy (wrong accepted + right rejected)")
     print_table(dict(sorted(by_kind.items())) | {"all": [item for graded in by_kind.values() for item in graded]})
+
+
+# Mutations
+
+
+async def reasons_of(pairs: Sequence[tuple[str, str]]) -> list[Reason]:
+    """Of the second of each pair as an answer to the first."""
+    reasons = dict[int, Reason]()
+
+    async def grade_one(numbered: tuple[int, tuple[str, str]]) -> None:
+        index, (reference, answer) = numbered
+        verdict = await grade_async(boxed(answer), reference, "math", grader="default")
+        reasons[index] = verdict.reason
+
+    await for_each(enumerate(pairs), grade_one)
+    return [reasons[index] for index in range(len(pairs))]
+
+
+def references_of(folder: Path) -> dict[str, list[str]]:
+    """Those of each data set with mathematical answers that is in the folder."""
+    names = {name: task for name, task in TASKS.items() if task.grader == "math"}
+    return {
+        f"{name} {split}": [row.ground_truth for row in load_rows(name, folder, split)]
+        for name, task in names.items()
+        for split in task.num_rows
+    }
+
+
+def benchmark_mutations(folder: Path, limit: int | None, seed: int, *, show: bool) -> None:
+    references = references_of(folder)
+    everything = [reference for of_set in references.values() for reference in of_set]
+    print(f"\nReferences against themselves: {len(everything)}")
+    reasons = asyncio.run(reasons_of([(reference, reference) for reference in everything]))
+    rejected = [
+        reference for reference, reason in zip(everything, reasons, strict=True) if reason is not Reason.CORRECT
+    ]
+    print(f"  rejected: {len(rejected)} {rejected or ''}")
+    distinct = sorted({reference for split in ("train", "test") for reference in references[f"math {split}"]})
+    chosen = sorted(random.Random(seed).sample(distinct, min(limit or len(distinct), len(distinct))))
+    print(f"\nMutations of {len(chosen)} of {len(distinct)} different references of MATH, seed {seed}")
+    for kinds, is_equal in ((mutations.NEAR_MISSES, False), (mutations.REWRITES, True)):
+        print_mutations(list(mutations.mutants(kinds, chosen, seed)), is_equal=is_equal, show=show)
+    print_pairs(chosen, seed)
+
+
+def print_mutations(mutants: Sequence[tuple[mutations.Kind, str, str]], *, is_equal: bool, show: bool) -> None:
+    """A table by kind, and with ``show`` each mutant that got another verdict than it should."""
+    reasons = asyncio.run(reasons_of([(reference, mutant) for _, reference, mutant in mutants]))
+    by_kind = defaultdict[str, Counter[Reason]](Counter)
+    for (kind, _, _), reason in zip(mutants, reasons, strict=True):
+        by_kind[kind.name][reason] += 1
+    print(
+        f"\n{'rewrite' if is_equal else 'near miss':42}{'number':>8}{'accepted':>10}{'':8}other reasons than incorrect"
+    )
+    total = sum(by_kind.values(), Counter[Reason]())
+    for name, counts in (*by_kind.items(), ("all", total)):
+        number, accepted = counts.total(), counts[Reason.CORRECT]
+        others = ", ".join(f"{reason} {count}" for reason, count in counts.items() if reason not in DECIDED)
+        print(f"{name:42}{number:8}{accepted:10}{accepted / number:8.2%} {others}".rstrip())
+    for (kind, reference, mutant), reason in zip(mutants, reasons, strict=True) if show else ():
+        if (reason is Reason.CORRECT) != is_equal and (is_equal or reason is not Reason.INCORRECT):
+            print(f"  {kind.name}: {reference!r} and {mutant!r}: {reason}")
+
+
+def print_pairs(references: Sequence[str], seed: int) -> None:
+    """Pairs of different references that are called the same, and what the oracle says of them."""
+    pairs = mutations.pairs(references, NUM_PAIRS, seed)
+    reasons = asyncio.run(reasons_of(pairs))
+    print(
+        f"\n{len(pairs)} pairs of different references, {sum(reason is Reason.CORRECT for reason in reasons)} the same:"
+    )
+    for (left, right), reason in zip(pairs, reasons, strict=True):
+        if reason is Reason.CORRECT:
+            is_same = oracle.same(left, right)
+            if is_same is not True:
+                print(f"  {left!r} and {right!r}: {'values DIFFER' if is_same is False else 'to be looked at'}")
 
 
 # Speed
@@ -413,12 +505,13 @@ def load_libraries(name: str) -> None:
         assert math_verify(r"\boxed{\sqrt{8}}", r"2\sqrt{2}", "math")
 
 
-PARTS = {
-    "cases": benchmark_cases,
-    "gsm8k": benchmark_gsm8k,
-    "kinds": benchmark_kinds,
-    "responses": benchmark_responses,
-    "evaluation": benchmark_evaluation,
+PARTS: dict[str, Callable[[argparse.Namespace], None]] = {
+    "cases": lambda options: benchmark_cases(options.cases),
+    "gsm8k": lambda options: benchmark_gsm8k(options.cases),
+    "kinds": lambda options: benchmark_kinds(options.cases),
+    "mutations": lambda options: benchmark_mutations(options.data, options.limit, options.seed, show=options.show),
+    "responses": lambda options: benchmark_responses(options.cases),
+    "evaluation": lambda options: benchmark_evaluation(options.cases),
 }
 
 
@@ -426,12 +519,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"one of {', '.join(PARTS)}; all without one")
     parser.add_argument("--cases", type=Path, default=ROOT.parent / "shared" / "grading", metavar="DIR")
+    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data", metavar="DIR")
+    parser.add_argument("--limit", type=int, metavar="N", help="references to mutate; all without it")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the mutations")
+    parser.add_argument("--show", action="store_true", help="print the mutants whose verdict is not the expected one")
     options = parser.parse_args()
     unknown = set(options.parts) - set(PARTS)
     if unknown:
         parser.error(f"there is no part {', '.join(sorted(unknown))}; there is {', '.join(PARTS)}.")
     for name in options.parts or PARTS:
-        PARTS[name](options.cases)
+        PARTS[name](options)
 
 
 if __name__ == "__main__":

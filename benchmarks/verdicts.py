@@ -28,10 +28,11 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, TextIO
 
+from in_flight import for_each
+
 ROOT = Path(__file__).resolve().parents[1]
 CASES = ("cases", "kinds", "qwen_math_responses", "gsm8k_solutions")
 GRADERS = ("default", "paper")
-MAX_IN_FLIGHT = 10_000
 VERDICT = ("reason", "answer", "rule", "tier", "detail")
 
 Row = dict[str, Any]
@@ -351,7 +352,6 @@ async def write_verdicts(cases: Iterator[Case], file: TextIO) -> Counter[str]:
     from verl_ext.grading import grade_async
 
     reasons: Counter[str] = Counter()
-    slots = asyncio.Semaphore(MAX_IN_FLIGHT)
 
     async def write_one(case: Case) -> None:
         try:
@@ -361,17 +361,11 @@ async def write_verdicts(cases: Iterator[Case], file: TextIO) -> Counter[str]:
             fields = {name: getattr(verdict, name) for name in VERDICT}
         except ValueError as error:  # a reference that no answer can be compared with
             fields = dict.fromkeys(VERDICT) | {"reason": "refused", "detail": str(error)}
-        finally:
-            slots.release()
         reasons[fields["reason"]] += 1
         shown = {"reference": case.reference[:300], "response": case.response[-300:]}
         file.write(json.dumps({"key": case.key, **shown, **fields}) + "\n")
 
-    async with asyncio.TaskGroup() as group:
-        for case in cases:
-            await slots.acquire()
-            group.create_task(write_one(case))
-            await asyncio.sleep(0)  # the workers get their work meanwhile
+    await for_each(cases, write_one)
     return reasons
 
 
