@@ -110,7 +110,7 @@ def is_value(text: str) -> bool:
 
 def is_plain(text: str) -> bool:
     """A formula that stays one in brackets, between signs and before a power."""
-    return is_value(text) and r"\degree" not in text and r"\circ" not in text and "$" not in text
+    return is_value(text) and not re.search(r"\\degree|\\circ|\$|[A-Z]{2}|\.$", text)
 
 
 def items_of(text: str) -> tuple[str, list[str], str] | None:
@@ -125,7 +125,7 @@ def items_of(text: str) -> tuple[str, list[str], str] | None:
             items = oracle.split(plain[len(opening) : len(plain) - len(closing)], ",")
             return (opening, items, closing) if len(items) > 1 else None
     items = oracle.split(plain, ",")
-    is_number = re.fullmatch(r"[^a-zA-Z]*\d{1,3}(?:,\s*(?:\\!)?\d{3})+.*", plain)
+    is_number = re.fullmatch(r"[^a-zA-Z]*\d{1,3}(?:,\s*(?:\\!\s*)?\d{3})+.*", plain)
     return ("", items, "") if len(items) > 1 and not is_number else None
 
 
@@ -790,7 +790,9 @@ def big_brackets(_generator: random.Random, text: str) -> str | None:
 
 def more_blanks(_generator: random.Random, text: str) -> str | None:
     return (
-        None if is_untouchable(text) or r"\begin" in text else replaced(r"(?<=[^\\\s])([-+,=()])(?=\S)", r" \1 ", text)
+        None
+        if is_untouchable(text) or r"\begin" in text
+        else replaced(r"(?<=[^\\\s])([-+=()]|,(?![\d\\}]))(?=\S)", r" \1 ", text)
     )
 
 
@@ -868,7 +870,7 @@ def reordered_factors(_generator: random.Random, text: str) -> str | None:
 def dot_between_factors(generator: random.Random, text: str) -> str | None:
     sign = generator.choice((r"\\cdot ", r"\\times ", "*", r" \\cdot "))
     return (
-        replaced(r"(?<=\d)\s*(?=\\sqrt|\\pi|[a-hj-z](?![a-z])|\()", sign, text)
+        replaced(r"(?<![\^_]\d)(?<=\d)\s*(?=\\sqrt|\\pi|[a-hj-z](?![a-z])|\()", sign, text)
         if is_value(text) and "frac" not in text
         else None
     )

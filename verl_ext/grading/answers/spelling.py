@@ -9,7 +9,7 @@ import re
 import unicodedata
 from functools import lru_cache
 
-from verl_ext.grading.answers.brackets import CURLY, is_outer_pair
+from verl_ext.grading.answers.brackets import CURLY, is_outer_pair, outside
 
 TYPOGRAPHY = str.maketrans(
     {
@@ -35,7 +35,7 @@ FONTS = re.compile(
     r"\\(?:math(?:rm|bf|it|sf|tt|cal|frak|bb|normal)|boldsymbol|bm|pmb|rm|bf|it|emph|underline)(?![a-zA-Z])"
     r"|\\(?:text)?color\s*\{[^{}]*\}"
 )
-DEGREE = re.compile(r"\^\s*\{?\s*\\(?:circ|degree)\s*\}?|\\degree(?![a-zA-Z])")
+DEGREE = re.compile(r"\^\s*\{\s*\\(?:circ|degree)\s*\}|\^\s*\\(?:circ|degree)(?![a-zA-Z])|\\degree(?![a-zA-Z])")
 RENAMED = (
     (re.compile(r"\\[dtc]frac(?![a-zA-Z])"), r"\\frac"),
     (re.compile(r"\\[dt]binom(?![a-zA-Z])"), r"\\binom"),
@@ -80,6 +80,14 @@ ROOT_ARGUMENT = re.compile(r"\\sqrt\s*(\d|[a-zA-Z])(?![a-zA-Z])")
 ROOT_BRACKETS = re.compile(r"\\?sqrt\s*\(([^()]*)\)")
 SCRIPT_BRACES = re.compile(r"([\^_])\{([0-9a-zA-Z])\}")
 DIGIT_GAPS = re.compile(r"(?<=\d)(?:\\,|\\!|\\ |\s*\{,\s*\}(?:\\!)?|,\\!|\u2009|\u202f)\s*(?=\d{3}(?!\d))")
+THOUSANDS = re.compile(
+    r"(?<![\d.,^_])\d{1,3}(?:(?:\\,|\\!|\\ |\s*\{,\s*\}(?:\\!)?|,\s*\\!|\u2009|\u202f)\s*\d{3})++(?!\d)"
+)
+r"""An integer of which each group of three digits is set apart as nobody sets apart the items of a list."""
+BETWEEN_ITEMS = re.compile(r"(?:(?<=circ)|(?<=degree)|(?<=[}$])),|,(?=\\?\$)")
+r"""A comma beside a sign that will be dropped: without its blank, ``30^\circ,150^\circ`` would become a number of thousands."""
+COMMA = re.compile(",")
+COMMA_OF_THOUSANDS = re.compile(r"(?<![\d.,^_/])\d{1,3}(?:,\d{3})++(?![\d,])")
 LOST_COMMAND = re.compile(r"(?<!\\)\\\\(?=(?:[dt]?frac|sqrt|pi|cos|sin|tan|theta|text|infty)(?![a-zA-Z]))")
 LOST_ROW_END = re.compile(r"(?<!\\)\\(?=[-+.\d])")
 GAP_AND_UNIT = re.compile(r"(?<=[\d}])(?:\\[,;: ]|~)\s*([KJWVNLmsgh])\s*\.?\s*$")
@@ -98,11 +106,12 @@ BLANKS = re.compile(r"(?<![0-9]) | (?![0-9])")
 @lru_cache(maxsize=16384)
 def normalize(answer: str) -> str:
     """The canonical spelling of ``answer``; text in words stays inside ``\\text{}``."""
-    text = without_math_delimiters(_in_ascii(answer).replace(r"\$", "").strip())
+    text = without_math_delimiters(BETWEEN_ITEMS.sub(", ", _in_ascii(answer)).replace(r"\$", "").strip())
     if text.isdigit():
         return text
     # Before rows are: a comma of thousands, spelled in the many ways LaTeX needs so that it looks right.
-    text = DIGIT_GAPS.sub("\x01", text).replace("{,}", ",").replace("\x01", ",")
+    text = _without_thousands(THOUSANDS.sub(_digits, text))
+    text = DIGIT_GAPS.sub(",", text).replace("{,}", ",")
     text = _with_marked_rows(text)
     text = DELIMITERS.sub("", text)
     text = GAP_AND_UNIT.sub(r"\\text{\1}", TEXT.sub(_as_words, text))
@@ -163,6 +172,10 @@ def _with_braced_arguments(text: str) -> str:
     return SCRIPT_BRACES.sub(r"\1\2", text)
 
 
+def _digits(match: re.Match[str]) -> str:
+    return "".join(filter(str.isdigit, match[0]))
+
+
 def _as_words(match: re.Match[str]) -> str:
     r"""``\text{ cm}`` in one spelling; ``\text{A, B}`` and ``\text{A5}`` are more than words."""
     content: str = (match[1] or match[2] or "").strip()
@@ -186,6 +199,16 @@ def _without_outer_noise(text: str) -> str:
         text = shorter
     if text.startswith("{") and text.endswith("}") and is_outer_pair(text, CURLY) and "," not in text:
         return _without_outer_noise(text[1:-1])
+    return text
+
+
+def _without_thousands(text: str) -> str:
+    """``x = 10,000`` without its comma, where all that are in no brackets can be of thousands."""
+    numbers = list(outside(text, COMMA_OF_THOUSANDS))
+    if sum(match[0].count(",") for match in numbers) < sum(1 for _ in outside(text, COMMA)):
+        return text
+    for match in reversed(numbers):
+        text = text[: match.start()] + _digits(match) + text[match.end() :]
     return text
 
 

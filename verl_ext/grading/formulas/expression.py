@@ -30,6 +30,7 @@ TOKEN = re.compile(
     r"|(?P<letter>[a-zA-Z])"
     r"|(?P<symbol>\*\*|[-+*/^_!%()\[\]{}|',=])"
 )
+MIXED = re.compile(r"\\frac\{\d+\}\{\d+\}")
 INVERSES = {name: "arc" + name for name in ("sin", "cos", "tan", "cot", "sec", "csc", "sinh", "cosh", "tanh")}
 ANGLE_FUNCTIONS = frozenset(["sin", "cos", "tan", "cot", "sec", "csc"])
 ALIASES = {"asin": "arcsin", "acos": "arccos", "atan": "arctan", "arsinh": "arcsinh", "arcosh": "arccosh"}
@@ -179,8 +180,23 @@ class _Parser:
     def _power(self) -> Operation:
         base = self._postfix()
         if self._take("^"):
-            return self._node("power", base, self._signed())
-        return base
+            return self._node("power", base, self._exponent())
+        return self._with_fraction(base)
+
+    def _exponent(self) -> Operation:
+        """A sign or several, and no mixed number: ``x^2\\frac{1}{3}`` is a product."""
+        if self._take("+"):
+            return self._exponent()
+        if self._take("-"):
+            return self._node("negate", self._exponent())
+        base = self._postfix()
+        return self._node("power", base, self._exponent()) if self._take("^") else base
+
+    def _with_fraction(self, whole: Operation) -> Operation:
+        r"""``3\frac{1}{2}`` as the mixed number that it is, also inside a formula; anything else as it is."""
+        following = self._tokens[self._position : self._position + 8]
+        is_fraction = whole.kind == "number" and whole.text.isdigit() and MIXED.fullmatch("".join(following[:7]))
+        return self._node("add", whole, self._atom()) if is_fraction and following[7:] != ["^"] else whole
 
     def _postfix(self) -> Operation:
         tree = self._atom()

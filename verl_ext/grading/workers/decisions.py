@@ -19,7 +19,7 @@ from verl_ext.grading.workers.pool import GraderPool
 from verl_ext.grading.workers.process import Comparison, WorkerError
 from verl_ext.grading.workers.settings import CACHE, read_settings
 
-GRADER_VERSION = "2"
+GRADER_VERSION = "3"
 """Part of the key of every decision in a file: a grader that decides differently starts with an empty cache."""
 MAX_ENTRIES = 200_000
 FILE_TIMEOUT_SECONDS = 30.0
