@@ -39,7 +39,7 @@ def verdict(reference, answer):
         (r"\frac{1}{2}\text{ lbs.}", r"\frac{1}{2}", (("g", 1),)),
         ("440{cm}^2", "440", AREA),
         ("5公里", "5", LENGTH),
-        (r"\frac {ab} {2}", r"\frac {ab} {2}", None),
+        (r"\frac {ab} {2}", r"\frac{ab}{2}", None),
         (r"x\text{cm}", r"x\text{cm}", None),
         (r"\operatorname{arcsin}(1/2)", r"\text{arcsin}(1/2)", None),
         ("(1,2) cm", "(1,2)", LENGTH),

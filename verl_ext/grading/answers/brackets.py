@@ -63,6 +63,16 @@ def deepest(steps: Iterable[Step]) -> int:
     return max(accumulate((step for _, step in steps), initial=0))
 
 
+def last_pair(text: str) -> int | None:
+    """Where the last bracket opens, if the last character closes it and no other is open then; None otherwise."""
+    depth, start = 0, None
+    for position, step in brackets(text):
+        if step > 0 and not depth:
+            start = position
+        depth += step
+    return start if not depth and text[-1:] in set(")]}") else None
+
+
 def pairs(steps: Iterable[Step]) -> Iterator[tuple[int, int]]:
     """The positions of each bracket that is closed and of its partner, in the order of the partners."""
     opened: list[int] = []

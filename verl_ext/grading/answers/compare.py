@@ -505,8 +505,6 @@ def _same_relation_and_other(relation: st.Relation, other: st.Node, leaf: Leaf, 
         return False
     interval = st.interval_of(relation)
     if interval is not None:
-        if r"\text" in (st.interval_name(relation) or ""):  # "even integers >= 4" are no interval
-            return False
         is_interval = isinstance(other, st.Group | st.Collection)
         return _same_pair(interval, other, leaf, is_swapped=is_swapped) if is_interval else False
     value = st.value_of(relation)

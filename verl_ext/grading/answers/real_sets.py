@@ -116,10 +116,8 @@ def _of_reals(text: str) -> Intervals | None:
 
 
 def _of_relation(relation: st.Relation) -> Intervals | None:
-    if r"\text" in relation.text:  # "even integers >= 4" are no interval
-        return None
     if relation.operators == (r"\in",):
-        return read_intervals(st.read_structure(relation.parts[1])) if st.is_name(relation.parts[0]) else None
+        return read_intervals(st.read_structure(relation.parts[1])) if st.is_variable(relation.parts[0]) else None
     absolute = _of_absolute(relation)
     if absolute is not None:
         return absolute

@@ -73,6 +73,7 @@ TEXT = re.compile(
     r"|\\math(?:rm|bf|it|sf)\s*\{([a-zA-Z]{2,}[a-zA-Z .]*)\}"
 )
 DOUBLED_COMMAND = re.compile(r"\\\\(?=[a-zA-Z]{2})")
+BLANK_BEFORE_ARGUMENT = re.compile(r"(\\(?:frac|binom|sqrt)(?:\{[^{}]*\}|\[[^\[\]{}]*\])?) (?=[{\[])")
 FRACTION_ARGUMENTS = re.compile(r"\\frac\s*(\d|[a-zA-Z]|\\[a-zA-Z]+)\s*(\d|[a-zA-Z]|\\[a-zA-Z]+)")
 FRACTION_FIRST = re.compile(r"\\frac\s*(\d|[a-zA-Z])\s*\{")
 FRACTION_SECOND = re.compile(r"(\\frac\{[^{}]*\})\s*(\d|[a-zA-Z])")
@@ -163,6 +164,7 @@ def _with_marked_degrees(text: str) -> str:
 
 def _with_braced_arguments(text: str) -> str:
     r"""``\frac12`` as ``\frac{1}{2}``, ``\sqrt2`` as ``\sqrt{2}``, ``x^{2}`` as ``x^2``."""
+    text = BLANK_BEFORE_ARGUMENT.sub(r"\1", BLANK_BEFORE_ARGUMENT.sub(r"\1", text))
     for _ in range(2):  # \frac1{\frac12}: the inner one first
         text = FRACTION_ARGUMENTS.sub(r"\\frac{\1}{\2}", text)
         text = FRACTION_FIRST.sub(r"\\frac{\1}{", text)

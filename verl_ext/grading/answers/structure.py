@@ -11,7 +11,7 @@ from fractions import Fraction
 from functools import lru_cache
 from itertools import product
 
-from verl_ext.grading.answers.brackets import brackets, is_balanced, is_outer_pair, outside, split
+from verl_ext.grading.answers.brackets import brackets, is_balanced, is_outer_pair, last_pair, outside, split
 from verl_ext.grading.answers.numbers import read_exact
 from verl_ext.grading.answers.spelling import WORDS
 
@@ -27,7 +27,6 @@ CLOCK = re.compile(
 )
 UNION_TOKEN = re.compile(r"\\cup(?![a-zA-Z])|(?<=[)\]])\s*U\s*(?=[(\[])")
 SYSTEM = re.compile(r"\\begin\{cases\}(.*)\\end\{cases\}", re.DOTALL)
-MULTIPLE = re.compile(r"(?P<factor>[-+]|[-+]?[^()\[\],;]*?[\d}])\s*\*?\s*(?P<tuple>\(.*\))", re.DOTALL)
 OUTWARD_BRACKETS = re.compile(r"^(\])([^()\[\]]*[,;][^()\[\]]*)([\[\]])$|^(\[)([^()\[\]]*[,;][^()\[\]]*)(\[)$")
 MAX_SIGNS = 3
 PLUS_BEHIND_OPERATOR = re.compile(r"(?<=[=<>(])\s*\+")
@@ -241,14 +240,22 @@ def _read_system(text: str) -> Collection | None:
 
 def _read_multiple(text: str) -> Group | None:
     """``-(1,2)`` and ``2(3,4)``: a tuple, of which each entry is multiplied."""
-    match = MULTIPLE.fullmatch(text)
-    if match is None or not is_outer_pair(match["tuple"]) or THOUSANDS.fullmatch(match["tuple"][1:-1]):
+    multiple = split_multiple(text)
+    factor = read_exact(multiple[0]) if multiple else None
+    if multiple is None or factor is None or factor.is_percent or THOUSANDS.fullmatch(",".join(multiple[1])):
         return None
-    factor = read_exact({"-": "-1", "+": "1"}.get(match["factor"], match["factor"]))
-    items = split(match["tuple"][1:-1], COMMA)
-    if factor is None or factor.is_percent or not 2 <= len(items) <= MAX_ITEMS:
+    return Group("(", ")", tuple(_multiplied(item, factor.value) for item in multiple[1]))
+
+
+def split_multiple(text: str) -> tuple[str, list[str]] | None:
+    """The factor and the entries of ``2(3,4)``; None for anything but one tuple with or without a factor before it."""
+    start = last_pair(text)
+    if start is None or text[start] + text[-1] != "()":
         return None
-    return Group("(", ")", tuple(_multiplied(item, factor.value) for item in items))
+    factor, entries = text[:start].rstrip(" *"), split(text[start + 1 : -1], COMMA)
+    if COMMA.search(factor) or not 2 <= len(entries) <= MAX_ITEMS:
+        return None
+    return (f"{factor}1" if factor in {"", "+", "-"} else factor), entries
 
 
 def _multiplied(item: str, factor: Fraction) -> Scalar:
@@ -314,8 +321,13 @@ def is_name(text: str) -> bool:
     return bool(bare) and bool(NAME.fullmatch(bare)) and any(char.isalpha() for char in bare)
 
 
+def is_variable(text: str) -> bool:
+    """Whether a side of an inequality only says what it is about: "even integers" restrict it as well."""
+    return is_name(text) and r"\text" not in text
+
+
 def interval_of(relation: Relation) -> Group | None:
-    """The interval that an inequality in one name describes: ``2 < x <= 7`` is ``(2,7]``."""
+    """The interval that an inequality in one variable describes: ``2 < x <= 7`` is ``(2,7]``."""
     parts: Sequence[str] = relation.parts
     operators: Sequence[str] = relation.operators
     if set(operators) <= {">", r"\ge"}:
@@ -323,7 +335,7 @@ def interval_of(relation: Relation) -> Group | None:
     if not set(operators) <= {"<", r"\le"}:
         return None
     opening, closing = ("(" if operators[0] == "<" else "["), (")" if operators[-1] == "<" else "]")
-    match [is_name(part) for part in parts]:
+    match [is_variable(part) for part in parts]:
         case [_, True, _]:
             return Group(opening, closing, (read_structure(parts[0]), read_structure(parts[2])))
         case [True, False]:
@@ -347,9 +359,9 @@ def value_of(relation: Relation) -> str | None:
     if len(operators) > 1 and operators[-1] == r"\approx":
         operators, parts = operators[:-1], parts[:-1]
     if operators == [r"\approx"]:
-        return parts[1] if is_name(parts[0]) and r"\text" not in parts[0] else parts[0]
+        return parts[1] if is_variable(parts[0]) else parts[0]
     if operators == [r"\in"]:
-        return parts[1] if is_name(parts[0]) else None
+        return parts[1] if is_variable(parts[0]) else None
     return _value_of_equation(parts) if set(operators) == {"="} else None
 
 

@@ -12,7 +12,7 @@ ExpressionError, never a guess. Runs in grading's worker processes only.
 import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import mpmath
@@ -85,7 +85,7 @@ class Operation:
     kind: str
     arguments: tuple["Operation", ...] = ()
     text: str = ""
-    depth: int = 1
+    depth: int = field(default=1, compare=False)
 
 
 def parse(text: str) -> Operation:

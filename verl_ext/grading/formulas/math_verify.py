@@ -49,10 +49,18 @@ def compare_confirmed(reference: str, answer: str) -> Decision | None:
         return None
     is_equal = (
         all(map(_is_read_whole, texts))
-        and verify(parsed[0], parsed[1], timeout_seconds=0)
+        and _is_called_equal(parsed[0], parsed[1])
         and _is_confirmed(parsed[0][0], parsed[1][0])
     )
     return Decision(bool(is_equal), Tier.SYMBOLIC, "math-verify")
+
+
+def _is_called_equal(reference: list[Any], answer: list[Any]) -> bool:
+    """Math-Verify's own word, which depends on the side where an equation stands beside a value: asked both ways there."""
+    if verify(reference, answer, timeout_seconds=0):
+        return True
+    is_mixed = isinstance(reference[0], sympy.Eq) != isinstance(answer[0], sympy.Eq)
+    return is_mixed and bool(verify(answer, reference, timeout_seconds=0))
 
 
 def _is_read_whole(text: str) -> bool:

@@ -66,7 +66,7 @@ def far_points(names: Sequence[str]) -> Iterator[Point]:
 
 def points_of_pieces(trees: Sequence[Operation], names: Sequence[str]) -> Iterator[Point]:
     """Points on each line along one name, between the places where a formula may change; none if it has no pieces."""
-    if not any(node.kind in PIECEWISE for tree in trees for node in _nodes(tree)):
+    if not any(node.kind in PIECEWISE for tree in trees for node in nodes(tree)):
         return
     arguments = [argument for tree in trees for argument in _arguments_of_pieces(tree)]
     generator = random.Random(SEED + 2)
@@ -81,15 +81,16 @@ def _between(generator: random.Random, low: float, high: float) -> Fraction:
     return Fraction(round(generator.uniform(low, high) * 10_000), 10_000)
 
 
-def _nodes(tree: Operation) -> Iterator[Operation]:
+def nodes(tree: Operation) -> Iterator[Operation]:
+    """The tree and everything in it."""
     yield tree
     for argument in tree.arguments:
-        yield from _nodes(argument)
+        yield from nodes(argument)
 
 
 def _arguments_of_pieces(tree: Operation) -> Iterator[Operation]:
     """What a piece changes with where it is zero."""
-    for node in _nodes(tree):
+    for node in nodes(tree):
         if node.kind in PIECEWISE:
             changing = node.arguments[0]
         elif node.kind == "divide":

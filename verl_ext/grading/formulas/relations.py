@@ -12,7 +12,7 @@ import mpmath
 from verl_ext.grading.answers import structure as st
 from verl_ext.grading.formulas.equality import is_same_constant, quotient, subtract, vanishes
 from verl_ext.grading.formulas.expression import Operation, names_of
-from verl_ext.grading.formulas.points import NEARLY_ZERO, near_points, real_value_at, zeros_along
+from verl_ext.grading.formulas.points import NEARLY_ZERO, near_points, nodes, real_value_at, zeros_along
 from verl_ext.grading.verdict import all_true
 
 FLIPPED = {"<": ">", ">": "<", r"\le": r"\ge", r"\ge": r"\le", "=": "=", r"\ne": r"\ne"}
@@ -55,17 +55,14 @@ def same_relation(reference: Sides, answer: Sides) -> bool | None:
     if reference[1] not in FLIPPED or answer[1] not in FLIPPED:
         return None
     left, right = (subtract(sides[0], sides[2]) for sides in (reference, answer))
-    if not names_of(left) | names_of(right) and not _has_unknown(left) and not _has_unknown(right):
+    has_unknown = any(node.kind == "unknown" for tree in (left, right) for node in nodes(tree))
+    if not names_of(left) | names_of(right) and not has_unknown:
         left_chain, right_chain = (((operator,), (left, right)) for left, operator, right in (reference, answer))
         return _same_either_way(left_chain, right_chain, is_same_constant)
     is_same = _is_proportional(left, reference[1], right, answer[1])
     if is_same is False and reference[1] == answer[1] == "=":
         return _solves(reference, right) or _solves(answer, left)
     return is_same
-
-
-def _has_unknown(tree: Operation) -> bool:
-    return tree.kind == "unknown" or any(map(_has_unknown, tree.arguments))
 
 
 def _is_proportional(left: Operation, operator: str, right: Operation, other_operator: str) -> bool | None:

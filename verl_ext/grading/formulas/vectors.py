@@ -5,14 +5,11 @@ from collections.abc import Callable
 from itertools import pairwise
 
 from verl_ext.grading.answers import structure as st
-from verl_ext.grading.answers.brackets import brackets, is_balanced, is_outer_pair, outside, split
+from verl_ext.grading.answers.brackets import brackets, is_balanced, outside
 from verl_ext.grading.answers.spelling import normalize
 from verl_ext.grading.verdict import Decision, Tier, all_true
 
 SIGN = re.compile(r"(?<=[)\]}\w])\s*[-+]")
-TERM = re.compile(r"([^,]*?)\*?\s*(\(.*\))", re.DOTALL)
-COMMA = re.compile(",")
-MIN_COMPONENTS = 2
 
 SamePart = Callable[[str, str], bool | None]
 
@@ -41,12 +38,7 @@ def read_vector(text: str) -> list[str] | None:
 
 
 def _read_term(text: str) -> list[str] | None:
-    match = TERM.fullmatch(text)
-    if match is None or not is_outer_pair(match[2]):
+    multiple = st.split_multiple(text)
+    if multiple is None or not all(isinstance(st.read_structure(entry), st.Scalar) for entry in multiple[1]):
         return None
-    factor = match[1].strip()
-    factor = f"{factor}1" if factor in {"", "+", "-"} else factor
-    entries = split(match[2][1:-1], COMMA)
-    if len(entries) < MIN_COMPONENTS or not all(isinstance(st.read_structure(entry), st.Scalar) for entry in entries):
-        return None
-    return [f"({factor})({entry})" for entry in entries]
+    return [f"({multiple[0]})({entry})" for entry in multiple[1]]
