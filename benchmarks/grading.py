@@ -1,13 +1,15 @@
 """The grader against Math-Verify and the paper's: verdicts on labeled cases, and speed.
 
-    python benchmarks/grading.py                          all six parts
-    python benchmarks/grading.py cases gsm8k              some of: cases, gsm8k, kinds, mutations, responses, evaluation
+    python benchmarks/grading.py                          all seven parts
+    python benchmarks/grading.py cases gsm8k              some of: cases, rules, gsm8k, kinds, mutations, responses, evaluation
     python benchmarks/grading.py --cases DIR              folder of cases.jsonl and the others; default ../shared/grading
     python benchmarks/grading.py mutations --data DIR     folder of the data sets; --limit N references, --seed N, --show
 
 Prints:
   cases       accuracy (wrong accepted + right rejected) by suite. Rows whose note says that their label is a convention, and
               no mathematical truth, are counted apart. Where another grader does better, the cases are shown
+  rules       where each rule found the answer, and how often the verdict is the label: on the full texts of the cases; on the
+              responses without their boxes, against the verdict with them; on solutions of GSM8K without their last line
   gsm8k       the same on solutions of GSM8K
   kinds       the same by kind of mistake, on rows that an earlier version of this grader had wrong
   mutations   near misses and rewrites of the references of MATH, by kind (``mutations``), pairs of references, and all
@@ -27,6 +29,7 @@ import json
 import multiprocessing
 import os
 import random
+import re
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -43,7 +46,7 @@ from in_flight import for_each
 
 from verl_ext.data.sources import load_rows
 from verl_ext.grading import Reason, grade, grade_async, mathematics
-from verl_ext.grading.answers import compare, extract, numbers, spelling, structure, units
+from verl_ext.grading.answers import boxes, compare, extract, numbers, spelling, structure, units
 from verl_ext.grading.paper import answer_text
 from verl_ext.grading.paper import grader as paper_grader
 from verl_ext.grading.paper.rules import same_answer, unknown
@@ -212,6 +215,65 @@ def explanation(row: Row) -> str:
     except ValueError as error:
         return f"refused: {error}"
     return f"{verdict.reason}, {verdict.tier} {verdict.detail}".strip()
+
+
+LAST_LINE = re.compile(r"\n\s*(?:A:|####)[^\n]*\s*$")
+
+
+def without_boxes(response: str) -> str:
+    """The response with what its boxes hold in their place."""
+    end = len(response)
+    for box in reversed(boxes.closed_boxes(response)):
+        if box.end < end:
+            response = response[: box.start] + box.content + response[box.end + 1 :]
+            end = box.start
+    return response
+
+
+def texts_by_set(folder: Path) -> dict[str, list[Row]]:
+    """Texts whose answer has to be found, with their label."""
+    cases = [row for row in read_rows(folder / "cases.jsonl") if row["kind"] == "full" and is_mathematical(row)]
+    responses = read_rows(folder / "qwen_math_responses.jsonl")
+    solutions = read_rows(folder / "gsm8k_solutions.jsonl")
+    return {
+        "full texts of the cases": cases,
+        "responses without their boxes": [
+            row | {"pred": without_boxes(row["pred"]), "expected": ours(row["pred"], row["gold"], "math")}
+            for row in responses
+        ],
+        "solutions without their last line": [
+            row | {"pred": LAST_LINE.sub("", row["pred"])} for row in solutions if LAST_LINE.search(row["pred"])
+        ],
+    }
+
+
+def benchmark_rules(folder: Path) -> None:
+    print("\nRules that find the answer: rows, verdicts that are the label, wrong accepted, right rejected")
+    for name, rows in texts_by_set(folder).items():
+        for grader in ("default", "marked"):
+            tallies: dict[str, Tally] = defaultdict(Tally)
+            for row in rows:
+                rule, is_correct = rule_and_verdict(row, grader)
+                tallies[rule].add(row, is_correct)
+                tallies["all"].add(row, is_correct)
+            print(f"{name}, grader {grader}")
+            for rule in (*extract.ALL_RULES, "none", "refused", "all"):
+                if rule in tallies:
+                    tally = tallies[rule]
+                    num_wrong = len(tally.accepted) + len(tally.rejected)
+                    print(
+                        f"  {rule:12}{tally.num_rows:6}{tally.num_rows - num_wrong:6}  {tally.accuracy:6.1%}"
+                        f" ({len(tally.accepted)}+{len(tally.rejected)})"
+                    )
+
+
+def rule_and_verdict(row: Row, grader: str) -> tuple[str, bool]:
+    try:
+        verdict = grade(row["pred"], str(row["gold"]), "math", grader=grader)
+    except ValueError:  # the reference, as in ``ours``
+        return "refused", False
+    found_nothing = verdict.reason is Reason.NO_ANSWER
+    return "none" if found_nothing else verdict.rule, verdict.is_correct
 
 
 def benchmark_gsm8k(folder: Path) -> None:
@@ -507,6 +569,7 @@ def load_libraries(name: str) -> None:
 
 PARTS: dict[str, Callable[[argparse.Namespace], None]] = {
     "cases": lambda options: benchmark_cases(options.cases),
+    "rules": lambda options: benchmark_rules(options.cases),
     "gsm8k": lambda options: benchmark_gsm8k(options.cases),
     "kinds": lambda options: benchmark_kinds(options.cases),
     "mutations": lambda options: benchmark_mutations(options.data, options.limit, options.seed, show=options.show),

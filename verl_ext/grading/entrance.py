@@ -27,7 +27,7 @@ def grade(
         reference: The row's ground truth. For countdown a mapping, or its JSON text, with ``numbers`` and ``target``.
         task: The row's ``data_source``, a name of ``verl_ext.tasks.table.DATA_SOURCES``.
         is_truncated: The response was cut by its length limit.
-        grader: ``default`` or ``paper``; without one, what VERL_EXT_GRADER says, else ``default``.
+        grader: ``default``, ``marked`` or ``paper``; without one, what VERL_EXT_GRADER says, else ``default``.
 
     Raises:
         ValueError: The task or the grader is unknown or the reference is broken. A fault in the grader itself does not
@@ -78,7 +78,7 @@ def grader_of(task: str, grader: str | None = None) -> Grader:
     """
     name = grader or read_settings().grader
     if name not in TABLES:
-        raise ValueError(f"There is no grader called {name!r}; there is {' and '.join(TABLES)}.")
+        raise ValueError(f"There is no grader called {name!r}; there is {', '.join(TABLES)}.")
     if task not in DATA_SOURCES:
         nearest = get_close_matches(str(task), DATA_SOURCES, n=1, cutoff=0.5)
         hint = f"Did you mean {nearest[0]}?" if nearest else f"There is a grader for {', '.join(DATA_SOURCES)}."

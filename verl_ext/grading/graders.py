@@ -48,7 +48,13 @@ GRADERS = {
     "gsm8k": _math_grader(mathematics.GSM8K_FALLBACKS),
     "countdown": Grader(countdown_grader.grade_countdown, countdown_grader.parse_reference),
 }
+MARKED_GRADERS = {
+    **GRADERS,
+    "math": _math_grader(mathematics.marks_of(mathematics.MATH_FALLBACKS)),
+    "gsm8k": _math_grader(mathematics.marks_of(mathematics.GSM8K_FALLBACKS)),
+}
+"""The same without the rules that guess: a response that marks no answer has none."""
 _PAPER = Grader(paper_grader.grade_parsed, paper_grader.parse_reference, paper_grader.grade_parsed_async)
 PAPER_GRADERS = {**GRADERS, "math": _PAPER, "gsm8k": _PAPER}
 """The paper's verdicts where it has them: for parity with its numbers, unsafe to trust (``paper.grader``)."""
-TABLES = {"default": GRADERS, "paper": PAPER_GRADERS}
+TABLES = {"default": GRADERS, "marked": MARKED_GRADERS, "paper": PAPER_GRADERS}

@@ -9,11 +9,14 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import lru_cache
 
+from verl_ext.grading.answers.boxes import CutBox, Extracted, reference_boxes
 from verl_ext.grading.answers.brackets import braces, is_balanced
 from verl_ext.grading.answers.conventions import DEFAULTS, Conventions
-from verl_ext.grading.answers.extract import CutBox, Extracted, extract_answer, reference_boxes
+from verl_ext.grading.answers.escapes import with_commands
+from verl_ext.grading.answers.extract import RULES, extract_answer
 from verl_ext.grading.answers.forms import has_form_of
 from verl_ext.grading.answers.limits import MAX_ANSWER_CHARS, breach
+from verl_ext.grading.answers.marks import find_phrase
 from verl_ext.grading.answers.number_text import number_text
 from verl_ext.grading.answers.spelling import key
 from verl_ext.grading.answers.tiers import compare_numbers, compare_strings, compare_types, first_decision
@@ -23,8 +26,13 @@ from verl_ext.grading.workers.process import TimedOutError, WorkerError
 
 TIERS = (compare_strings, compare_numbers, compare_types)
 """Cheapest first; the first that decides, decides. What none of them does, ``compare_symbolically`` does in a worker."""
-MATH_FALLBACKS = ("phrase", "bold", "math", "bare", "brackets")
+MATH_FALLBACKS = tuple(name for name in RULES if name != "last_number")
 GSM8K_FALLBACKS = ("hashes", "phrase", "last_number")
+
+
+def marks_of(fallbacks: Sequence[str]) -> tuple[str, ...]:
+    """The rules of ``fallbacks`` that take only what a text itself marks as its answer."""
+    return tuple(name for name in fallbacks if RULES[name].is_mark)
 
 
 @dataclass(frozen=True)
@@ -38,7 +46,7 @@ class Pending:
 
 
 def parse_reference(reference: object) -> str:
-    r"""The answer a reference holds: itself, or the content of its boxes where it is a whole solution.
+    r"""The answer a reference holds: itself, or of a whole solution what it boxes, else what it says its answer is.
 
     Raises:
         ValueError: It is no text, empty, beyond the limits of an answer, or its brackets say that it was cut.
@@ -61,10 +69,13 @@ def _number_of(reference: int | float) -> str:
 
 @lru_cache(maxsize=65536)
 def _parsed_reference(reference: str) -> str:
+    reference = with_commands(reference)
     boxes = reference_boxes(reference)
     answer = ", ".join(boxes) if boxes else reference.strip()
     if "####" in answer:
         answer = answer.rsplit("####", 1)[1].strip()
+    if len(answer) > MAX_ANSWER_CHARS:  # a solution without a box, which may say what its answer is
+        answer = find_phrase(answer) or answer
     if not key(answer):
         raise ValueError(f"The ground truth {reference!r:.200} is empty: every answer would be wrong.")
     why = breach(answer)
@@ -87,7 +98,7 @@ def start(
     found = _find_answer(response, is_truncated=is_truncated, fallbacks=fallbacks)
     if isinstance(found, Verdict):
         return found
-    text, rule = found
+    text, rule = with_commands(found.text), found.rule
     answer = text[:MAX_ANSWER_CHARS]
     why = breach(text)
     if why:
@@ -110,7 +121,7 @@ def _in_form(decision: Decision, reference: str, answer: str, conventions: Conve
 
 def _find_answer(response: str, *, is_truncated: bool, fallbacks: Sequence[str]) -> Extracted | Verdict:
     # A response that was cut has no last sentence to fall back on, so only a box counts.
-    found = extract_answer(response, () if is_truncated else fallbacks)
+    found = extract_answer(response, () if is_truncated else fallbacks, is_truncated=is_truncated)
     if is_truncated and (found is None or isinstance(found, CutBox)):
         detail = "cut before an answer" if found is None else "cut inside its last box"
         return Verdict(Reason.TRUNCATED, None, rule="", tier=Tier.EXTRACTION, detail=detail)

@@ -14,7 +14,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from verl_ext.grading.answers.extract import all_boxes
+from verl_ext.grading.answers.boxes import all_boxes
 from verl_ext.tasks.task import SourceRow, Task, optional_text, text_of
 
 BOX_WITHOUT_BRACES = re.compile(r"\\boxed\s+(\w)")

@@ -1,8 +1,9 @@
 import pytest
 
 from tests.effort import costs_less_than
-from verl_ext.grading.answers.extract import CutBox, Extracted, extract_answer
-from verl_ext.grading.mathematics import GSM8K_FALLBACKS, MATH_FALLBACKS
+from verl_ext.grading.answers.boxes import CutBox, Extracted
+from verl_ext.grading.answers.extract import RULES, extract_answer
+from verl_ext.grading.mathematics import GSM8K_FALLBACKS, MATH_FALLBACKS, marks_of
 
 
 @pytest.mark.parametrize(
@@ -44,10 +45,16 @@ def test_a_box_that_is_thought_but_not_said_is_no_answer():
         ("Final answer: 42", "42", "phrase"),
         ("Final Answer: The number of points is 19. I hope so.", "19", "phrase"),
         ("The answer is $\\frac{5}{6}$", r"\frac{5}{6}", "phrase"),
-        ("Thus it is **73**.", "73", "bold"),
-        ("Therefore $x \\geq 5$ holds.", "x \\geq 5", "math"),
+        ("It is <answer>5</answer>", "5", "tag"),
+        ("2 + 3 = 5\n#### 5", "5", "hashes"),
+        ("The correct option is (C).", "C", "choice"),
+        ("Thus it is **73**.", "73", "conclusion"),
+        ("Therefore $x \\geq 5$ holds.", "x \\geq 5", "conclusion"),
+        ("So 3 apples weigh 5 pounds.", r"5\text{ pounds}", "last"),
+        ("**even**", "even", "bare"),
+        ("**Proof.** Clear.\n**even**", "even", "bold"),
         ("4", "4", "bare"),
-        ("The angle is [90].", "90", "brackets"),
+        ("First I tried [30] and [40], second [45].", "45", "brackets"),
     ],
 )
 def test_fallbacks_of_mathematics(response, answer, rule):
@@ -70,8 +77,35 @@ def test_no_rule_but_the_box_without_fallbacks():
     assert extract_answer("The answer is 42", ()) is None
 
 
-@pytest.mark.parametrize("piece", [r"\boxed{", r"\boxed{1}", "{", "}", "$", "**", "answer is ", "[", "####", "\\"])
-def test_linear_in_the_response(piece):
+@pytest.mark.parametrize(
+    ("response", "answer", "rule"),
+    [
+        ("The number is 7. If there are 3 of them, 21 coins fill 4 boxes.", None, None),
+        ("Final answer: 42", "42", "phrase"),
+        ("So the sum is 42.", "42", "conclusion"),
+    ],
+)
+def test_marks_leave_out_guesses(response, answer, rule):
+    found = extract_answer(response, marks_of(MATH_FALLBACKS))
+    assert found == (Extracted(answer, rule) if answer else None)
+
+
+def test_every_rule_is_used():
+    assert {*MATH_FALLBACKS, *GSM8K_FALLBACKS} == RULES.keys()
+    assert [name for name in RULES if name in MATH_FALLBACKS] == list(MATH_FALLBACKS), "the most precise first"
+
+
+BAIT = [
+    r"\boxed{", r"\boxed{1}", "{", "}", "$", "**", "answer is ", "[", "####", "\\", "answer ", "final result ", "the answer x y z ",
+    "1 ", "1,", "1 000", "=1", " = ", "is ", "not ", "so 1 is ", "$1$ and ", "$ 1", r"\[", r"\begin{align}", r"\(1\) ", "**1** ", "(", "(1, ",
+    "1.", "1. ", "x", "x ", r"\text{ a", r"\frac", "<answer>", "<<1=1>>", "<<", "<|im_end|>", "</s>", "\n", "\n1. ", "a\n", ":\n", "答案", "是1",
+    "é ", "1 cm ", "1 m", "1/", "_1_", "wait ", "in 1 ", "option (C) ", "0,5 ", "1.000", "x=1 => ", "#### 1\n", "a.m. ", "$ a b $",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("piece", BAIT)
+@pytest.mark.parametrize("end", ["", " so x = 1."], ids=["alone", "with an end"])
+def test_linear_in_the_response(piece, end):
     """A text that repeats what the scans look for takes time in proportion to its length."""
-    response = piece * (200_000 // len(piece))
-    assert costs_less_than(200, lambda: extract_answer(response, (*MATH_FALLBACKS, "hashes", "last_number")))
+    response = piece * (200_000 // len(piece)) + end
+    assert costs_less_than(200, lambda: extract_answer(response, tuple(RULES)))

@@ -235,9 +235,9 @@ def test_is_chosen_by_argument_or_environment(monkeypatch):
     assert not grade(r"\boxed{5}", "500", "math", grader="default").is_correct
     assert grader_of("countdown") is grader_of("countdown", "default")  # it has no other
     monkeypatch.setenv("VERL_EXT_GRADER", "papper")
-    with pytest.raises(ValueError, match="VERL_EXT_GRADER=papper is not a grader. There is default and paper"):
+    with pytest.raises(ValueError, match="VERL_EXT_GRADER=papper is not a grader. There is default, marked, paper"):
         grade("", "500", "math")
-    with pytest.raises(ValueError, match="There is no grader called 'papper'; there is default and paper"):
+    with pytest.raises(ValueError, match="There is no grader called 'papper'; there is default, marked, paper"):
         grade("", "500", "math", grader="papper")
 
 

@@ -12,7 +12,7 @@ from verl_ext.grading.answers.conventions import read_options
 GRADER, WORKERS, SECONDS, CACHE, CONVENTIONS = (
     f"VERL_EXT_GRADER{end}" for end in ("", "_WORKERS", "_SECONDS", "_CACHE", "_CONVENTIONS")
 )
-GRADER_NAMES = ("default", "paper")
+GRADER_NAMES = ("default", "marked", "paper")
 """The keys of ``verl_ext.grading.graders.TABLES``."""
 DEFAULT_TIMEOUT_SECONDS = 2.0
 
@@ -50,7 +50,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> GraderSetting
 @lru_cache(maxsize=8)  # for each response that is graded
 def _parsed(grader: str, workers: str, seconds: str, cache: str, conventions: str) -> GraderSettings:
     if grader and grader not in GRADER_NAMES:
-        raise ValueError(f"{GRADER}={grader} is not a grader. There is {' and '.join(GRADER_NAMES)}.")
+        raise ValueError(f"{GRADER}={grader} is not a grader. There is {', '.join(GRADER_NAMES)}.")
     return GraderSettings(
         grader=grader or GRADER_NAMES[0],
         num_workers=_number_of_workers(workers) if workers else None,
