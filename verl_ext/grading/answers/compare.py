@@ -229,10 +229,12 @@ def _same_named_parts(reference: st.Node, answer: st.Node, leaf: Leaf) -> bool |
 
 
 def _same_collection(reference: st.Collection, answer: st.Collection, leaf: Leaf) -> bool | None:
-    """Match the items one to one, in any order; as sets, a repetition counts once."""
+    """Match the items one to one, in any order; as sets, a repetition counts once, unless each has a name of its own."""
     if leaf.conventions.list_order == "as_given" and _has_order(reference) and _has_order(answer):
         return _all_same(reference.items, answer.items, leaf)
     left, right = _distinct(reference.items), _distinct(answer.items)
+    if len(left) != len(right):
+        left, right = list(reference.items), list(answer.items)
     if len(left) != len(right):
         return False
     table = [[_same_node(item, other, leaf) for other in right] for item in left]

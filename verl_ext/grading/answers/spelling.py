@@ -33,6 +33,7 @@ SPACES = re.compile(
 )
 FONTS = re.compile(
     r"\\(?:math(?:rm|bf|it|sf|tt|cal|frak|bb|normal)|boldsymbol|bm|pmb|rm|bf|it|emph|underline)(?![a-zA-Z])"
+    r"|\\(?:tiny|(?:script|footnote|normal)size|small|large|Large|LARGE|huge|Huge)(?![a-zA-Z])"
     r"|\\(?:text)?color\s*\{[^{}]*\}"
 )
 DEGREE = re.compile(r"\^\s*\{\s*\\(?:circ|degree)\s*\}|\^\s*\\(?:circ|degree)(?![a-zA-Z])|\\degree(?![a-zA-Z])")
@@ -97,6 +98,10 @@ EMPTY_BETWEEN_DIGITS = re.compile(r"(?<=\d)\s*\{\}\s*(?=\d)")
 EMPTY_GROUP = re.compile(r"(?<!\\text)\{\}")
 WORDS = re.compile(r"\\text\{([^{}]*)\}")
 ROW_END = "\x02"
+ROW_GAP = re.compile(r"(\\\\)\s*\[\s*-?[\d.]{1,9}\s*(?:pt|ex|em|mm|cm|in)\s*\]")
+BRACKET_OF_MATH = re.compile(r"\\[()\[\]]")
+MARK_OF_MATH = re.compile(r"(?<!\\)" + BRACKET_OF_MATH.pattern)
+r"""In a matrix, the ``\\(`` of ``1 \\(2+3)`` ends a row."""
 DEGREE_OF_AN_ANGLE = "\x03"
 TRIGONOMETRY = re.compile(r"(?<![a-zA-Z])(?:sin|cos|tan|cot|sec|csc)(?![a-zA-Z])")
 BETWEEN_PARTS = re.compile(r"([=,;<>&])")
@@ -107,7 +112,8 @@ BLANKS = re.compile(r"(?<![0-9]) | (?![0-9])")
 @lru_cache(maxsize=16384)
 def normalize(answer: str) -> str:
     """The canonical spelling of ``answer``; text in words stays inside ``\\text{}``."""
-    text = without_math_delimiters(BETWEEN_ITEMS.sub(", ", _in_ascii(answer)).replace(r"\$", "").strip())
+    text = BETWEEN_ITEMS.sub(", ", _in_ascii(answer)).replace(r"\$", "").strip()
+    text = without_math_delimiters(ROW_GAP.sub(r"\1 ", text))
     if text.isdigit():
         return text
     # Before rows are: a comma of thousands, spelled in the many ways LaTeX needs so that it looks right.
@@ -189,7 +195,8 @@ def without_math_delimiters(text: str) -> str:
     for opening, closing in (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]")):
         if text.startswith(opening) and text.endswith(closing) and len(text) >= len(opening) + len(closing):
             text = text[len(opening) : len(text) - len(closing)].strip()
-    return text.replace("$", "").replace(r"\(", " ").replace(r"\)", " ").replace(r"\[", " ").replace(r"\]", " ").strip()
+    text = text.replace("$", "")
+    return (MARK_OF_MATH if r"\begin" in text else BRACKET_OF_MATH).sub(" ", text).strip()
 
 
 def _without_outer_noise(text: str) -> str:

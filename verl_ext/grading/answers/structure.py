@@ -27,6 +27,11 @@ CLOCK = re.compile(
 )
 UNION_TOKEN = re.compile(r"\\cup(?![a-zA-Z])|(?<=[)\]])\s*U\s*(?=[(\[])")
 SYSTEM = re.compile(r"\\begin\{cases\}(.*)\\end\{cases\}", re.DOTALL)
+CONDITION = re.compile(
+    r"\\\{\s*+(?P<name>[a-zA-Z])\s*+(?:\\in\s*+(?:\{R\}|\\?R)\s*+)?(?:\||:|\\text\{such that\})(?P<condition>.*)\\\}",
+    re.DOTALL,
+)
+r"""The set of all real numbers of which something holds: ``\{x \mid 1 < x\}``."""
 OUTWARD_BRACKETS = re.compile(r"^(\])([^()\[\]]*[,;][^()\[\]]*)([\[\]])$|^(\[)([^()\[\]]*[,;][^()\[\]]*)(\[)$")
 MAX_SIGNS = 3
 PLUS_BEHIND_OPERATOR = re.compile(r"(?<=[=<>(])\s*\+")
@@ -264,9 +269,12 @@ def _multiplied(item: str, factor: Fraction) -> Scalar:
     return Scalar(str(number.value * factor) if number and exact else f"({factor})*({item})")
 
 
-def _read_set(text: str) -> Collection | None:
+def _read_set(text: str) -> Node | None:
     if text in {r"\emptyset", r"\{\}", r"\{ \}"}:
         return Collection(())
+    condition = CONDITION.fullmatch(text)
+    if condition and RELATION_TOKEN.search(condition["condition"]) and condition["name"] in condition["condition"]:
+        return read_structure(condition["condition"])
     if text.startswith(r"\{") and text.endswith(r"\}"):
         inner = text[2:-2]
     elif text.startswith("{") and is_outer_pair(text):

@@ -1,8 +1,8 @@
-r"""Arithmetic of tuples, component by component: ``\frac12(2,4)`` and ``(0,1)+(1,1)`` are ``(1,2)``; ``-(1,2)`` is not."""
+r"""Arithmetic of tuples and matrices, part by part: ``\frac12(2,4)`` and ``(0,1)+(1,1)`` are ``(1,2)``; ``-(1,2)`` is not."""
 
 import re
 from collections.abc import Callable
-from itertools import pairwise
+from itertools import chain, pairwise
 
 from verl_ext.grading.answers import structure as st
 from verl_ext.grading.answers.brackets import brackets, is_balanced, outside
@@ -10,35 +10,61 @@ from verl_ext.grading.answers.spelling import normalize
 from verl_ext.grading.verdict import Decision, Tier, all_true
 
 SIGN = re.compile(r"(?<=[)\]}\w])\s*[-+]")
+MATRIX = r"\begin{matrix}"
+MIN_COMPONENTS = 2
 
 SamePart = Callable[[str, str], bool | None]
 
 
+Rows = list[list[str]]
+"""Formulas; those of a tuple are a column."""
+
+
 def compare_vectors(reference: str, answer: str, same_part: SamePart) -> Decision | None:
-    """Two sums of multiples of tuples; None if one is none."""
+    """Two sums of multiples of tuples or of matrices; None if one is none."""
     left, right = read_vector(normalize(reference)), read_vector(normalize(answer))
     if left is None or right is None:
         return None
-    if len(left) != len(right):
+    if _shape(left) != _shape(right):
         return Decision(False, Tier.SYMBOLIC, "vectors")
-    is_same = all_true([same_part(*pair) for pair in zip(left, right, strict=True)])
+    pairs = zip(chain(*left), chain(*right), strict=True)
+    is_same = all_true([same_part(*pair) for pair in pairs])
     return None if is_same is None else Decision(is_same, Tier.SYMBOLIC, "vectors")
 
 
-def read_vector(text: str) -> list[str] | None:
-    """The components of a sum of multiples of tuples, as formulas; None if the text is none."""
+def _shape(rows: Rows) -> list[int]:
+    return [len(row) for row in rows]
+
+
+def read_vector(text: str) -> Rows | None:
+    """The components of a sum of multiples of tuples or of matrices, as formulas; None if the text is none."""
     if not is_balanced(brackets(text)):
         return None
     places = [0, *(match.end() - 1 for match in outside(text, SIGN)), len(text)]
     terms = [_read_term(text[start:end].strip()) for start, end in pairwise(places) if start < end]
-    components = [term for term in terms if term is not None]
-    if not components or len(components) < len(terms) or len(set(map(len, components))) > 1:
+    read = [term for term in terms if term is not None]
+    if not read or len(read) < len(terms) or any(_shape(term) != _shape(read[0]) for term in read):
         return None
-    return ["+".join(parts) for parts in zip(*components, strict=True)]
+    return [["+".join(parts) for parts in zip(*rows, strict=True)] for rows in zip(*read, strict=True)]
 
 
-def _read_term(text: str) -> list[str] | None:
+def _read_term(text: str) -> Rows | None:
     multiple = st.split_multiple(text)
-    if multiple is None or not all(isinstance(st.read_structure(entry), st.Scalar) for entry in multiple[1]):
+    factor, rows = (multiple[0], [[entry] for entry in multiple[1]]) if multiple else _multiple_of_matrix(text)
+    entries = list(chain(*rows))
+    if len(entries) < MIN_COMPONENTS or not all(isinstance(st.read_structure(entry), st.Scalar) for entry in entries):
         return None
-    return [f"({multiple[0]})({entry})" for entry in multiple[1]]
+    return [[f"({factor})({entry})" for entry in row] for row in rows]
+
+
+def _multiple_of_matrix(text: str) -> tuple[str, Rows]:
+    r"""The factor and the rows of ``\frac12\begin{matrix}..``; no rows for anything else."""
+    factor, begin, rest = text.partition(MATRIX)
+    factor = factor.rstrip()
+    bracket = factor[-1:] if factor[-1:] in {"(", "["} else ""
+    matrix = st.MATRIX.fullmatch(bracket + begin + rest)
+    factor = factor.removesuffix(bracket).rstrip(" *")
+    if matrix is None or "," in factor:
+        return "", []
+    rows = [[cell.strip() for cell in row.split("&")] for row in matrix[1].split(r"\\") if row.strip()]
+    return (f"{factor}1" if factor in {"", "+", "-"} else factor), rows
