@@ -43,6 +43,8 @@ from typing import Any
 import mutations
 import oracle
 from in_flight import for_each
+from near_misses import NEAR_MISSES
+from rewrites import REWRITES
 
 from verl_ext.data.sources import load_rows
 from verl_ext.grading import Reason, grade, grade_async, mathematics
@@ -332,25 +334,29 @@ def benchmark_mutations(folder: Path, limit: int | None, seed: int, *, show: boo
     distinct = sorted({reference for split in ("train", "test") for reference in references[f"math {split}"]})
     chosen = sorted(random.Random(seed).sample(distinct, min(limit or len(distinct), len(distinct))))
     print(f"\nMutations of {len(chosen)} of {len(distinct)} different references of MATH, seed {seed}")
-    for kinds, is_equal in ((mutations.NEAR_MISSES, False), (mutations.REWRITES, True)):
-        print_mutations(list(mutations.mutants(kinds, chosen, seed)), is_equal=is_equal, show=show)
+    for kinds, is_equal in ((NEAR_MISSES, False), (REWRITES, True)):
+        made = list(mutations.mutants(kinds, chosen, seed))
+        name = "rewrite" if is_equal else "near miss"
+        print_mutations(name, made, is_equal=is_equal, show=show)
+        again = list(mutations.respelled(made, REWRITES, seed))
+        print_mutations(f"{name}, rewritten once more", again, is_equal=is_equal, show=show)
     print_pairs(chosen, seed)
 
 
-def print_mutations(mutants: Sequence[tuple[mutations.Kind, str, str]], *, is_equal: bool, show: bool) -> None:
+def print_mutations(
+    name: str, mutants: Sequence[tuple[mutations.Kind, str, str]], *, is_equal: bool, show: bool
+) -> None:
     """A table by kind, and with ``show`` each mutant that got another verdict than it should."""
     reasons = asyncio.run(reasons_of([(reference, mutant) for _, reference, mutant in mutants]))
     by_kind = defaultdict[str, Counter[Reason]](Counter)
     for (kind, _, _), reason in zip(mutants, reasons, strict=True):
         by_kind[kind.name][reason] += 1
-    print(
-        f"\n{'rewrite' if is_equal else 'near miss':42}{'number':>8}{'accepted':>10}{'':8}other reasons than incorrect"
-    )
+    print(f"\n{name:42}{'number':>8}{'accepted':>10}{'':8}other reasons than incorrect")
     total = sum(by_kind.values(), Counter[Reason]())
-    for name, counts in (*by_kind.items(), ("all", total)):
+    for row, counts in (*by_kind.items(), ("all", total)):
         number, accepted = counts.total(), counts[Reason.CORRECT]
         others = ", ".join(f"{reason} {count}" for reason, count in counts.items() if reason not in DECIDED)
-        print(f"{name:42}{number:8}{accepted:10}{accepted / number:8.2%} {others}".rstrip())
+        print(f"{row:42}{number:8}{accepted:10}{accepted / number:8.2%} {others}".rstrip())
     for (kind, reference, mutant), reason in zip(mutants, reasons, strict=True) if show else ():
         if (reason is Reason.CORRECT) != is_equal and (is_equal or reason is not Reason.INCORRECT):
             print(f"  {kind.name}: {reference!r} and {mutant!r}: {reason}")
