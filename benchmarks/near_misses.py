@@ -509,6 +509,15 @@ def other_strictness(_generator: random.Random, text: str) -> str | None:
     return f"{low} {AT_MOST[OTHER_BRACKET[opening]]} x {AT_MOST[OTHER_BRACKET[closing]]} {high}"
 
 
+def one_of_two_bounds(_generator: random.Random, text: str) -> str | None:
+    """An "or" between the bounds of an interval."""
+    parts = items_of(text)
+    if parts is None or kind_of(text) != "reals" or "cup" in text or "infty" in text:
+        return None
+    opening, (low, high), closing = parts
+    return rf"{low} {AT_MOST[opening]} x \text{{ or }} x {AT_MOST[closing]} {high}"
+
+
 NEAR_MISSES = (
     near_miss("a digit changed", change_digit),
     near_miss("another digit changed", change_digit),
@@ -578,4 +587,5 @@ NEAR_MISSES = (
     near_miss("a factor before a tuple or matrix", negative_whole, is_proven=True),
     near_miss("two names swapped", swap_names, is_proven=True),
     near_miss("an inequality strict or not", other_strictness, is_proven=True),
+    near_miss("one of two bounds", one_of_two_bounds, is_proven=True),
 )

@@ -34,6 +34,7 @@ BOTH_VALUES = [
     ("condition", "required", "x^2", r"x^2 \text{ for all } x > 0"),
     ("named_parts", "names", "x=3, y=-1", "(3,-1)"),
     ("vector", "as_written", r"\begin{pmatrix}1\\2\end{pmatrix}", "(1,2)"),
+    ("vector", "as_written", "(1,2)", r"\frac{1}{2}\begin{pmatrix}2\\4\end{pmatrix}"),
     ("form", "as_reference", "(x-2)(x-3)", "x^2-5x+6"),
     ("form", "as_reference", "x^2-5x+6", "(x-2)(x-3)"),
     ("form", "as_reference", "x^2-5x+6", "1(x^2-5x+6)"),

@@ -212,6 +212,17 @@ def _same_group(reference: st.Group, answer: st.Group, leaf: Leaf) -> bool | Non
     return _all_same(reference.items, answer.items, leaf)
 
 
+def _same_bounds_or_parts(reference: st.Node, answer: st.Node, leaf: Leaf) -> bool | None:
+    """Two bounds against the interval between them, and named parts against a tuple."""
+    is_swapped = isinstance(answer, st.Collection)
+    collection, group = (answer, reference) if is_swapped else (reference, answer)
+    assert isinstance(collection, st.Collection)
+    interval = st.interval_between(collection)
+    if interval is not None:
+        return _same_pair(interval, group, leaf, is_swapped=is_swapped)
+    return _same_named_parts(reference, answer, leaf)
+
+
 def _same_named_parts(reference: st.Node, answer: st.Node, leaf: Leaf) -> bool | None:
     """``x=3, y=-1`` against ``(3,-1)``: a tuple has its parts in the order of their names."""
     if leaf.conventions.named_parts == "names":
@@ -401,8 +412,8 @@ COMPARISONS: dict[tuple[type, type], Callable[[Any, Any, Leaf], bool | None]] = 
     (st.Scalar, st.BaseNumber): _same_base_number_and_digits,
     (st.Group, st.Group): _same_group,
     (st.Collection, st.Collection): _same_collection,
-    (st.Collection, st.Group): _same_named_parts,
-    (st.Group, st.Collection): _same_named_parts,
+    (st.Collection, st.Group): _same_bounds_or_parts,
+    (st.Group, st.Collection): _same_bounds_or_parts,
     (st.Matrix, st.Matrix): _same_matrix,
     (st.Matrix, st.Group): _same_vector,
     (st.Group, st.Matrix): _same_vector,

@@ -153,7 +153,7 @@ def _of_absolute(relation: st.Relation) -> Intervals | None:
 def _of_conditions(collection: st.Collection) -> Intervals | None:
     r"""Several conditions on one name: all of them where they exclude points or overlap, else one of them.
 
-    ``1 < x < 3, x \ne 2`` and ``k > 2, k < 5`` hold together; ``x < 1, x > 3`` cannot.
+    ``1 < x < 3, x \ne 2`` and ``k > 2, k < 5`` hold together; ``x < 1, x > 3`` cannot, and with an "or" one is enough.
     """
     relations = _repeated(collection.items)
     if not relations or len({_name(relation) for relation in relations}) != 1:
@@ -161,6 +161,8 @@ def _of_conditions(collection: st.Collection) -> Intervals | None:
     sets = [_of_relation(relation) for relation in relations]
     if any(item is None for item in sets):
         return None
+    if collection.is_either:
+        return _union(sets)
     together = LINE
     for item in sets:
         together = _intersection(together, item or ())

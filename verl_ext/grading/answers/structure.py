@@ -105,6 +105,8 @@ class Collection:
     """Whether the items are sets themselves."""
     is_set: bool = field(default=False, compare=False)
     """Whether it stands in braces, and so has no order by itself."""
+    is_either: bool = field(default=False, compare=False)
+    """Whether an "or" stands between the items."""
 
 
 @dataclass(frozen=True)
@@ -186,7 +188,7 @@ def _read_list(text: str) -> Collection | None:
     items = _split_list(text)
     if not 2 <= len(items) <= MAX_ITEMS or THOUSANDS.fullmatch(text):
         return None
-    return Collection(_read_items(items))
+    return Collection(_read_items(items), is_either=any("or" in match[0] for match in outside(text, LIST_TOKEN)))
 
 
 def _split_list(text: str) -> list[str]:
@@ -350,6 +352,19 @@ def interval_of(relation: Relation) -> Group | None:
             return Group("(", closing, (Scalar("-" + INFINITY), read_structure(parts[1])))
         case [False, True]:
             return Group(opening, ")", (read_structure(parts[0]), Scalar(INFINITY)))
+    return None
+
+
+def interval_between(bounds: Collection) -> Group | None:
+    """The interval between two bounds on one name, ``x > 2, x < 5``; None for anything else. It may be empty."""
+    relations = [item for item in bounds.items if isinstance(item, Relation)]
+    if bounds.is_either or len(relations) < len(bounds.items) or len(set(map(interval_name, relations))) != 1:
+        return None
+    match sorted(
+        map(interval_of, relations), key=lambda interval: interval is not None and interval.items[1] != Scalar(INFINITY)
+    ):
+        case [Group(opening, ")", (low, Scalar(r"\infty"))), Group("(", closing, (Scalar(r"-\infty"), high))]:
+            return Group(opening, closing, (low, high))
     return None
 
 

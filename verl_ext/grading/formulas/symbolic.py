@@ -44,7 +44,7 @@ def compare_formulas(reference: str, answer: str, conventions: Conventions) -> D
 
 
 def compare_tuples(reference: str, answer: str, conventions: Conventions) -> Decision | None:
-    """Sums and multiples of tuples."""
+    """Sums and multiples of tuples and matrices."""
     return compare_vectors(reference, answer, _leaf(conventions))
 
 

@@ -1,11 +1,11 @@
 r"""Arithmetic of tuples and matrices, part by part: ``\frac12(2,4)`` and ``(0,1)+(1,1)`` are ``(1,2)``; ``-(1,2)`` is not."""
 
 import re
-from collections.abc import Callable
 from itertools import chain, pairwise
 
 from verl_ext.grading.answers import structure as st
 from verl_ext.grading.answers.brackets import brackets, is_balanced, outside
+from verl_ext.grading.answers.compare import Leaf
 from verl_ext.grading.answers.spelling import normalize
 from verl_ext.grading.verdict import Decision, Tier, all_true
 
@@ -13,22 +13,21 @@ SIGN = re.compile(r"(?<=[)\]}\w])\s*[-+]")
 MATRIX = r"\begin{matrix}"
 MIN_COMPONENTS = 2
 
-SamePart = Callable[[str, str], bool | None]
-
-
 Rows = list[list[str]]
 """Formulas; those of a tuple are a column."""
 
 
-def compare_vectors(reference: str, answer: str, same_part: SamePart) -> Decision | None:
+def compare_vectors(reference: str, answer: str, leaf: Leaf) -> Decision | None:
     """Two sums of multiples of tuples or of matrices; None if one is none."""
-    left, right = read_vector(normalize(reference)), read_vector(normalize(answer))
+    texts = normalize(reference), normalize(answer)
+    left, right = map(read_vector, texts)
     if left is None or right is None:
         return None
-    if _shape(left) != _shape(right):
+    is_one_notation = (MATRIX in texts[0]) == (MATRIX in texts[1]) or leaf.conventions.vector == "either"
+    if not is_one_notation or _shape(left) != _shape(right):
         return Decision(False, Tier.SYMBOLIC, "vectors")
     pairs = zip(chain(*left), chain(*right), strict=True)
-    is_same = all_true([same_part(*pair) for pair in pairs])
+    is_same = all_true([leaf(*pair) for pair in pairs])
     return None if is_same is None else Decision(is_same, Tier.SYMBOLIC, "vectors")
 
 
