@@ -6,6 +6,9 @@ that is about 0.333. An addition that both sides make is part of the answer.
 
 import re
 
+from verl_ext.grading.answers.brackets import brackets, is_balanced, outside
+from verl_ext.grading.answers.unit_table import MAGNITUDES
+
 LABELED = re.compile(
     r"(?:\\text\{\s*)?(?:\(\s*(?P<enclosed>[A-J])\s*\)|(?P<marked>[A-J])\s*[).:])\s*+\}?+\s*+(?P<content>[^\s,;+*/^=<>|_].*)",
     re.DOTALL,
@@ -20,9 +23,18 @@ CONDITION = re.compile(
     r"\\text\{\s*+\(?\s*+(?:for\s++(?:all|any|every|each)|where)\b|(?<![a-zA-Z\\{])for\s++(?:all|any|every|each)\b"
 )
 """Where a condition starts that says for which values an answer holds."""
+DOMAIN = re.compile(
+    r"(?:(?P<mark>[,;(])|\\text\{\s*\(?(?:for|if|when|with)\s*\})\s*+"
+    r"(?P<name>[a-zA-Z])\s*+(?P<operator>\\ne|\\ge|\\le|<|>)\s*+-?[^,;()=<>]+\)?$"
+)
+"""An exception behind an answer, or a bound; "if x > 0" may be one piece of several."""
 MEMBERSHIP = re.compile(
     r"[,;]\s*+(?:\\text\{(?:with|where|for)\}\s*+)?(?P<name>[a-zA-Z])\s*+\\in\s*+\{?[ZNQR]\}?(?:[\^_](?:\{[^{}]*\}|[+*0-9]))*$"
 )
+NO_CONTENT = re.compile(rf"(?:more|less|fewer|(?:\\text\{{\s*)?(?:{'|'.join(MAGNITUDES)})\s*\}}?)")
+"""What follows a letter and is no text of a choice: it would be more or a multiple of something."""
+COMMA_OR_INEQUALITY = re.compile(r"[,;<>]|\\(?:le|ge|ne|in)(?![a-zA-Z])")
+NAME_LETTERS = re.compile(r"(?<![a-zA-Z\\])[a-zA-Z](?![a-zA-Z])|(?<=[a-zA-Z])[xyznt](?![a-zA-Z])")
 APPROXIMATION = re.compile(
     r"(?<![\\a-zA-Z])(?:approximately|approx|about|roughly)\.?\s*+\}?\s*+(?P<number>\d[\d.,]*+%?)\s*+\)?$"
 )
@@ -40,16 +52,21 @@ def choice_letters(reference: str, answer: str) -> tuple[str, str] | None:
 def _letter(text: str, alone: re.Match[str] | None) -> str | None:
     if alone:
         return alone["letter"].upper()
+    match = _labeled(text)
+    return (match["enclosed"] or match["marked"]) if match else None
+
+
+def _labeled(text: str) -> re.Match[str] | None:
+    """The letter of one choice and its content."""
     match = LABELED.fullmatch(text)
-    if match is None or LABEL_INSIDE.search(match["content"]):
+    if match is None or LABEL_INSIDE.search(match["content"]) or NO_CONTENT.fullmatch(match["content"]):
         return None
-    return match["enclosed"] or match["marked"]
+    return match
 
 
 def without_label(text: str) -> str:
     """The content of a choice."""
-    match = LABELED.fullmatch(text)
-    return match["content"] if match and not LABEL_INSIDE.search(match["content"]) else text
+    return match["content"] if (match := _labeled(text)) else text
 
 
 def without_introduction(text: str) -> str:
@@ -64,7 +81,22 @@ def without_condition(text: str) -> str:
     match = MEMBERSHIP.search(shorter)
     if match and match["name"] in shorter[: match.start()]:
         shorter = shorter[: match.start()]
+    match = DOMAIN.search(shorter)
+    if (
+        match
+        and (match["mark"] or match["operator"] == r"\ne")
+        and _is_formula_in(match["name"], shorter[: match.start()])
+    ):
+        shorter = shorter[: match.start()]
     return shorter.strip()
+
+
+def _is_formula_in(name: str, text: str) -> bool:
+    """Whether a text is one formula in the name, or an equation that gives something else in terms of it."""
+    if not is_balanced(brackets(text)) or any(outside(text, COMMA_OR_INEQUALITY)):
+        return False
+    left, equals, right = text.rpartition("=")
+    return name in NAME_LETTERS.findall(right) and (not equals or left.strip() != name)
 
 
 def with_approximation(text: str) -> str:

@@ -20,21 +20,24 @@ from verl_ext.grading.answers.additions import (
     without_label,
 )
 from verl_ext.grading.answers.conventions import DEFAULTS, Conventions
-from verl_ext.grading.answers.numbers import Exact, compare_exact, read_exact, same_number
-from verl_ext.grading.answers.real_sets import INFINITIES, same_set
+from verl_ext.grading.answers.numbers import are_near, compare_exact, read_exact, same_number
+from verl_ext.grading.answers.real_sets import INFINITIES, read_intervals, remaining, same_set
 from verl_ext.grading.answers.spelling import key
 from verl_ext.grading.answers.units import NO_QUANTITY, Quantity, common_factors, lacks_something, read_quantity
 from verl_ext.grading.verdict import all_true
 
 NOON = 12
 OPERATORS = frozenset("+-*/^=<>|")
-ROUGHLY = Fraction(1, 20)
-r"""The relative error that ``\approx`` may have between two numbers."""
 ARTICLE = re.compile(r"^(?:a|an|the) ")
 NOTHING = frozenset(
     {"no solution", "no solutions", "no real solution", "no real solutions", "none", "empty set", "the empty set"}
 )
 SETS = (st.Group, st.Collection, st.Relation, st.Scalar, st.Text)
+
+
+def unread(_reference: str, _answer: str) -> bool | None:
+    """Of a leaf in a process that must not parse LaTeX."""
+    return None
 
 
 @dataclass(frozen=True)
@@ -44,14 +47,11 @@ class Leaf:
     compare: Callable[[str, str], bool | None]
     """None where it cannot tell."""
     conventions: Conventions = DEFAULTS
+    is_near: Callable[[str, str], bool | None] = unread
+    """Whether a formula can be rounded to a number; True where nothing tells."""
 
     def __call__(self, reference: str, answer: str) -> bool | None:
         return self.compare(reference, answer)
-
-
-def unread(_reference: str, _answer: str) -> bool | None:
-    """Of a leaf in a process that must not parse LaTeX."""
-    return None
 
 
 UNDECIDED = Leaf(unread)
@@ -177,6 +177,8 @@ def _letters_and_digits(words: str) -> str:
 
 def _same_scalar_and_words(reference: st.Scalar, answer: st.Text, _leaf: Leaf) -> bool | None:
     words, spelled = _letters_and_digits(answer.words), _letters_and_digits(key(reference.text))
+    if st.MISMATCHED.search(reference.text):
+        return False
     if spelled == words and not OPERATORS.intersection(reference.text):
         return True
     # A word is no formula, unless the other side shows that it is a product of just these letters.
@@ -249,6 +251,11 @@ def _same_collection(reference: st.Collection, answer: st.Collection, leaf: Leaf
     if len(left) != len(right):
         return False
     table = [[_same_node(item, other, leaf) for other in right] for item in left]
+    return _matched(table)
+
+
+def _matched(table: Sequence[Sequence[bool | None]]) -> bool | None:
+    """Whether every row gets a column of its own; None where that hangs on entries that are not known."""
     if _has_matching(table, lambda is_same: is_same is True):
         return True
     return None if _has_matching(table, lambda is_same: is_same is not False) else False
@@ -281,6 +288,28 @@ def _has_matching(table: Sequence[Sequence[bool | None]], is_edge: Callable[[boo
         return False
 
     return all(place(row, set()) for row in range(len(table)))
+
+
+def _same_cases(reference: st.Cases, answer: st.Cases, leaf: Leaf) -> bool | None:
+    """Match the pieces one to one, in any order: the same value under the same condition."""
+    if len(reference.pieces) != len(answer.pieces):
+        return False
+    wheres = [remaining([where for _, where in cases.pieces if where != st.OTHERWISE]) for cases in (reference, answer)]
+
+    def is_same_piece(piece: tuple[st.Node, st.Node], other: tuple[st.Node, st.Node]) -> bool | None:
+        is_same = _same_node(piece[0], other[0], leaf)
+        return all_true([is_same, is_same_condition(piece[1], other[1])]) if is_same is not False else False
+
+    def is_same_condition(where: st.Node, other: st.Node) -> bool | None:
+        if where == other:
+            return True
+        if where == st.OTHERWISE:
+            return wheres[0] is not None and wheres[0] == read_intervals(other)
+        if other == st.OTHERWISE:
+            return wheres[1] is not None and wheres[1] == read_intervals(where)
+        return _same_node(where, other, leaf)
+
+    return _matched([[is_same_piece(piece, other) for other in answer.pieces] for piece in reference.pieces])
 
 
 def _same_matrix(reference: st.Matrix, answer: st.Matrix, leaf: Leaf) -> bool | None:
@@ -415,6 +444,7 @@ COMPARISONS: dict[tuple[type, type], Callable[[Any, Any, Leaf], bool | None]] = 
     (st.Collection, st.Group): _same_bounds_or_parts,
     (st.Group, st.Collection): _same_bounds_or_parts,
     (st.Matrix, st.Matrix): _same_matrix,
+    (st.Cases, st.Cases): _same_cases,
     (st.Matrix, st.Group): _same_vector,
     (st.Group, st.Matrix): _same_vector,
     (st.Ratio, st.Ratio): _same_ratio,
@@ -434,6 +464,11 @@ def _same_relation(reference: st.Relation, answer: st.Relation, leaf: Leaf) -> b
         return True
     if _is_refuted(reference) or _is_refuted(answer):
         return False
+    are_rounded = [_is_near_its_value(relation, leaf) for relation in (reference, answer)]
+    return all_true([*are_rounded, _same_tenable_relation(reference, answer, leaf)])
+
+
+def _same_tenable_relation(reference: st.Relation, answer: st.Relation, leaf: Leaf) -> bool | None:
     if reference.operators == answer.operators == (r"\in",) and not all(
         st.is_name(side.parts[0]) for side in (reference, answer)
     ):
@@ -463,24 +498,36 @@ def _same_measured_value(relation: st.Relation, other: st.Node, leaf: Leaf, *, i
 
 
 def _is_refuted(relation: st.Relation) -> bool:
-    r"""Whether a relation says nothing, such as ``x=`` or ``-\approx 8``, or that a number is about another."""
+    r"""Whether a relation says nothing, such as ``x=`` or ``-\approx 8``, or that a number is another."""
     first, *others = (part.strip(" +-*/") for part in relation.parts)
     if not all(others) or (not first and relation.parts[0]):
         return True
-    if relation.operators not in {(r"\approx",), ("=",)}:
+    if relation.operators != ("=",):
         return False
     left, right = map(read_exact, relation.parts)
-    if left is None or right is None:
+    return left is not None and right is not None and not compare_exact(left, right)
+
+
+def _is_near_its_value(relation: st.Relation, leaf: Leaf) -> bool | None:
+    r"""Whether what stands behind a last ``\approx`` can be about what stands before it, in whatever units.
+
+    ``\frac{2}{3} \approx 4.67`` and ``\frac{2}{3} \approx 0.67\text{ more}`` say something else than two thirds.
+    """
+    left, right = relation.parts[-2:]
+    if relation.operators[-1] != r"\approx" or not left or (len(relation.parts) == 2 and st.is_variable(left)):
+        return True
+    nodes = st.read_structure(left), st.read_structure(right)
+    if not all(isinstance(node, st.Scalar) for node in nodes):
+        return isinstance(nodes[0], (st.Ratio, type(nodes[1])))
+    value, approximation = map(read_quantity, (left, right))
+    if approximation.words not in {(), value.words}:
         return False
-    return not (compare_exact(left, right) if relation.operators == ("=",) else _are_near(left, right))
-
-
-def _are_near(left: Exact, right: Exact) -> bool:
-    """Whether two numbers differ by no more than a rough rounding."""
-    difference = abs(left.value - right.value)
-    decimals = [number.num_decimals for number in (left, right) if number.num_decimals is not None]
-    last_digit = Fraction(1, 10 ** min(decimals, default=0))
-    return left.is_percent != right.is_percent or difference <= max(last_digit, ROUGHLY * abs(left.value))
+    if value.magnitude != approximation.magnitude or (value.unit and approximation.unit not in {None, value.unit}):
+        return True
+    numbers = read_exact(value.number), read_exact(approximation.number)
+    if numbers[0] is None or numbers[1] is None:
+        return leaf.is_near(value.number, approximation.number)
+    return are_near(numbers[0], numbers[1])
 
 
 def _same_named_value(reference: st.Relation, answer: st.Relation, leaf: Leaf) -> bool | None:
@@ -516,6 +563,13 @@ def _same_relation_and_other(relation: st.Relation, other: st.Node, leaf: Leaf, 
     """An interval, or the value of an equation, against what is no relation."""
     if _is_refuted(relation):
         return False
+    is_same = _same_tenable_relation_and_other(relation, other, leaf, is_swapped=is_swapped)
+    return all_true([_is_near_its_value(relation, leaf), is_same]) if is_same is not False else False
+
+
+def _same_tenable_relation_and_other(
+    relation: st.Relation, other: st.Node, leaf: Leaf, *, is_swapped: bool
+) -> bool | None:
     interval = st.interval_of(relation)
     if interval is not None:
         is_interval = isinstance(other, st.Group | st.Collection)

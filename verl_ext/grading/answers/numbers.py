@@ -14,6 +14,8 @@ from verl_ext.grading.answers.conventions import DEFAULTS, Conventions
 
 MAX_EXPONENT = 400
 MIN_STATED_DECIMALS = 3
+ROUGHLY = Fraction(1, 20)
+r"""The relative error that ``\approx`` may have between two numbers."""
 
 UNSIGNED = r"(?:\d{1,3}(?:,\d{3})+|\d{1,3}(?: \d{3})+|\d+)(?:\.\d*)?|\.\d+"
 SIGN = r"(?P<sign>[-+]?\s*)"
@@ -130,6 +132,15 @@ def _is_same(left: Exact, right: Exact, conventions: Conventions) -> bool:
         if decimal.num_decimals is not None and other.num_decimals is None and not is_terminating(other.value):
             return is_stated(decimal.value, decimal.num_decimals, other.value)
     return False
+
+
+def are_near(number: Exact, approximation: Exact) -> bool:
+    """Whether two numbers differ by no more than a rough rounding."""
+    difference = abs(number.value - approximation.value)
+    decimals = [each.num_decimals for each in (number, approximation) if each.num_decimals is not None]
+    last_digit = Fraction(1, 10 ** min(decimals, default=0))
+    is_one_percent = number.is_percent != approximation.is_percent
+    return is_one_percent or difference <= max(last_digit, ROUGHLY * abs(number.value))
 
 
 def is_stated(decimal: Fraction, num_decimals: int, value: Fraction) -> bool:

@@ -5,7 +5,7 @@ set with an end that is no rational number.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -74,6 +74,13 @@ def read_intervals(node: st.Node) -> Intervals | None:
         case st.Text():
             return LINE if node.words in REALS_IN_WORDS else None
     return None
+
+
+def remaining(conditions: Sequence[st.Node]) -> Intervals | None:
+    """The reals that fulfill none of several conditions on one name; None if one of them is no set of reals."""
+    names = {_name(condition) for condition in conditions}
+    together = _union(map(read_intervals, conditions))
+    return _complement(together) if together is not None and len(names) == 1 else None
 
 
 def _interval(group: st.Group) -> Intervals | None:

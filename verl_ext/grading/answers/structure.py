@@ -33,6 +33,8 @@ CONDITION = re.compile(
 )
 r"""The set of all real numbers of which something holds: ``\{x \mid 1 < x\}``."""
 OUTWARD_BRACKETS = re.compile(r"^(\])([^()\[\]]*[,;][^()\[\]]*)([\[\]])$|^(\[)([^()\[\]]*[,;][^()\[\]]*)(\[)$")
+CONDITION_WORD = re.compile(r"^(?:\\text\{\s*)?(?:if|for|when|where)\s*(?:\}|(?![a-zA-Z]))")
+ELSE = frozenset({"else", "otherwise", "elsewhere"})
 MAX_SIGNS = 3
 PLUS_BEHIND_OPERATOR = re.compile(r"(?<=[=<>(])\s*\+")
 PLUS_MINUS = re.compile(r"\\(pm|mp)(?![a-zA-Z])")
@@ -62,6 +64,8 @@ SIMPLE_NAME = re.compile(GREEK.pattern + r"|[a-zA-Z](?:_(?:\{[^{}]*\}|[0-9a-zA-Z
 LABELED_POINT = re.compile(r"[A-Z]'?\s*(\(.*\))", re.DOTALL)
 COEFFICIENT = re.compile(r"[\d}]\s*\*?\s*[xyz]")
 SUBSCRIPTED = re.compile(r"[a-zA-Z]_(?:\{[^{}]*\}|[0-9a-zA-Z])")
+MISMATCHED = re.compile(r"\[[^\[\]()]*\)|\([^\[\]()]*\]")
+"""Two brackets that are no pair, other than around an interval."""
 MEASURED = re.compile(
     r"[A-Z]{2,}|(?<![a-zA-Z])[a-zA-Z]'?\s*\(\s*-?[\d.,/\s]+\)|^\s*\\(?:sin|cos|tan|cot|sec|csc)(?![a-zA-Z])"
 )
@@ -115,6 +119,14 @@ class Matrix:
 
 
 @dataclass(frozen=True)
+class Cases:
+    """The pieces of one function: a value, and where it has it."""
+
+    pieces: tuple[tuple["Node", "Node"], ...]
+    text: str = field(compare=False)
+
+
+@dataclass(frozen=True)
 class Ratio:
     parts: tuple[Scalar, ...]
 
@@ -145,7 +157,11 @@ class Relation:
     text: str
 
 
-Node = Scalar | Text | BaseNumber | Group | Collection | Matrix | Ratio | Clock | Relation
+Node = Scalar | Text | BaseNumber | Group | Collection | Matrix | Cases | Ratio | Clock | Relation
+
+
+OTHERWISE = Text("otherwise")
+"""The condition of a piece that has what the others leave."""
 
 
 @lru_cache(maxsize=16384)
@@ -158,7 +174,7 @@ def read_structure(text: str) -> Node:
     if words or not is_balanced(brackets(text)):
         return words or Scalar(text)
     node: Node | None = _read_list(text) or _read_relation(text) or _read_union(text)
-    node = node or _read_matrix(text) or _read_system(text) or _read_set(text) or _read_group(text)
+    node = node or _read_matrix(text) or _read_system(text) or _read_cases(text) or _read_set(text) or _read_group(text)
     return node or _read_multiple(text) or _read_scalar(text)
 
 
@@ -245,6 +261,21 @@ def _read_system(text: str) -> Collection | None:
     return Collection(_read_items([row.strip(" ,;") for row in match[1].split(r"\\") if row.strip()][:MAX_ITEMS]))
 
 
+def _read_cases(text: str) -> Cases | None:
+    match = SYSTEM.fullmatch(text)
+    if match is None or r"\begin" in match[1]:
+        return None
+    rows = [row.split("&") for row in match[1].split(r"\\") if row.strip()]
+    if not 2 <= len(rows) <= MAX_ITEMS or any(len(row) != 2 for row in rows):
+        return None
+    return Cases(tuple((read_structure(value.strip(" ,;")), _read_condition(where)) for value, where in rows), text)
+
+
+def _read_condition(text: str) -> Node:
+    condition = read_structure(CONDITION_WORD.sub("", text.strip(" ,;.")).strip())
+    return OTHERWISE if isinstance(condition, Text) and condition.words in ELSE else condition
+
+
 def _read_multiple(text: str) -> Group | None:
     """``-(1,2)`` and ``2(3,4)``: a tuple, of which each entry is multiplied."""
     multiple = split_multiple(text)
@@ -328,7 +359,8 @@ def _read_clock(text: str) -> Clock | None:
 def is_name(text: str) -> bool:
     r"""Whether a side of an equation only names the other: ``x``, ``f(x)``, ``a_{37}``, ``(p,q)``, ``V_1:V_2``."""
     bare = SUBSCRIPT.sub("", text).strip()
-    return bool(bare) and bool(NAME.fullmatch(bare)) and any(char.isalpha() for char in bare)
+    is_spelled = bool(NAME.fullmatch(bare)) and any(char.isalpha() for char in bare)
+    return is_spelled and not MISMATCHED.search(bare)
 
 
 def is_variable(text: str) -> bool:
@@ -454,7 +486,7 @@ def without_blanks(text: str) -> str:
 def to_latex(node: Node) -> str:
     """A text that reads as ``node``; of a ratio, the quotient that it equals."""
     match node:
-        case Scalar() | Relation() | Clock():
+        case Scalar() | Relation() | Clock() | Cases():
             return node.text
         case Ratio():
             return "/".join(f"({part.text})" for part in node.parts)

@@ -11,7 +11,7 @@ from functools import lru_cache, partial
 from verl_ext.grading.answers import structure as st
 from verl_ext.grading.answers.compare import Leaf, same_structure
 from verl_ext.grading.answers.conventions import DEFAULTS, Conventions
-from verl_ext.grading.answers.numbers import is_stated, is_terminating, read_exact
+from verl_ext.grading.answers.numbers import Exact, are_near, is_stated, is_terminating, read_exact
 from verl_ext.grading.answers.spelling import normalize
 from verl_ext.grading.answers.tiers import compare_numbers, compare_strings, first_decision
 from verl_ext.grading.formulas.equality import is_same_constant, real_value, subtract, vanishes
@@ -22,6 +22,7 @@ from verl_ext.grading.formulas.vectors import compare_vectors
 from verl_ext.grading.verdict import Decision, Tier
 
 LARGEST_STATED = 1e12
+NUM_DECIMALS = 30
 CONGRUENCE = re.compile(
     r"([^,]+?)\\equiv\s*([^,(]+?)\s*\(?\s*\\(?:pmod|bmod|mod|text\{\s*mod\s*\})\s*\{?\s*([^(){}]+?)\s*\}?\s*\)?"
 )
@@ -67,7 +68,14 @@ TIERS = (compare_strings, compare_numbers, compare_formulas, compare_tuples, ref
 
 
 def _leaf(conventions: Conventions) -> Leaf:
-    return Leaf(partial(same_formula, conventions=conventions), conventions)
+    return Leaf(partial(same_formula, conventions=conventions), conventions, may_be_rounded)
+
+
+def may_be_rounded(formula: str, number: str) -> bool:
+    """Whether a number can be about a constant, with a rough rounding; also where one of them cannot be read."""
+    tree, approximation = _parsed(formula), read_exact(number)
+    value = real_value(tree, NUM_DECIMALS, LARGEST_STATED) if tree is not None and not names_of(tree) else None
+    return value is None or approximation is None or are_near(Exact(value, None, is_percent=False), approximation)
 
 
 def same_formula(reference: str, answer: str, conventions: Conventions = DEFAULTS) -> bool | None:
@@ -141,7 +149,7 @@ def _is_stated_decimal(decimal: str, tree: Operation) -> bool:
     number = read_exact(decimal)
     if number is None or number.num_decimals is None or number.is_percent or tree.kind == "number":
         return False
-    value = real_value(tree, 30, LARGEST_STATED)
+    value = real_value(tree, NUM_DECIMALS, LARGEST_STATED)
     if value is None:
         return False
     # 0.125 for 1/8 is exact, and 0.13 for it is not rounding but another number.
