@@ -16,8 +16,8 @@ from verl_ext.grading.answers.escapes import with_commands
 from verl_ext.grading.answers.extract import RULES, extract_answer
 from verl_ext.grading.answers.forms import has_form_of
 from verl_ext.grading.answers.limits import MAX_ANSWER_CHARS, breach
-from verl_ext.grading.answers.marks import find_phrase
 from verl_ext.grading.answers.number_text import number_text
+from verl_ext.grading.answers.phrases import find_phrase
 from verl_ext.grading.answers.spelling import key
 from verl_ext.grading.answers.tiers import compare_numbers, compare_strings, compare_types, first_decision
 from verl_ext.grading.verdict import Decision, Reason, Tier, Verdict, verdict_of

@@ -13,10 +13,11 @@ from verl_ext.grading.answers.passages import PROSE, formulas
 from verl_ext.grading.answers.units import unit_of
 
 BOLD = re.compile(r"\*\*(?P<stars>[^*\n]{1,200})\*\*|__(?P<lines>[^_\n]{1,200})__|\\textbf\{(?P<latex>[^{}]{1,200})\}")
+LATIN = r"a-zA-Z\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f\u1e00-\u1eff"
 TOKEN = re.compile(
     r"(?P<number>\d+(?::\d+)+|\d+(?:[.,'\u00a0\u202f\u066b\u066c]\d+)*(?: \d{3}(?!\d))*(?:,\d+)?|\.\d+)"
     r"|(?P<command>\\[a-zA-Z]+(?:\s?\[[^\[\]\n]{1,40}\])?|\\[%$,;!{}])"
-    r"|(?P<word>[^\W\d_]+(?:['’.][^\W\d_]+)*)"
+    rf"|(?P<word>[{LATIN}]+(?:['’.][{LATIN}]+)*|[^\W\d_{LATIN}]+)"
     r"|(?P<blank>[^\S\n]+)"
     r"|(?P<sign>[-+*/^=<>≤≥≠≈()\[\]{}|!_·×÷√π∞°%‰$€£¥₹−–±∪∩∈²³½¼¾∛])"
     r"|(?P<other>.)",
@@ -50,7 +51,8 @@ PREMISE = re.compile(
 MAX_CLAUSE_CHARS = 120
 MAX_BETWEEN_CHARS = 45
 MAX_JOINED = 12
-ARITHMETIC = re.compile(r"[\d\s.,+*/×÷·()^%$€£x−–-]*\d[\d\s.,+*/×÷·()^%$€£x−–-]*")
+ARITHMETIC = re.compile(r"[\d\s.,+*/×÷·()^%$€£–-]*\d[\d\s.,+*/×÷·()^%$€£–-]*")
+TIMES_BETWEEN = re.compile(r"(?<=\d)\s*x\s*(?=[$€£\d])")
 LETTER, COMMAND = (
     re.compile(r"[^\W\d_]"),
     re.compile(r"\\(?!text|mathrm|mbox|pi(?![a-z])|theta|alpha|beta)[a-zA-Z]+|\\[$%]"),
@@ -60,7 +62,8 @@ ARROW = re.compile(
     r"\\(?:Rightarrow|implies|Longrightarrow|therefore|iff|Leftrightarrow|quad\\text\{so\}|quad)(?![a-zA-Z])|⇒|⟹|=>|→"
 )
 RELATION_FIRST = re.compile(r"^\s*(?:&\s*)?(?:=|\\approx|\\equiv)\s*(?:&\s*)?")
-BROKEN = re.compile(r"\d[\d,.]*\s*[a-zA-Z]+\s*[-+*/x×÷]?\s*$")
+BROKEN = re.compile(r"\d[\d,.]*\s*(?!and\b|or\b)[a-zA-Z]+\s*[-+*/×÷–−]\s*$")
+TIMES = re.compile(r"x\s*\d")
 GROUPED = (
     (re.compile(r"(?<![\d.,])(\d{1,3})((?:[ \u00a0\u202f'’]\d{3})+)(?![\d])"), r"[ \u00a0\u202f'’]"),
     (re.compile(r"(?<![\d.,])(\d{1,3})((?:\.\d{3})+)(?=,\d)"), r"\."),
@@ -130,8 +133,10 @@ def candidates(text: str) -> list[Candidate]:
         taken[span.start : span.end] = [True] * (span.end - span.start)
     for match in BOLD.finditer(text):
         content = (match["stars"] or match["lines"] or match["latex"]).strip()
-        if _is_answer_in_bold(content):
-            found = [each for each in found if not match.start() <= each.start < match.end()]
+        inside = [each for each in found if match.start() <= each.start and each.end <= match.end()]
+        crosses = len(inside) < sum(each.start < match.end() and match.start() < each.end for each in found)
+        if _is_answer_in_bold(content) and not crosses:
+            found = [each for each in found if each not in inside]
             found.append(Candidate(match.start(), match.end(), content, "bold"))
             taken[match.start() : match.end()] = [True] * (match.end() - match.start())
     found += _plain(text, taken)
@@ -245,7 +250,9 @@ def _candidate(text: str, tokens: list[re.Match[str]], first: int, end: int) -> 
     content = text[tokens[first].start() : tokens[last - 1].end()]
     unit = text[tokens[last - 1].end() : tokens[stop - 1].end()]
     content += rf"\text{{{unit}}}" if any(map(str.isalpha, unit)) and "\\" not in unit else unit
-    goes_on = first > 0 and _continues(text[: tokens[first].start()])
+    goes_on = bool(
+        TIMES.match(content) or BROKEN.search(text, max(0, tokens[first].start() - 30), tokens[first].start())
+    )
     answer = _plain_answer(content, goes_on=goes_on)
     kind = "equality" if "=" in content and "=" not in answer else "plain"
     return Candidate(tokens[first].start(), tokens[stop - 1].end(), answer, kind), max(stop, end)
@@ -312,16 +319,15 @@ def _belongs(token: re.Match[str], word: str) -> bool:
     )
 
 
-def _continues(before: str) -> bool:
-    """Whether a unit has broken a computation in two: ``16 kg x 3 = 48 kg``."""
-    return bool(BROKEN.search(before[-30:]))
-
-
 def _plain_answer(content: str, *, goes_on: bool) -> str:
     """Of an equality between numbers the right side; numbers without marks of thousands."""
     content = ARROW.split(content)[-1]
     left, equals, right = content.rpartition("=")
-    computes = goes_on or ARITHMETIC.fullmatch(left.replace("=", " ")) or not any(map(str.isalnum, left))
+    computes = (
+        goes_on
+        or ARITHMETIC.fullmatch(TIMES_BETWEEN.sub("*", left.replace("=", " ")))
+        or not any(map(str.isalnum, left))
+    )
     return DECIMAL_COMMA.sub(
         r"\1.\2", plain_number((right if equals and right.strip() and computes else content).strip())
     )
@@ -405,13 +411,19 @@ def _is_negated(text: str, found: list[Candidate], index: int) -> bool:
     negation = NOT_BEFORE.search(text, start, found[index].start)
     # "What is not on the bottom is 18": another verb, and no longer denied.
     is_denied = negation is not None and not IS.search(DIRECTLY.sub("", wording.NOT.split(negation[0])[-1]))
-    return is_denied or bool(NOT_BEHIND.match(text, found[index].end))
+    is_part = MODIFIED.search(text, start, found[index].start) or text.startswith(" divides", found[index].end)
+    return is_denied or bool(is_part) or bool(NOT_BEHIND.match(text, found[index].end))
 
 
 NOT_BEFORE = re.compile(rf"(?:{wording.NOT.pattern})[^,;.:，]*$", re.IGNORECASE)
 NOT_BEHIND = re.compile(
     rf"\s*(?:{wording.one_of(wording.IS)}|does|do|can|could)?\s*(?:{wording.NOT.pattern})", re.IGNORECASE
 )
+MODIFIED = re.compile(
+    r"\b(?:(?:divisible|divided|multiplied) by|(?:multiples?|half|power|factors?|divisors?|roots?) of|twice|double|modulo|mod)\s+[$]?$",
+    re.IGNORECASE,
+)
+"""What makes the number behind it a part of another one."""
 DIRECTLY = re.compile(rf"^(?:\s*{wording.one_of(wording.IS)})+", re.IGNORECASE)
 MAX_NEGATION_CHARS, MAX_ASIDE_CHARS = 25, 30
 ASIDE_BEHIND = re.compile(r"\s*[^\W\d_]{0,8}?\s*(?:後|后|以内|之后|之前|뒤|후|동안|later\b|ago\b)")
@@ -422,16 +434,9 @@ ASIDE = re.compile(
 )
 
 
-def pick(text: str) -> Picked | None:
-    """The answer that a sentence gives, or None where it holds nothing that could be one."""
-    everything = candidates(text)
-    found = [each for index, each in enumerate(everything) if not _is_negated(text, everything, index)]
-    if everything and not found:
-        return Picked("", is_sure=False)
-    found = [each for each in found if not ASIDE_BEHIND.match(text, each.end)] or found
-    bold = [index for index, each in enumerate(found) if each.kind == "bold"]
-    if bold:
-        return Picked(joined(text, found, _backwards(text, found, bold[-1])), is_sure=True)
+def says(text: str) -> str | None:
+    """What a sentence says its answer is in so many words: an equality, or behind "is", "we get" or "so"."""
+    found = _affirmed(text, candidates(text))
     valued = [each for each in found if each.kind not in {"name", "choice"}]
     equalities = [each for each in valued if each.kind == "equality"]
     linked = [each for each in found if each.kind == "choice" or each in valued] if valued else found
@@ -439,18 +444,39 @@ def pick(text: str) -> Picked | None:
     answer = said(text, linked, LINK, equalities[-1].end if equalities else 0)
     if answer is None:
         answer = equalities[-1].text if equalities else said(text, valued, GIVES) or said(text, whole, THEREFORE)
+    return answer
+
+
+def _affirmed(text: str, found: list[Candidate]) -> list[Candidate]:
+    """The candidates that are not denied, and of these, where there are others, not those that say when."""
+    affirmed = [each for index, each in enumerate(found) if not _is_negated(text, found, index)]
+    return [each for each in affirmed if not ASIDE_BEHIND.match(text, each.end)] or affirmed
+
+
+def pick(text: str) -> Picked | None:
+    """The answer that a sentence gives, or None where it holds nothing that could be one."""
+    everything = candidates(text)
+    found = _affirmed(text, everything)
+    if everything and not found:
+        return Picked("", is_sure=False)
+    bold = [index for index, each in enumerate(found) if each.kind == "bold"]
+    if bold:
+        return Picked(joined(text, found, _backwards(text, found, bold[-1])), is_sure=True)
+    answer = says(text)
     if answer is not None:
         return Picked(answer, is_sure=True)
-    if not valued:
-        return None
+    valued = [each for each in found if each.kind not in {"name", "choice"}]
+    return _by_place(text, valued) if valued else None
+
+
+def _by_place(text: str, valued: list[Candidate]) -> Picked:
+    """The answer of a sentence whose words do not point at it: its only value, its subject, or its last value."""
     main = [each for each in valued if not _is_aside(text, each)]
     if len(valued) == 1 or len(main) == 1:
         return Picked((main or valued)[0].text, is_sure=True)
-    opening = text[: valued[0].start]
-    if SUBJECT.match(text, valued[0].end) and all(
-        word.lower() in BETWEEN_WORDS for word in re.findall(r"\w+", THEREFORE.sub("", opening))
-    ):
+    opening = THEREFORE.sub("", text[: valued[0].start])
+    is_subject = all(word.lower() in BETWEEN_WORDS for word in re.findall(r"\w+", opening))
+    if is_subject and SUBJECT.match(text, valued[0].end):
         return Picked(valued[0].text, is_sure=True)
-    last = len(valued) - 1
-    first = _backwards(text, valued, last)
+    first = _backwards(text, valued, len(valued) - 1)
     return Picked(joined(text, valued, first), is_sure=first == 0)

@@ -13,6 +13,7 @@ from verl_ext.grading.answers.boxes import CutBox, Extracted, find_box
 from verl_ext.grading.answers.decimal_commas import with_decimal_points
 from verl_ext.grading.answers.limits import MAX_RESPONSE_CHARS
 from verl_ext.grading.answers.passages import own_turn
+from verl_ext.grading.answers.phrases import find_phrase
 
 THOUSANDS = re.compile(r"(?<![\d.,(\[{])\d{1,3}(?:,\d{3})+(?![\d,])(?=\s*[a-zA-Z/\\])")
 """In a sentence ``3,000 feet`` is no list."""
@@ -30,7 +31,7 @@ class Rule(NamedTuple):
 RULES = {
     "tag": Rule(marks.find_tag, is_mark=True),
     "hashes": Rule(marks.find_hashes, is_mark=True),
-    "phrase": Rule(marks.find_phrase, is_mark=True),
+    "phrase": Rule(find_phrase, is_mark=True),
     "choice": Rule(marks.find_choice, is_mark=True),
     "bare": Rule(marks.find_bare, is_mark=True),
     "conclusion": Rule(marks.find_conclusion, is_mark=True),

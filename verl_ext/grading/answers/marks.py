@@ -1,4 +1,4 @@
-"""What a text without a box marks as its answer: tags, ``####``, "the answer is", its conclusion, bold, brackets.
+"""What a text without a box marks as its answer: tags, ``####``, its conclusion, choices, bold, brackets.
 
 Each function looks for one mark and returns the answer behind it, "" where the mark is there and nothing can be read behind
 it (then nothing is guessed either), or None where the text has no such mark. ``extract`` has them in a table.
@@ -14,51 +14,28 @@ from verl_ext.grading.answers.candidates import (
     NAME,
     THEREFORE,
     Picked,
-    candidates,
     formula_answer,
-    is_nothing_between,
     pick,
     plain_number,
 )
 from verl_ext.grading.answers.limits import CODE
-from verl_ext.grading.answers.passages import PROSE, Sentence, formulas, sentences, tail
+from verl_ext.grading.answers.passages import PROSE, formulas, sentences, tail
 
-NOUN = wording.one_of(wording.ANSWER)
-IS = wording.one_of(wording.IS)
-PHRASE = re.compile(
-    rf"(?:{NOUN}|\b(?:final|end)\s+(?:result|solution|value))(?:[*_]{{1,3}}|\s+[^\W\d_]{{1,15}}(?<!\bis)(?<!\bnot)(?=\s)){{0,7}}"
-    rf"\s*(?:{IS}|[:：=]|(?=\$|\\\(|\\\[|\n\s*\$|\n\s*\\))"
-    rf"|(?:{'|'.join(wording.BEFORE_VERB.split())})\s*(?=[-−]?\d)",
-    re.IGNORECASE,
-)
-"""The noun, a few words at most ("to the problem"), and "is" or a colon, or a formula right behind it."""
-ANSWER_BEHIND = re.compile(
-    rf"{IS}\s+(?:the|our|my|your|la|die|der|le|el|o|a)\s+(?:\w+\s+)?(?:{NOUN}|solution)\b", re.IGNORECASE
-)
-"""``$x<3$ is our answer``."""
 CHOICE_PHRASE = re.compile(
     r"(?:option|choice|alternative|opción|opção|opzione|Option|вариант|选项|選択肢)\s*(?:is|es|est|ist|是|:)?\s*[*_(]{0,3}\s*([A-J])(?![a-zA-Z])[*_)]{0,3}"
     r"|\(?\b([B-J])\)?\s+is\s+(?:the\s+)?correct",
     re.IGNORECASE,
 )
-BUT = re.compile(r"\b(?:but|rather|instead|sondern|mais|sino|mas|ma|maar|lecz)\b|(?<!\w)а(?!\w)|而是", re.IGNORECASE)
-SUFFIX = re.compile(r"(?<=\d)['’][a-z]{2,}$")
-"""Of a Turkish number: ``8'dir``."""
-COLON = re.compile(r"[^\W\d_]{3,}\s*:")
 WORD = re.compile(r"[^\W\d_]{2,}")
 COMMAND = re.compile(r"\\(?:text[a-z]*|mathrm|mbox)\s*\{[^{}]*\}|\\[a-zA-Z]+(?:\{(?:[a-z]*matrix|array|cases)\})?")
 BARE_WORDS = FUNCTIONS | frozenset("and or cup infty inf pct percent cm mm km kg mod".split())
 """Words that may stand in a response that is an answer and nothing else."""
-MAX_PHRASES = 12
-MAX_PHRASE_CHARS = 500
-MAX_WORDS_OF_TEXT = 4
 MAX_SHORT_CHARS = 80
 TAG = re.compile(r"<answer>((?:[^<]|<(?!/?answer>)){0,1500})</answer>")
 HASHES = re.compile(r"(?:^|\n)[ \t]*+####(?!#)[ \t]*+([^\n]*+)")
 BRACKETS = re.compile(r"(?<!\\)\[([^\[\]\n]{1,80})\](?!\()")
 NUMBER = re.compile(r"-?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|-?\.\d+")
 CONNECTORS = re.compile(r"(?:[\s,;.]|where|with|and|or|for|if|when|all|any|every)*", re.IGNORECASE)
-CHOICES_IN_TEXT = re.compile(r"\(?([A-J])\)?(?:[.):,]?\s*$|[.,]\s)")
 LAST_SENTENCES = 4
 
 
@@ -76,78 +53,6 @@ def find_hashes(text: str) -> str | None:
     content: str = found[-1].strip()
     is_heading = bool(content) and content[0].isalpha() and len(content) > 1
     return None if PROSE.search(content) or is_heading else content
-
-
-def find_phrase(text: str) -> str | None:
-    """What follows the last "the answer is" (or "Answer:") in its sentence, or stands before "is the answer"."""
-    matches = [match for pattern in (PHRASE, ANSWER_BEHIND) for match in pattern.finditer(text)]
-    matches.sort(key=lambda match: match.start())
-    for match in matches[: -MAX_PHRASES - 1 : -1]:
-        if wording.RETRACTION.search(text, match.end()):
-            return None
-        answer = (
-            _before(text, match)
-            if match.re is ANSWER_BEHIND
-            else _behind(text[match.end() : match.end() + MAX_PHRASE_CHARS])
-        )
-        if answer is not None:
-            return answer
-    return None
-
-
-def _before(text: str, match: re.Match[str]) -> str | None:
-    said = sentences(text[max(0, match.start() - MAX_PHRASE_CHARS) : match.start()])
-    picked = pick(said[-1].text) if said else None
-    return picked.text if picked else None
-
-
-def _behind(rest: str) -> str | None:
-    rest = rest.replace("`", "").lstrip('*_ \t\n:："“')
-    said = sentences(rest)
-    if not said or said[0].is_question:
-        return None
-    sentence = said[0].text
-    if re.match(r"\$+\s*(?!\d)", sentence) and not formulas(sentence):
-        return ""  # a formula that no mark closes
-    if negation := wording.NOT.match(sentence):
-        but = BUT.search(sentence, negation.end())
-        return (_behind(sentence[but.end() :]) or "") if but else ""
-    found = candidates(sentence)
-    if wording.NO_VALUE.match(sentence) and not found:
-        return None
-    starts = bool(found) and is_nothing_between(sentence[: found[0].start])
-    if starts:
-        sentence = sentence[found[0].start :]
-        if found[0].kind in {"formula", "bold"}:
-            return _leading(sentence)
-    if (
-        not PROSE.search(sentence)
-        and len(sentence) <= MAX_SHORT_CHARS
-        and sentence.isascii()
-        and not COLON.search(sentence)
-    ):
-        return plain_number(SUFFIX.sub("", sentence.strip("*_ ").rstrip(".,;")))
-    choice = CHOICES_IN_TEXT.match(sentence) or re.match(
-        r"(?:for sure|definitely|clearly|option|choice)?\s*\(?([A-J])\)?\s*(?=[,.;]|$)", sentence
-    )
-    if choice:
-        return choice[1]
-    picked = pick(f"= {sentence}") if starts else pick(sentence)
-    if picked is not None:
-        return picked.text
-    return _text(sentence)
-
-
-def _leading(sentence: str) -> str:
-    picked = pick(f"= {sentence}")
-    assert picked is not None
-    return picked.text
-
-
-def _text(sentence: str) -> str | None:
-    """An answer in words, where there are few."""
-    words = sentence.strip('*_ ."”')
-    return words if words and len(words.split()) <= MAX_WORDS_OF_TEXT else None
 
 
 def find_choice(text: str) -> str | None:
@@ -196,21 +101,15 @@ def _concluded(text: str) -> Picked | None:
     said = [each for each in sentences(tail(text)) if not each.is_question]
     last: Picked | None = None
     for sentence in islice(reversed(said), LAST_SENTENCES * 2):
-        picked = _picked_from(sentence)
+        picked = Picked("", is_sure=True) if wording.REFUSAL.search(sentence.text) else pick(sentence.text)
         if picked is None:
             continue
         if CODE.search(sentence.text):
             return None
-        if THEREFORE.match(sentence.text.lstrip("*_ #")):
-            return picked
-        if not wording.CLOSING.match(sentence.text):
+        if THEREFORE.match(sentence.text.lstrip("*_ #")) or not wording.CLOSING.match(sentence.text):
             return picked
         last = last or picked
     return last
-
-
-def _picked_from(sentence: Sentence) -> Picked | None:
-    return pick(sentence.text)
 
 
 def find_bold(text: str) -> str | None:

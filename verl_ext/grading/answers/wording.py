@@ -64,6 +64,12 @@ RETRACTION = re.compile(
     re.IGNORECASE,
 )
 """What takes back all that stands before it."""
+REFUSAL = re.compile(
+    r"\b(?:cannot|can't|could not|unable to|not able to|impossible to) (?:answer|solve|determine|find|be (?:determined|solved|answered))"
+    r"|\b(?:don't|do not) know\b|\bno (?:final )?answer\b|\bnot enough information\b",
+    re.IGNORECASE,
+)
+"""A sentence that gives no answer, whatever numbers it holds."""
 CLOSING = re.compile(
     r"[\W_]*(?:i hope|hope (?:this|that|it)|let me know|please|thank|note|note that|feel free|if you (?:have|need|want|would)|check|checking|verif|proof"
     r"|we can (?:check|verify|confirm)|to (?:check|verify|confirm)|this (?:matches|agrees|completes|satisfies|confirms|checks)"
@@ -80,7 +86,7 @@ NO_VALUE = re.compile(
 ARTICLES = frozenset("a A I i e y o u à и в с к о у а я".split())
 """Words of one letter; every other letter alone is a name."""
 LABELS = frozenset(
-    "step case part problem question equation eq figure fig table section chapter example theorem lemma note method line round"
+    "step case part problem question equation eq figure fig table section chapter example theorem lemma note method line round version option"
     " étape cas schritt fall paso caso passo шаг случай".split()
 )
 """What the number behind them only numbers."""
