@@ -19,6 +19,8 @@ EQUAL = [
     ("(-2)^{2n+1}", "-2*4^n"),
     (r"2^{n+300}", r"2^{300}*2^n"),
     (r"\sqrt{x-5}\sqrt{x-5}", "x-5"),
+    (r"\sqrt{a}\sqrt{b}", r"\sqrt{ab}"),
+    (r"\sqrt{\frac{a}{b}}", r"\frac{\sqrt{a}}{\sqrt{b}}"),
 ]
 DIFFERENT = [
     ("7-x", "|x-7|"),

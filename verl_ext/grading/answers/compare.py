@@ -396,7 +396,9 @@ def _same_scalar_and_other(reference: st.Node, answer: st.Node, leaf: Leaf) -> b
         return False
     text = quantity.number
     node = st.read_structure(text)
-    if text != scalar.text and not isinstance(node, st.Scalar):  # "(1,2) cm"
+    if isinstance(other, st.Group) and isinstance(node, st.Scalar):
+        node = st.read_structure(st.with_hats(text))
+    if not isinstance(node, st.Scalar):  # "(1,2) cm", 3i + 4j
         return _same_pair(node, other, leaf, is_swapped=scalar is answer)
     if isinstance(other, st.Collection) and _is_said_twice(other):
         return _same_pair(other.items[0], scalar, leaf, is_swapped=scalar is reference)

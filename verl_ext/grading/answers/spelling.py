@@ -7,6 +7,7 @@ go; a comma between digits stays, because ``2,3`` is a list. Every substitution 
 
 import re
 import unicodedata
+from fractions import Fraction
 from functools import lru_cache
 
 from verl_ext.grading.answers.brackets import CURLY, is_outer_pair, outside
@@ -37,6 +38,16 @@ FONTS = re.compile(
     r"|\\(?:text)?color\s*\{[^{}]*\}"
 )
 DEGREE = re.compile(r"\^\s*\{\s*\\(?:circ|degree)\s*\}|\^\s*\\(?:circ|degree)(?![a-zA-Z])|\\degree(?![a-zA-Z])")
+GAP = r"(?:\\[,;:! ]|~|\s)*"
+PRIME = r"(?:'|\^\s*\{?\s*\\prime(?![a-zA-Z])\s*\}?)"
+DEGREES_AND_MINUTES = re.compile(
+    rf"(?P<degrees>\d+)\s*(?:{DEGREE.pattern}){GAP}(?P<minutes>[0-5]?\d){GAP}{PRIME}(?!')"
+    rf"(?:{GAP}(?P<seconds>[0-5]?\d(?:\.\d+)?){GAP}(?:{PRIME}{{2}}|\"|\^\s*\{{?\s*\\prime\s*\\prime\s*\}}?))?"
+)
+UNIT_VECTOR = re.compile(
+    r"\\(?:hat|widehat|vec|mathbf|boldsymbol|bm)(?![a-zA-Z])\s*(?:\{\s*)?(?:\\(?:hat|mathbf|boldsymbol|bm)(?![a-zA-Z])\s*(?:\{\s*)?)?"
+    r"(?:\\(?P<dotless>[ij])math|(?P<letter>[ijk]))(?![a-zA-Z])\s*\}{0,2}"
+)
 RENAMED = (
     (re.compile(r"\\[dtc]frac(?![a-zA-Z])"), r"\\frac"),
     (re.compile(r"\\[dt]binom(?![a-zA-Z])"), r"\\binom"),
@@ -119,7 +130,7 @@ def normalize(answer: str) -> str:
     # Before rows are: a comma of thousands, spelled in the many ways LaTeX needs so that it looks right.
     text = _without_thousands(THOUSANDS.sub(_digits, text))
     text = DIGIT_GAPS.sub(",", text).replace("{,}", ",")
-    text = _with_marked_rows(text)
+    text = _with_whole_degrees(_with_unit_vectors(_with_marked_rows(text)))
     text = DELIMITERS.sub("", text)
     text = GAP_AND_UNIT.sub(r"\\text{\1}", TEXT.sub(_as_words, text))
     # "19 {} 43" was "19 and 43" before its words were taken out; elsewhere an empty group is a gap in the layout.
@@ -153,6 +164,28 @@ def _with_marked_rows(text: str) -> str:
         text = LOST_COMMAND.sub(rf"{ROW_END}\\", text)
         text = LOST_ROW_END.sub(ROW_END, text)
     return text.replace(r"\\", ROW_END)
+
+
+def _with_whole_degrees(text: str) -> str:
+    r"""``30^\circ 15'`` as a fraction of degrees."""
+    return DEGREES_AND_MINUTES.sub(_as_degrees, text) if "'" in text or r"\prime" in text else text
+
+
+def _as_degrees(match: re.Match[str]) -> str:
+    degrees = int(match["degrees"]) + Fraction(match["minutes"]) / 60 + Fraction(match["seconds"] or 0) / 3600
+    return rf"\frac{{{degrees.numerator}}}{{{degrees.denominator}}}^\circ"
+
+
+def _with_unit_vectors(text: str) -> str:
+    r"""``3\mathbf{i}-\mathbf{j}`` with hats on its unit vectors: two or more different ones, since one i may be imaginary."""
+    matches = list(UNIT_VECTOR.finditer(text)) if "j" in text or "k" in text else []
+    if len({match["dotless"] or match["letter"] for match in matches}) < 2:
+        return text
+    for match in reversed(matches):
+        braces = match[0].count("{") - match[0].count("}")
+        letter = match["dotless"] or match["letter"]
+        text = text[: match.start()] + rf"\hat{{{letter}}}" + "}" * -braces + text[match.end() :]
+    return text
 
 
 def _with_marked_degrees(text: str) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
-from itertools import product
+from itertools import pairwise, product
 
 from verl_ext.grading.answers.brackets import brackets, is_balanced, is_outer_pair, last_pair, outside, split
 from verl_ext.grading.answers.numbers import read_exact
@@ -35,6 +35,12 @@ r"""The set of all real numbers of which something holds: ``\{x \mid 1 < x\}``."
 OUTWARD_BRACKETS = re.compile(r"^(\])([^()\[\]]*[,;][^()\[\]]*)([\[\]])$|^(\[)([^()\[\]]*[,;][^()\[\]]*)(\[)$")
 CONDITION_WORD = re.compile(r"^(?:\\text\{\s*)?(?:if|for|when|where)\s*(?:\}|(?![a-zA-Z]))")
 ELSE = frozenset({"else", "otherwise", "elsewhere"})
+SIGN = re.compile(r"(?<=[)\]}\w])\s*[-+]")
+TIMES_UNIT_VECTOR = re.compile(r"(?P<factor>[^,]*?)\s*\*?\s*\\hat\{(?P<name>[ijk])\}")
+BARE_UNIT_VECTOR = re.compile(r"(?<![a-zA-Z\\])([ijk])(?![a-zA-Z])")
+ADJECTIVE = r"(odd|even|prime|composite|positive|negative|rational|irrational|real)"
+PROPERTY = re.compile(rf"(?:all |every )?{ADJECTIVE} ([a-z])")
+STATEMENT = re.compile(rf"([a-z]) (?:is |are |must be )?{ADJECTIVE}")
 MAX_SIGNS = 3
 PLUS_BEHIND_OPERATOR = re.compile(r"(?<=[=<>(])\s*\+")
 PLUS_MINUS = re.compile(r"\\(pm|mp)(?![a-zA-Z])")
@@ -175,7 +181,7 @@ def read_structure(text: str) -> Node:
         return words or Scalar(text)
     node: Node | None = _read_list(text) or _read_relation(text) or _read_union(text)
     node = node or _read_matrix(text) or _read_system(text) or _read_cases(text) or _read_set(text) or _read_group(text)
-    return node or _read_multiple(text) or _read_scalar(text)
+    return node or _read_multiple(text) or _read_unit_vectors(text) or _read_scalar(text)
 
 
 def _with_inward_brackets(match: re.Match[str]) -> str:
@@ -193,11 +199,19 @@ def _read_words(text: str) -> Text | None:
     if any(NO_WORD.fullmatch(word) for word in words):
         return None
     if r"\text{" in text:
-        return Text(joined)
+        return Text(_as_statement(joined))
     # "x-axis" are words, x-y is a difference and a.b a product.
     if any(mark in plain for mark in "-.'") and max(map(len, words)) < MIN_WORD_LETTERS:
         return None
     return Text(joined) if BARE_WORD.match(joined) else None
+
+
+def _as_statement(words: str) -> str:
+    """``odd n`` as ``n is odd``."""
+    if match := PROPERTY.fullmatch(words):
+        return f"{match[2]} is {match[1]}"
+    match = STATEMENT.fullmatch(words)
+    return f"{match[1]} is {match[2]}" if match else words
 
 
 def _read_list(text: str) -> Collection | None:
@@ -294,6 +308,32 @@ def split_multiple(text: str) -> tuple[str, list[str]] | None:
     if COMMA.search(factor) or not 2 <= len(entries) <= MAX_ITEMS:
         return None
     return (f"{factor}1" if factor in {"", "+", "-"} else factor), entries
+
+
+def _read_unit_vectors(text: str) -> Group | None:
+    r"""``3\hat{i}-\hat{j}`` as ``(3,-1)``; with a ``\hat{k}`` there are three entries."""
+    if r"\hat" not in text:
+        return None
+    parts: dict[str, list[str]] = {"i": [], "j": []}
+    for term in signed_terms(text):
+        match = TIMES_UNIT_VECTOR.fullmatch(term)
+        if match is None:
+            return None
+        factor = match["factor"].removeprefix("+").strip()
+        parts.setdefault(match["name"], []).append(f"{factor}1" if factor in {"", "-"} else factor)
+    entries = ["+".join(f"({part})" for part in each) if len(each) > 1 else "".join(each) for each in parts.values()]
+    return Group("(", ")", tuple(read_structure(entry or "0") for entry in entries))
+
+
+def with_hats(text: str) -> str:
+    r"""``3i-j`` as ``3\hat{i}-\hat{j}``."""
+    return BARE_UNIT_VECTOR.sub(r"\\hat{\1}", text)
+
+
+def signed_terms(text: str) -> list[str]:
+    """The terms of a sum, each with its sign."""
+    places = [0, *(match.end() - 1 for match in outside(text, SIGN)), len(text)]
+    return [text[start:end].strip() for start, end in pairwise(places) if start < end]
 
 
 def _multiplied(item: str, factor: Fraction) -> Scalar:

@@ -4,14 +4,16 @@ A tier takes a reference and an answer as their authors wrote them, and returns 
 next tier. None of them parses LaTeX, and none loosens what an earlier one has decided.
 """
 
+import re
 from collections.abc import Callable, Sequence
 
 from verl_ext.grading.answers.compare import Leaf, same_structure, unread
 from verl_ext.grading.answers.conventions import DEFAULTS, Conventions
 from verl_ext.grading.answers.numbers import same_number
-from verl_ext.grading.answers.spelling import key, normalize
+from verl_ext.grading.answers.spelling import DEGREE, key, normalize
 from verl_ext.grading.verdict import Decision, Tier
 
+DEGREE_SIGN = re.compile(rf"{DEGREE.pattern}|\u00b0")
 Compare = Callable[[str, str, Conventions], Decision | None]
 
 
@@ -38,9 +40,17 @@ def compare_numbers(reference: str, answer: str, conventions: Conventions = DEFA
     """Equal as rationals, or not."""
     left, right = normalize(reference), normalize(answer)
     is_same = same_number(left, right, conventions)
+    if is_same and _is_percent_and_angle(reference, answer):
+        return Decision(False, Tier.EXACT, "a percentage and an angle")
     if is_same is not None:
         return Decision(is_same, Tier.EXACT)
     return Decision(True, Tier.EXACT) if _is_decimal_comma(right, left) else None
+
+
+def _is_percent_and_angle(reference: str, answer: str) -> bool:
+    r"""``83\%`` and ``83^\circ``, whose sign of degrees is dropped where only one side has a unit."""
+    sides = [("%" in normalize(text), DEGREE_SIGN.search(text) is not None) for text in (reference, answer)]
+    return sides in ([(True, False), (False, True)], [(False, True), (True, False)])
 
 
 def _is_decimal_comma(left: str, right: str) -> bool:

@@ -7,6 +7,7 @@ inside them: ``1`` is not ``1-e^{-2018}``, and ``e^{2018}`` is not ``e^{2018}+1`
 from collections.abc import Sequence
 from fractions import Fraction
 from math import ceil
+from typing import NamedTuple
 
 import mpmath
 
@@ -21,6 +22,7 @@ from verl_ext.grading.formulas.points import (
     in_precision,
     integer_names,
     near_points,
+    nodes,
     points_of_pieces,
     with_integers,
 )
@@ -86,32 +88,43 @@ def _is_zero_by_digits(
     Raises:
         TooComplexError: More digits would be needed than can be computed.
     """
-    rough, _, spread = _value_at(difference, point, DIGITS)
+    rough = _value_at(difference, point, DIGITS)
     if rough is None:
         return None
-    if needs_real and mpmath.im(rough) != 0:
+    if needs_real and not (rough.is_real_inside or (mpmath.im(rough.value) == 0 and _is_about_complex(difference))):
         return None  # outside the reals: there, branches differ that no answer means
-    digits = MORE_DIGITS + 2 * spread
+    digits = MORE_DIGITS + 2 * rough.num_digits_apart
     if digits > max_digits:
         raise TooComplexError("values too far apart to be compared")
-    value, scale, _ = _value_at(difference, point, digits)
-    if value is None:
+    fine = _value_at(difference, point, digits)
+    if fine is None:
         return None
-    if abs(value) <= scale * mpmath.mpf(10) ** (-digits * 7 // 10):
+    value = fine.value
+    if abs(value) <= fine.scale * mpmath.mpf(10) ** (-digits * 7 // 10):
         return True
-    if abs(value - rough) <= abs(value) / 2:
+    if abs(value - rough.value) <= abs(value) / 2:
         return False
     # What is only rounding shrinks with the digits; what is a difference stays.
-    finer, _, _ = _value_at(difference, point, 2 * digits)
-    return finer is not None and bool(abs(finer) < abs(value) * mpmath.mpf(10) ** (-digits // 2))
+    finer = _value_at(difference, point, 2 * digits)
+    return finer is not None and bool(abs(finer.value) < abs(value) * mpmath.mpf(10) ** (-digits // 2))
 
 
-def _value_at(difference: Operation, point: Point, digits: int) -> tuple[mpmath.mpf | None, mpmath.mpf, int]:
-    """The difference, the larger of its two sides, and how many digits apart the numbers inside are."""
-    bits = 0
+class _Difference(NamedTuple):
+    value: mpmath.mpf
+    scale: mpmath.mpf
+    """The larger of its two sides."""
+    num_digits_apart: int
+    """How many digits are between the largest and the smallest number inside."""
+    is_real_inside: bool
+
+
+def _value_at(difference: Operation, point: Point, digits: int) -> _Difference | None:
+    """The difference at a point; None if it has no value there."""
+    bits, is_real = 0, True
 
     def watch(value: mpmath.mpf) -> None:
-        nonlocal bits
+        nonlocal bits, is_real
+        is_real = is_real and mpmath.im(value) == 0
         if value and mpmath.isfinite(value):
             bits = max(bits, abs(mpmath.mag(value)))
 
@@ -119,11 +132,16 @@ def _value_at(difference: Operation, point: Point, digits: int) -> tuple[mpmath.
         try:
             left, right = (evaluate(side, in_precision(point), watch) for side in difference.arguments)
         except NO_VALUE:
-            return None, mpmath.mpf(0), 0
+            return None
         value, scale = left - right, max(abs(left), abs(right))
         if not mpmath.isfinite(value) or not mpmath.isfinite(scale):
-            return None, mpmath.mpf(0), 0
-        return value, scale, ceil(bits * DIGITS_PER_BIT)
+            return None
+        return _Difference(value, scale, ceil(bits * DIGITS_PER_BIT), is_real)
+
+
+def _is_about_complex(tree: Operation) -> bool:
+    """Whether a formula speaks of complex numbers: then they may occur inside it."""
+    return any(node.kind == "imaginary" for node in nodes(tree))
 
 
 def real_value(tree: Operation, num_decimals: int, largest: float) -> Fraction | None:

@@ -13,7 +13,7 @@ from math_verify import ExprExtractionConfig, LatexExtractionConfig, parse, veri
 
 from verl_ext.grading.answers import structure as st
 from verl_ext.grading.answers.spelling import normalize
-from verl_ext.grading.formulas.points import SEED
+from verl_ext.grading.formulas.points import NO_VALUE, SEED
 from verl_ext.grading.verdict import Decision, Tier
 
 NUM_POINTS = 8
@@ -165,9 +165,12 @@ def _agree(reference: Any, answer: Any) -> bool:
 def _value_at(formula: Any, point: dict[Any, Any]) -> Any:
     """A finite number to ``DIGITS`` digits, or None."""
     there = formula.subs(point)
-    value = there.evalf(DIGITS)
-    if not _is_number(value):  # sums of sums have to be worked out
-        value = there.doit().evalf(DIGITS)
+    try:
+        value = there.evalf(DIGITS)
+        if not _is_number(value):  # sums of sums have to be worked out
+            value = there.doit().evalf(DIGITS)
+    except (*NO_VALUE, NotImplementedError):  # a sum that diverges, a pole
+        return None
     return value if _is_number(value) and value.is_finite else None
 
 

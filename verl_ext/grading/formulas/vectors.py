@@ -1,15 +1,13 @@
 r"""Arithmetic of tuples and matrices, part by part: ``\frac12(2,4)`` and ``(0,1)+(1,1)`` are ``(1,2)``; ``-(1,2)`` is not."""
 
-import re
-from itertools import chain, pairwise
+from itertools import chain
 
 from verl_ext.grading.answers import structure as st
-from verl_ext.grading.answers.brackets import brackets, is_balanced, outside
+from verl_ext.grading.answers.brackets import brackets, is_balanced
 from verl_ext.grading.answers.compare import Leaf
 from verl_ext.grading.answers.spelling import normalize
 from verl_ext.grading.verdict import Decision, Tier, all_true
 
-SIGN = re.compile(r"(?<=[)\]}\w])\s*[-+]")
 MATRIX = r"\begin{matrix}"
 MIN_COMPONENTS = 2
 
@@ -39,8 +37,7 @@ def read_vector(text: str) -> Rows | None:
     """The components of a sum of multiples of tuples or of matrices, as formulas; None if the text is none."""
     if not is_balanced(brackets(text)):
         return None
-    places = [0, *(match.end() - 1 for match in outside(text, SIGN)), len(text)]
-    terms = [_read_term(text[start:end].strip()) for start, end in pairwise(places) if start < end]
+    terms = [_read_term(term) for term in st.signed_terms(text)]
     read = [term for term in terms if term is not None]
     if not read or len(read) < len(terms) or any(_shape(term) != _shape(read[0]) for term in read):
         return None
