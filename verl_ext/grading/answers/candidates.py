@@ -30,6 +30,8 @@ DOLLARS = re.compile(r"(?<!\w)(?:R|US|CA|AU|HK|NT|C|A)\$")
 FUNCTIONS = frozenset("sqrt sin cos tan cot sec csc log ln exp pi infinity mod choose arcsin arccos arctan".split())
 ENDS = frozenset("=<>≤≥≠≈-+*/^(×÷·−–±_√∪∩∈[{")
 """What a formula does not end with."""
+LAYOUT = frozenset(r"\quad \qquad \, \; \! \hfill \newline \square \blacksquare \checkmark \noindent \par \qed".split())
+"""Commands that only set what is beside them."""
 OPENING, CLOSING = frozenset("([{"), frozenset(")]}")
 NAME = re.compile(
     r"\\?[a-zA-Z]{1,8}(?:_\{?\w{1,3}\}?)?'*(?:\s*\(\s*[a-zA-Z](?:,\s*[a-zA-Z])?\s*\))?|\\(?:triangle|angle|overline|text)\b.{1,20}|[A-Z]{2,4}"
@@ -199,7 +201,7 @@ def _end_of_run(tokens: list[re.Match[str]], index: int, taken: list[bool]) -> i
     position = index
     while position < len(tokens) and not taken[tokens[position].start()]:
         token = tokens[position]
-        if token.lastgroup == "blank":
+        if token.lastgroup == "blank" or token[0] in LAYOUT:
             position += 1
             continue
         if token[0] in {",", ";"} and depth > 0:
@@ -207,7 +209,7 @@ def _end_of_run(tokens: list[re.Match[str]], index: int, taken: list[bool]) -> i
             continue
         # Braces of a command may hold words: \text{ cm}.
         in_text = token.lastgroup == "word" and depth > 0 and _holds_words(tokens, index, position)
-        if not _is_mathematical(token, previous) and not in_text:
+        if not (_is_mathematical(token, previous) or in_text or _is_assigned(tokens, position)):
             break
         depth += token[0] in OPENING
         if token[0] in CLOSING:
@@ -217,6 +219,12 @@ def _end_of_run(tokens: list[re.Match[str]], index: int, taken: list[bool]) -> i
         previous = token
         position += 1
     return position
+
+
+def _is_assigned(tokens: list[re.Match[str]], position: int) -> bool:
+    """Whether a word of one letter is a name after all, because a sign follows: y = 4."""
+    following = next((token[0] for token in tokens[position + 1 : position + 3] if token.lastgroup != "blank"), "")
+    return len(tokens[position][0]) == 1 and tokens[position][0].isascii() and following in {"=", "<", ">"}
 
 
 def _holds_words(tokens: list[re.Match[str]], index: int, position: int) -> bool:
@@ -229,9 +237,11 @@ def _holds_words(tokens: list[re.Match[str]], index: int, position: int) -> bool
 def _candidate(text: str, tokens: list[re.Match[str]], first: int, end: int) -> tuple[Candidate | None, int]:
     """The formula of the tokens from ``first`` up to ``end``, with its unit, and the token where reading goes on."""
     last = end
-    while last > first and (tokens[last - 1].lastgroup == "blank" or tokens[last - 1][0] in ENDS):
+    while last > first and (tokens[last - 1].lastgroup == "blank" or tokens[last - 1][0] in ENDS | LAYOUT):
         last -= 1
-    while first < last and (tokens[first].lastgroup == "blank" or tokens[first][0] in "=*/^)]}|!_%°+<>≈"):
+    while first < last and (
+        tokens[first].lastgroup == "blank" or tokens[first][0] in LAYOUT or tokens[first][0] in "=*/^)]}|!_%°+<>≈"
+    ):
         first += 1
     if first >= last:
         return None, max(end, first)

@@ -25,7 +25,7 @@ BUT = re.compile(r"\b(?:but|rather|instead|sondern|mais|sino|mas|ma|maar|lecz)\b
 SUFFIX = re.compile(r"(?<=\d)['’][a-z]{2,}$")
 """Of a Turkish number: ``8'dir``."""
 COLON = re.compile(r"[^\W\d_]{3,}\s*:")
-UNREADABLE = re.compile(r"\$+\s*(?!\d)")
+UNREADABLE = re.compile(r"\$+\s*(?!\d)|\\[(\[]")
 CHOICE = re.compile(
     r"(?:for sure|definitely|clearly|option|choice)?\s*\(?([A-J])\)?\s*(?:[.):]?\s*$|[,.;]\s)", re.IGNORECASE
 )
