@@ -38,8 +38,11 @@ def test_different(reference, answer):
     assert compare_symbolically(answer, reference).is_same is False
 
 
+PRODUCT = r"\begin{matrix}1&2\end{matrix}\begin{matrix}3\\4\end{matrix}"
+
+
 @pytest.mark.parametrize(
-    "text", ["", "3", "(3)", "(1,2", "(1,2)+3", "(1,2)+(1,2,3)", "[1,2)", "(1,2)(3,4)", "((1,2),3)", "x,(1,2)"]
+    "text", ["", "3", "(3)", "(1,2", "(1,2)+3", "(1,2)+(1,2,3)", "[1,2)", "(1,2)(3,4)", "((1,2),3)", "x,(1,2)", PRODUCT]
 )
 def test_no_vector(text):
     assert read_vector(text) is None

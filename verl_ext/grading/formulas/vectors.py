@@ -60,7 +60,7 @@ def _multiple_of_matrix(text: str) -> tuple[str, Rows]:
     bracket = factor[-1:] if factor[-1:] in {"(", "["} else ""
     matrix = st.MATRIX.fullmatch(bracket + begin + rest)
     factor = factor.removesuffix(bracket).rstrip(" *")
-    if matrix is None or "," in factor:
+    if matrix is None or "," in factor or MATRIX in matrix[1]:  # the last is a product of matrices
         return "", []
     rows = [[cell.strip() for cell in row.split("&")] for row in matrix[1].split(r"\\") if row.strip()]
     return (f"{factor}1" if factor in {"", "+", "-"} else factor), rows
