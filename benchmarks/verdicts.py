@@ -3,6 +3,7 @@ r"""Show that a change of the grader moves no verdict: write all verdicts before
     python benchmarks/verdicts.py write before.jsonl --source ../before    the grader of another checkout
     python benchmarks/verdicts.py write after.jsonl                        the grader of this one
     python benchmarks/verdicts.py compare before.jsonl after.jsonl         exits with 1 if a verdict differs
+    python benchmarks/verdicts.py mistakes before.jsonl after.jsonl        labels missed, by suite and kind of mistake
 
 The default and the paper's grader grade every row of the labeled cases; the default one also grades seeded mutations of
 their answers and references, and of golden rows. The cases depend on the seed and the files alone, not on the
@@ -20,7 +21,7 @@ import random
 import re
 import string
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from fractions import Fraction
@@ -389,6 +390,43 @@ def write(options: argparse.Namespace) -> int:
     return 0
 
 
+# Mistakes
+
+
+def group_of(name: str, row: Row) -> str:
+    """The suite of a labeled row, or its kind of mistake."""
+    if name == "kinds":
+        return f"kind: {row['kind']}"
+    return f"{row['suite']}{' (full)' if name == 'cases' and row['kind'] == 'full' else ''}"
+
+
+def mistakes(options: argparse.Namespace) -> int:
+    """How often the default grader missed the label of ``cases`` and ``kinds``, in each of the files."""
+    files = [read_verdicts(path) for path in options.files]
+    tables: dict[str, list[Counter[str]]] = defaultdict(lambda: [Counter() for _ in files])
+    num_rows: Counter[str] = Counter()
+    for name in CASES[:2]:
+        for index, row in enumerate(read_rows(options.cases / f"{name}.jsonl")):
+            key = case_of(name, index, row, GRADERS[0]).key
+            if missing := [str(path) for path, rows in zip(options.files, files, strict=True) if key not in rows]:
+                raise SystemExit(f"{missing[0]} has no verdict on row {index} of {name}: write it with these cases.")
+            for group in (group_of(name, row), f"all of {name}"):
+                num_rows[group] += 1
+                for rows, counts in zip(files, tables[group], strict=True):
+                    counts[mistake(rows[key]["reason"], row["expected"])] += 1
+    print(f"{'wrong accepted + right rejected':48}{'rows':>6}" + "".join(f"{path.stem:>16}" for path in options.files))
+    for group, each in sorted(tables.items(), key=lambda item: (item[0].startswith("all"), item[0])):
+        shown = (f"{counts['accepted']} + {counts['rejected']}" for counts in each)
+        print(f"{group:48}{num_rows[group]:6}" + "".join(f"{text:>16}" for text in shown))
+    return 0
+
+
+def mistake(reason: str, expected: bool) -> str:
+    if (reason == "correct") == expected:
+        return "none"
+    return "rejected" if expected else "accepted"
+
+
 # Comparing
 
 
@@ -436,6 +474,10 @@ def main() -> int:
     comparing.add_argument("files", type=Path, nargs=2, metavar="FILE")
     comparing.add_argument("--show", type=int, default=20, metavar="N", help="differences to print")
     comparing.set_defaults(run=compare)
+    labels = commands.add_parser("mistakes", help="labels that each file of verdicts misses, by kind")
+    labels.add_argument("files", type=Path, nargs="+", metavar="FILE")
+    labels.add_argument("--cases", type=Path, default=ROOT.parent / "shared" / "grading", metavar="DIR")
+    labels.set_defaults(run=mistakes)
     options = parser.parse_args()
     return int(options.run(options))
 

@@ -15,10 +15,13 @@ import verdicts  # noqa: E402
 
 ROWS = {
     "cases": [
-        {"gold": r"\frac{1}{2}", "pred": "0.5", "kind": "expr"},
-        {"gold": "4", "pred": "It is 4", "kind": "full"},
+        {"suite": "a", "gold": r"\frac{1}{2}", "pred": "0.5", "kind": "expr", "expected": True},
+        {"suite": "a", "gold": "4", "pred": "It is 4", "kind": "full", "expected": True},
     ],
-    "kinds": [{"reference": "x+1", "response": r"\boxed{1+x}"}, {"reference": "2", "response": "?", "task": "gsm8k"}],
+    "kinds": [
+        {"kind": "order", "reference": "x+1", "response": r"\boxed{1+x}", "expected": True},
+        {"kind": "order", "reference": "2", "response": "?", "task": "gsm8k", "expected": False},
+    ],
     "qwen_math_responses": [{"gold": "3", "pred": r"so \boxed{3}"}],
     "gsm8k_solutions": [{"gold": "18", "pred": "A: 18"}],
 }
@@ -64,6 +67,26 @@ def test_write_and_compare(folder):
     fewer = command("compare", folder / "one", folder / "two")
     assert fewer.returncode == 1
     assert "2 cases are in one file only" in fewer.stdout
+
+
+def test_mistakes_by_kind(folder):
+    cases = "--cases", folder
+    assert (
+        command("write", folder / "one", *cases, "--golden", folder / "golden.jsonl", "--mutations", 0).returncode == 0
+    )
+    rows = [json.loads(line) for line in (folder / "one").read_text().splitlines()]
+    for row in rows:
+        if row["key"].startswith("default kinds:"):
+            row["reason"] = "incorrect" if row["reason"] == "correct" else "correct"
+    (folder / "two").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    printed = command("mistakes", folder / "one", folder / "two", *cases).stdout.splitlines()
+    assert [line.split() for line in printed if line.startswith("kind: order")] == ["kind: order 2 0 + 0 1 + 1".split()]
+    assert [line.split() for line in printed if line.startswith("a ")] == ["a 1 0 + 0 0 + 0".split()]
+
+    (folder / "two").write_text("")
+    refused = command("mistakes", folder / "one", folder / "two", *cases)
+    assert refused.returncode == 1
+    assert "two has no verdict on row 0 of cases" in refused.stderr
 
 
 def test_the_cases_depend_on_the_seed(folder):
