@@ -81,7 +81,7 @@ def test_mistakes_by_kind(folder):
     (folder / "two").write_text("".join(json.dumps(row) + "\n" for row in rows))
     printed = command("mistakes", folder / "one", folder / "two", *cases).stdout.splitlines()
     assert [line.split() for line in printed if line.startswith("kind: order")] == ["kind: order 2 0 + 0 1 + 1".split()]
-    assert [line.split() for line in printed if line.startswith("a ")] == ["a 1 0 + 0 0 + 0".split()]
+    assert [line.split() for line in printed if line.startswith("a  ")] == ["a 1 0 + 0 0 + 0".split()]
 
     (folder / "two").write_text("")
     refused = command("mistakes", folder / "one", folder / "two", *cases)
