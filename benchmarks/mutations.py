@@ -83,9 +83,11 @@ def pairs(references: Sequence[str], number: int, seed: int) -> list[tuple[str, 
         shapes.setdefault(re.sub(r"\s|\d", "", reference), []).append(reference)
     alike = [shape for shape in shapes.values() if len(shape) > 1]
     chosen: set[tuple[str, str]] = set()
-    for index in range(number):
+    for index in range(4 * number):  # some are drawn more than once
         left, right = generator.sample(generator.choice(alike) if index % 2 and alike else references, 2)
         chosen.add((left, right))
+        if len(chosen) == number:
+            break
     return sorted(chosen)
 
 

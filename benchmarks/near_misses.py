@@ -458,6 +458,16 @@ def inequality_of(_generator: random.Random, text: str) -> str | None:
     return f"x > {match[1]}" if match else None
 
 
+def determinant(_generator: random.Random, text: str) -> str | None:
+    match = MATRIX.fullmatch(text)
+    return rf"\begin{{vmatrix}}{match['cells']}\end{{vmatrix}}" if match else None
+
+
+def in_radians(generator: random.Random, text: str) -> str | None:
+    match = re.fullmatch(r"([^a-z]*)\^\s*\{?\\circ\}?", text)
+    return match[1] + generator.choice((r"\text{ radians}", r"\text{ rad}", " rad")) if match else None
+
+
 AROUND_A_NUMBER = (
     "x > {}", r"x \le {}", r"x \ne {}", r"\pm {}", "f({})", "{}x", "0.{}1", r"{} \text{{ or more}}", r"{} \text{{ or less}}", r"\ln {}", "{} + a",
     r"\{{1, {}, 99\}}", "({}, 0)", r"[{}, \infty)", r"x \equiv {} \pmod{{{}3}}", "{}i", "e^{{{}}}", r"\sqrt[3]{{{}}}", "{} = 99", r"2 \cdot {} = 99",
@@ -587,5 +597,7 @@ NEAR_MISSES = (
     near_miss("a factor before a tuple or matrix", negative_whole, is_proven=True),
     near_miss("two names swapped", swap_names, is_proven=True),
     near_miss("an inequality strict or not", other_strictness, is_proven=True),
+    near_miss("a determinant", determinant, is_proven=True),
+    near_miss("degrees as radians", in_radians, is_proven=True),
     near_miss("one of two bounds", one_of_two_bounds, is_proven=True),
 )

@@ -88,7 +88,7 @@ def _plain(text: str) -> str:
 # Kinds of answers
 
 RELATION = re.compile(r"\\(?:le|ge|in|ne|approx|equiv)(?![a-zA-Z])|[<>]")
-MATRIX = re.compile(r"\\begin\{([pbv]?matrix)\}(.*)\\end\{\1\}", re.DOTALL)
+MATRIX = re.compile(r"\\begin\{([pb]?matrix)\}(.*)\\end\{\1\}", re.DOTALL)
 INFINITY = {r"\infty": math.inf, r"+\infty": math.inf, r"-\infty": -math.inf}
 BRACKETS = {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}
 

@@ -48,7 +48,7 @@ def slash(_generator: random.Random, text: str) -> str | None:
 
 def slash_inside(_generator: random.Random, text: str) -> str | None:
     """``\\frac{a}{b}`` as ``((a)/(b))``, except where a power or a number stands before it."""
-    if re.search(r"[\d^_]\s*\\[dt]?frac|sqrt\s*\\", text):
+    if re.search(r"[\d^_]\s*\\[dt]?frac|sqrt\s*\\|triangle", text):
         return None
     return replaced(r"\\[dt]?frac\{([^{}]*)\}\{([^{}]*)\}", r"((\1)/(\2))", text)
 
@@ -237,7 +237,7 @@ def dot_between_factors(generator: random.Random, text: str) -> str | None:
 
 
 def named(generator: random.Random, text: str) -> str | None:
-    if not is_value(text):
+    if not is_value(text) or text.endswith("."):
         return None
     names = [name for name in ("x", "y", "n", "k", "S", "A", r"\text{Area}", r"\theta", "f(x)") if name[0] not in text]
     return f"{generator.choice(names)} = {text}" if names and "=" not in text else None
@@ -786,7 +786,7 @@ def in_ascii(_generator: random.Random, text: str) -> str | None:
 def rewritten_part(generator: random.Random, text: str) -> str | None:
     """One item of a tuple, a list or an interval spelled otherwise."""
     parts = items_of(text)
-    if parts is None or is_untouchable(text):
+    if parts is None or is_untouchable(text) or r"\;" in text:
         return None
     opening, items, closing = parts
     at = generator.randrange(len(items))
@@ -844,8 +844,8 @@ REWRITES = (
     rewrite("\\big brackets", big_brackets),
     rewrite("more blanks", more_blanks),
     rewrite("no blanks", no_blanks),
-    rewrite("spaces of LaTeX", thin_spaces),
-    rewrite("thousands separated", thousands),
+    rewrite("spaces of LaTeX", thin_spaces, is_composable=False),
+    rewrite("thousands separated", thousands, is_composable=False),
     rewrite("thousands not separated", no_thousands),
     rewrite("a power of ten", scientific),
     rewrite("a unit spelled otherwise", respelled_unit, is_composable=False),
@@ -889,7 +889,7 @@ REWRITES = (
     rewrite("another matrix", other_matrix),
     rewrite("a vector as a tuple", vector_as_tuple),
     rewrite("a choice spelled otherwise", respelled_choice, is_composable=False),
-    rewrite("a word spelled otherwise", respelled_word),
+    rewrite("a word spelled otherwise", respelled_word, is_composable=False),
     rewrite("a number in a base spelled otherwise", respelled_base, is_composable=False),
     rewrite("a ratio spelled otherwise", respelled_ratio, is_composable=False),
     rewrite("there and back", there_and_back),

@@ -48,6 +48,7 @@ UNIT_VECTOR = re.compile(
     r"\\(?:hat|widehat|vec|mathbf|boldsymbol|bm)(?![a-zA-Z])\s*(?:\{\s*)?(?:\\(?:hat|mathbf|boldsymbol|bm)(?![a-zA-Z])\s*(?:\{\s*)?)?"
     r"(?:\\(?P<dotless>[ij])math|(?P<letter>[ijk]))(?![a-zA-Z])\s*\}{0,2}"
 )
+RADIANS = re.compile(r"(?<![a-zA-Z])rad(?:ians?)?(?![a-zA-Z])")
 RENAMED = (
     (re.compile(r"\\[dtc]frac(?![a-zA-Z])"), r"\\frac"),
     (re.compile(r"\\[dt]binom(?![a-zA-Z])"), r"\\binom"),
@@ -79,7 +80,7 @@ RENAMED = (
     (re.compile(r"\b(?:percent|pct)\b", re.IGNORECASE), "%"),
     (re.compile(r"\\(?:begin|end)\{(?:equation|align|aligned|gather|gathered|split|center|displaymath|math)\*?\}"), ""),
 )
-MATRIX = re.compile(r"\\(begin|end)\{(?:[pbBv]?matrix|smallmatrix|psmallmatrix|array)\}(?:\{[clr|]+\})?")
+MATRIX = re.compile(r"\\(begin|end)\{(?:[pbB]?matrix|smallmatrix|psmallmatrix|array)\}(?:\{[clr|]+\})?")
 TEXT = re.compile(
     r"\\(?:text(?:rm|bf|it|sf|tt|normal|up)?|mbox|hbox|operatorname\*?)\s*\{([^{}]*)\}"
     r"|\\math(?:rm|bf|it|sf)\s*\{([a-zA-Z]{2,}[a-zA-Z .]*)\}"
@@ -123,12 +124,15 @@ BLANKS = re.compile(r"(?<![0-9]) | (?![0-9])")
 @lru_cache(maxsize=16384)
 def normalize(answer: str) -> str:
     """The canonical spelling of ``answer``; text in words stays inside ``\\text{}``."""
-    text = BETWEEN_ITEMS.sub(", ", _in_ascii(answer)).replace(r"\$", "").strip()
-    text = without_math_delimiters(ROW_GAP.sub(r"\1 ", text))
+    text = _in_ascii(answer)
+    if "," in text:
+        text = BETWEEN_ITEMS.sub(", ", text)
+    text = without_math_delimiters(ROW_GAP.sub(r"\1 ", text.replace(r"\$", "").strip()))
     if text.isdigit():
         return text
     # Before rows are: a comma of thousands, spelled in the many ways LaTeX needs so that it looks right.
-    text = _without_thousands(THOUSANDS.sub(_digits, text))
+    text = THOUSANDS.sub(_digits, text)
+    text = _without_thousands(text) if "," in text else text
     text = DIGIT_GAPS.sub(",", text).replace("{,}", ",")
     text = _with_whole_degrees(_with_unit_vectors(_with_marked_rows(text)))
     text = DELIMITERS.sub("", text)
@@ -142,6 +146,13 @@ def normalize(answer: str) -> str:
     text = MATRIX.sub(lambda match: rf"\{match[1]}{{matrix}}", text)
     text = _with_braced_arguments(SPACES.sub(" ", text))
     return _without_outer_noise(text.replace(ROW_END, r"\\").replace(DEGREE_OF_AN_ANGLE, r"\degree "))
+
+
+def normalize_pair(reference: str, answer: str) -> tuple[str, str]:
+    r"""``normalize`` of both. Beside radians the sign of a degree is a unit, and not left out as elsewhere."""
+    if RADIANS.search(reference) or RADIANS.search(answer):
+        reference, answer = (DEGREE.sub(r"\\text{ degrees}", _in_ascii(text)) for text in (reference, answer))
+    return normalize(reference), normalize(answer)
 
 
 def _in_ascii(text: str) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from verl_ext.grading.answers.compare import Leaf, same_structure, unread
 from verl_ext.grading.answers.conventions import DEFAULTS, Conventions
 from verl_ext.grading.answers.numbers import same_number
-from verl_ext.grading.answers.spelling import DEGREE, key, normalize
+from verl_ext.grading.answers.spelling import DEGREE, key, normalize, normalize_pair
 from verl_ext.grading.verdict import Decision, Tier
 
 DEGREE_SIGN = re.compile(rf"{DEGREE.pattern}|\u00b0")
@@ -61,5 +61,5 @@ def _is_decimal_comma(left: str, right: str) -> bool:
 
 def compare_types(reference: str, answer: str, conventions: Conventions = DEFAULTS) -> Decision | None:
     """Tuples, intervals, sets, matrices, relations, texts and units; None where that hangs on two formulas."""
-    is_same = same_structure(normalize(reference), normalize(answer), Leaf(unread, conventions))
+    is_same = same_structure(*normalize_pair(reference, answer), Leaf(unread, conventions))
     return None if is_same is None else Decision(is_same, Tier.TYPED)

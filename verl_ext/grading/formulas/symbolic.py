@@ -12,7 +12,7 @@ from verl_ext.grading.answers import structure as st
 from verl_ext.grading.answers.compare import Leaf, same_structure
 from verl_ext.grading.answers.conventions import DEFAULTS, Conventions
 from verl_ext.grading.answers.numbers import Exact, are_near, is_stated, is_terminating, read_exact
-from verl_ext.grading.answers.spelling import normalize
+from verl_ext.grading.answers.spelling import normalize, normalize_pair
 from verl_ext.grading.answers.tiers import compare_numbers, compare_strings, first_decision
 from verl_ext.grading.formulas.equality import is_same_constant, real_value, subtract, vanishes
 from verl_ext.grading.formulas.expression import ExpressionError, Operation, TooComplexError, names_of, parse
@@ -40,7 +40,7 @@ def compare_symbolically(reference: str, answer: str, conventions: Conventions =
 
 def compare_formulas(reference: str, answer: str, conventions: Conventions) -> Decision | None:
     """Typed answers, part by part, with their formulas compared by value."""
-    is_same = same_structure(normalize(reference), normalize(answer), _leaf(conventions))
+    is_same = same_structure(*normalize_pair(reference, answer), _leaf(conventions))
     return None if is_same is None else Decision(is_same, Tier.SYMBOLIC)
 
 
