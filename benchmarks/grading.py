@@ -448,7 +448,8 @@ def compare_in_forked_process(answer: str, reference: str) -> bool:
 
 def put_verdict(answer: str, reference: str, verdicts: Any) -> None:
     """In the child, without rights."""
-    from verl_ext.grading.paper import paper_formulas, sandbox
+    from verl_ext.grading.paper import paper_formulas
+    from verl_ext.grading.workers import sandbox
 
     sandbox.give_up_rights()
     verdicts.put(same_answer(answer, reference, paper_formulas.equal_formulas))
@@ -563,7 +564,8 @@ def load_libraries(name: str) -> None:
     elif name == "paper":
         from sympy.parsing.latex import parse_latex
 
-        from verl_ext.grading.paper import paper_formulas, sandbox
+        from verl_ext.grading.paper import paper_formulas
+        from verl_ext.grading.workers import sandbox
 
         # The paper's first attempt at every formula. It fails with the antlr that verl needs, too, and takes its time.
         paper_formulas.PARSERS = (parse_latex, *paper_formulas.PARSERS)

@@ -5,6 +5,7 @@ python scripts/prepare_data.py math --out data --template qwen
 python scripts/prepare_data.py MATH-500 --out data --data_dir DIR
 python scripts/prepare_data.py countdown --out data --short
 python scripts/prepare_data.py countdown --out data --from hub --num_train 100000
+python scripts/prepare_data.py reasoning_gym/chain_sum --out data --option min_terms=2 --option max_terms=3 --bare
 
 The data sets come from the Hugging Face hub, or from a folder of local copies (--data_dir, or the setting VERL_EXT_DATA).
 No row is left out. What was corrected, cannot be graded or comes twice is printed, and is in report.json beside the files
@@ -45,6 +46,7 @@ from verl_ext.tasks.countdown import (
     long_prompt,
     short_prompt,
 )
+from verl_ext.tasks.gym_tasks import INSTRUCTIONS, PREFIX, GymProblem, generate, parsed_options, shown
 from verl_ext.tasks.task import Split
 from verl_ext.tasks.templates import BOX_INSTRUCTION, TEMPLATES, render_prompt
 
@@ -140,6 +142,16 @@ def _print_list(what: str, lines: list[str]) -> None:
 DEFAULT_SIZES: dict[Split, int] = {"train": 8000, "test": 400}
 
 
+def add_seed_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--seed", type=int, default=1, help="default: %(default)s")
+
+
+def check_sizes(sizes: Mapping[Split, int | None]) -> None:
+    for split, size in sizes.items():
+        if size is not None and size < 1:
+            raise ValueError(f"--num_{split} must be at least 1, got {size}.")
+
+
 def add_countdown_arguments(parser: argparse.ArgumentParser) -> None:
     source = "generated from a seed"
     parser.add_argument(
@@ -153,7 +165,7 @@ def add_countdown_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(
             f"--num_{split}", type=int, help=f"{split} problems (default: {size}, or all where --from has fewer)"
         )
-    parser.add_argument("--seed", type=int, default=1, help="default: %(default)s")
+    add_seed_argument(parser)
     parser.add_argument("--short", action="store_true", help='ask "3 5 7 = 22", for the small model')
     parser.add_argument("--num_numbers", type=int, default=3, help=f"{source}: default: %(default)s")
     parser.add_argument("--low", type=int, default=1, help=f"{source}: smallest number (default: %(default)s)")
@@ -163,9 +175,7 @@ def add_countdown_arguments(parser: argparse.ArgumentParser) -> None:
 
 def prepare_countdown(arguments: argparse.Namespace) -> None:
     given: dict[Split, int | None] = {"train": arguments.num_train, "test": arguments.num_test}
-    for split, size in given.items():
-        if size is not None and size < 1:
-            raise ValueError(f"--num_{split} must be at least 1, got {size}.")
+    check_sizes(given)
     pool = None if arguments.source is None else load_problems(arguments.source)
     sizes = {split: size or _default_size(split, pool) for split, size in given.items()}
     ask = short_prompt if arguments.short else long_prompt
@@ -236,13 +246,94 @@ def _sampled(
     return random.Random(f"{arguments.seed} {split}").sample(pool, num_problems)
 
 
+def add_gym_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", help="the generator, as in reasoning_gym/chain_sum")
+    for split, size in DEFAULT_SIZES.items():
+        parser.add_argument(f"--num_{split}", type=int, default=size, help=f"{split} problems (default: {size})")
+    add_seed_argument(parser)
+    parser.add_argument(
+        "--option",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="of the generator; the value as JSON or text; may come again",
+    )
+    parser.add_argument(
+        "--threshold",
+        type=float,
+        default=1.0,
+        help="score from which an answer is correct (default: 1, no partial credit)",
+    )
+    parser.add_argument(
+        "--bare", action="store_true", help="the whole response is the answer, instead of an <answer> in it"
+    )
+    parser.add_argument(
+        "--num_examples",
+        type=int,
+        default=0,
+        help="solved problems as earlier turns, instead of an instruction (default: 0)",
+    )
+
+
+def prepare_gym(arguments: argparse.Namespace) -> None:
+    sizes: dict[Split, int] = {"train": arguments.num_train, "test": arguments.num_test}
+    check_sizes(sizes)
+    if arguments.num_examples < 0:
+        raise ValueError(f"--num_examples must be at least 0, got {arguments.num_examples}.")
+    if not 0 < arguments.threshold <= 1:
+        raise ValueError(f"--threshold must be above 0 and at most 1, got {arguments.threshold}.")
+    task = task_named(PREFIX + arguments.name)
+    problems, examples = generate(
+        arguments.name,
+        sizes,
+        seed=arguments.seed,
+        options=parsed_options(arguments.option),
+        num_examples=arguments.num_examples,
+        threshold=arguments.threshold,
+    )
+    findings: dict[str, Any] = {
+        "source": f"reasoning_gym, seed {arguments.seed}",
+        "options": arguments.option,
+        "splits": {},
+    }
+    files: dict[Path, list[VerlRow]] = {}
+    for split, made in problems.items():
+        path = arguments.out / f"{task.file_stem}_{split}.parquet"
+        files[path] = [_gym_row(problem, examples, split, index, arguments) for index, problem in enumerate(made)]
+        findings["splits"][split] = {"file": path.name, "num_rows": len(made)}
+    write_checked(files)
+    print("\n".join(f"{path}: {len(rows)} problems" for path, rows in files.items()))
+    write_report(arguments.out, task.data_source, findings)
+
+
+def _gym_row(
+    problem: GymProblem, examples: Sequence[GymProblem], split: Split, index: int, arguments: argparse.Namespace
+) -> VerlRow:
+    form = "bare" if arguments.bare else "tag"
+    instruction = "" if examples else INSTRUCTIONS[form]
+    return make_row(
+        data_source=PREFIX + problem.name,
+        prompt=problem.question + instruction,
+        ground_truth=problem.reference(threshold=arguments.threshold, answer_form=form),
+        split=split,
+        index=index,
+        examples=[(example.question, shown(example, form)) for example in examples],
+    )
+
+
 COMMANDS: dict[str, tuple[Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], None]]] = {
     name: (add_countdown_arguments, prepare_countdown)
     if task is COUNTDOWN
     else (add_task_arguments, partial(prepare_task, task))
     for name, task in TASKS.items()
-}
+} | {PREFIX.rstrip("/"): (add_gym_arguments, prepare_gym)}
 """Task -> what adds its options, and what makes its files."""
+
+
+def _subcommand(task: str) -> list[str]:
+    """How argparse knows a task that was typed."""
+    family, slash, name = task_named(task).data_source.partition("/")
+    return [family, name] if slash else [family]
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -257,7 +348,7 @@ def main(argv: list[str] | None = None) -> None:
     given = list(sys.argv[1:] if argv is None else argv)
     try:
         if given and not given[0].startswith("-"):
-            given[0] = task_named(given[0]).data_source
+            given[:1] = _subcommand(given[0])
         arguments = parser.parse_args(given)
         arguments.prepare(arguments)
     except (ValueError, OSError) as error:

@@ -12,6 +12,7 @@ import pyarrow.parquet
 import pytest
 
 from verl_ext.data.parquet import check_rows, read_rows
+from verl_ext.grading import grade
 from verl_ext.grading.countdown_grader import parse_reference
 from verl_ext.tasks.templates import render_prompt
 
@@ -290,3 +291,78 @@ def test_the_papers_data(prepare, data_dir, tmp_path, capsys):
     out = capsys.readouterr().out
     assert "test 333: 3 -> -3: the last box is the magnitude" in out
     assert "questions in both train and test: 4" in out
+
+
+GYM = (
+    "reasoning_gym/chain_sum",
+    "--num_train",
+    6,
+    "--num_test",
+    2,
+    "--option",
+    "max_terms=2",
+    "--option",
+    "max_digits=1",
+)
+
+
+@pytest.fixture
+def gym_rows(prepare, tmp_path):
+    """The rows of the test file that ``GYM`` with more options makes."""
+    pytest.importorskip("reasoning_gym", reason="its dependency pycosat needs a C compiler")
+
+    def rows(*more):
+        prepare(*GYM, *more)
+        path = tmp_path / "reasoning_gym_chain_sum_test.parquet"
+        assert check_rows(path, is_graded_here=True) == 2
+        assert check_rows(path.with_name("reasoning_gym_chain_sum_train.parquet"), is_graded_here=True) == 6
+        return read_rows(path)
+
+    return rows
+
+
+def test_problems_of_reasoning_gym_carry_what_makes_and_what_grades_them(gym_rows):
+    (row, _), (again, _) = gym_rows(), gym_rows()
+    assert row == again
+    assert row["data_source"] == "reasoning_gym/chain_sum"
+    truth = json.loads(row["reward_model"]["ground_truth"])
+    assert truth["options"] == {"max_terms": 2, "max_digits": 1}
+    assert (truth["seed"], truth["threshold"], truth["answer_form"]) == (1, 1.0, "tag")
+    (message,) = row["prompt"]
+    assert message["content"].startswith(truth["entry"]["question"] + "\n")
+    assert "<answer> </answer>" in message["content"]
+    assert grade(
+        f"<answer>{truth['entry']['answer']}</answer>", row["reward_model"]["ground_truth"], row["data_source"]
+    ).is_correct
+
+
+def test_examples_of_reasoning_gym_are_earlier_turns(gym_rows):
+    row, _ = gym_rows("--num_examples", 2, "--bare", "--threshold", 0.5)
+    assert [message["role"] for message in row["prompt"]] == ["user", "assistant", "user", "assistant", "user"]
+    first_answer = row["prompt"][1]["content"]
+    assert first_answer.lstrip("-").isdigit()
+    truth = json.loads(row["reward_model"]["ground_truth"])
+    assert (truth["threshold"], truth["answer_form"]) == (0.5, "bare")
+    assert row["prompt"][-1]["content"] == truth["entry"]["question"]
+    tagged, _ = gym_rows("--num_examples", 1)
+    assert tagged["prompt"][1]["content"] == f"<answer>{first_answer}</answer>"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("reasoning_gym/chain_sun",), r"Did you mean reasoning_gym/chain_sum\?"),
+        (("reasoning_gym/",), "reasoning_gym has no generator ''"),
+        ((*GYM, "--option", "min_term=2"), r"has no option min_term. Did you mean min_terms\?"),
+        ((*GYM, "--option", "min_terms"), "--option min_terms is not of the form key=value"),
+        ((*GYM, "--threshold", 0), "--threshold must be above 0 and at most 1, got 0"),
+        ((*GYM, "--num_examples", -1), "--num_examples must be at least 0, got -1"),
+        ((*GYM[:-4], "--num_test", 0), "--num_test must be at least 1, got 0"),
+        ((*GYM, "--num_train", 5000), r"has only \d+ of 5000 train"),
+    ],
+)
+def test_what_reasoning_gym_cannot_make_is_a_line_and_no_file(prepare, tmp_path, arguments, message):
+    pytest.importorskip("reasoning_gym", reason="its dependency pycosat needs a C compiler")
+    with pytest.raises(SystemExit, match=message):
+        prepare(*arguments)
+    assert list(tmp_path.iterdir()) == []

@@ -3,6 +3,7 @@ import pytest
 from verl_ext.grading.graders import TABLES
 from verl_ext.tasks import TASKS, task_named
 from verl_ext.tasks.competition_math import last_box
+from verl_ext.tasks.gym_tasks import GYM_TASKS
 from verl_ext.tasks.table import DATA_SOURCES
 
 ROWS = {
@@ -24,13 +25,15 @@ def test_the_tasks_and_their_row_counts():
 
 def test_every_task_has_a_grader():
     for graders in TABLES.values():
-        assert {task.grader for task in TASKS.values()} == set(graders)
+        assert {task.grader for task in DATA_SOURCES.values()} == set(graders)
 
 
 def test_the_names_that_a_row_may_have():
     others = {"TianHongZXY/MATH": "math", "TianHongZXY/AIME2025": "aime2025", "TianHongZXY/amc23": "amc23"}
     others |= {"openai/gsm8k": "gsm8k"}
-    assert {name: task.data_source for name, task in DATA_SOURCES.items()} == {name: name for name in TASKS} | others
+    assert {name: task.data_source for name, task in DATA_SOURCES.items()} == {
+        name: name for name in (*TASKS, *GYM_TASKS)
+    } | others
 
 
 @pytest.mark.parametrize(

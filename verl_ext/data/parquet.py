@@ -14,7 +14,7 @@ import pyarrow.parquet
 
 from verl_ext.data.rows import COLUMNS, VerlRow, row_fault
 from verl_ext.host.files import replacing
-from verl_ext.tasks.table import DATA_SOURCES
+from verl_ext.tasks.table import DATA_SOURCES, SHOWN_DATA_SOURCES
 
 _INT64_CHARS = len(str(-(2**63)))
 JSON_ENDINGS = (".json", ".jsonl")
@@ -100,9 +100,7 @@ def check_rows(
         for index, row in enumerate(table.select(columns).to_pylist()):
             fault = rounded.get(index) or row_fault({**row, "prompt": row[prompt_key]}, graded)
             if fault is None and is_graded_here and row["data_source"] not in graded:
-                fault = (
-                    f"has the data_source {row['data_source']!r}, but there are only graders for {', '.join(graded)}"
-                )
+                fault = f"has the data_source {row['data_source']!r}, but there are only graders for {', '.join(SHOWN_DATA_SOURCES)}"
             yield fault
 
     _refuse_faults(path, faults(), table.num_rows, REMEDY)

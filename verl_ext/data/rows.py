@@ -1,6 +1,6 @@
 """The row verl reads, and what makes one unusable."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from verl_ext.data.sources import Row
@@ -12,11 +12,26 @@ COLUMNS = ("data_source", "prompt", "reward_model")
 VerlRow = dict[str, Any]
 
 
-def make_row(*, data_source: str, prompt: str, ground_truth: str, split: str, index: int) -> VerlRow:
-    """Build the row of one problem: a single user message, and a ground truth for the grader of ``data_source``."""
+def make_row(
+    *,
+    data_source: str,
+    prompt: str,
+    ground_truth: str,
+    split: str,
+    index: int,
+    examples: Sequence[tuple[str, str]] = (),
+) -> VerlRow:
+    """Build the row of one problem: a user message, and a ground truth for the grader of ``data_source``.
+
+    ``examples`` are other prompts and their answers, which the conversation begins with.
+    """
+    turns = [text for example in examples for text in example]
     return {
         "data_source": data_source,
-        "prompt": [{"role": "user", "content": prompt}],
+        "prompt": [
+            {"role": "assistant" if number % 2 else "user", "content": text}
+            for number, text in enumerate([*turns, prompt])
+        ],
         "ability": "math",
         "reward_model": {"style": "rule", "ground_truth": ground_truth},
         "extra_info": {"index": index, "split": split},

@@ -74,6 +74,10 @@ def load_rows(task_name: str, data_dir: str | Path | None = None, split: Split =
 
 def read_source(task: Task, data_dir: str | Path | None, split: Split) -> tuple[Sequence[SourceRow], str]:
     """The rows as the data set has them, counted, and where they come from, for messages."""
+    if not task.num_rows:
+        raise ValueError(
+            f"{task.data_source} has no data set: make problems with scripts/prepare_data.py, and evaluate them with --data."
+        )
     if split not in task.num_rows:
         raise ValueError(f"{task.data_source} has no split {split!r}, only {', '.join(task.num_rows)}.")
     folder = _source_folder(data_dir)

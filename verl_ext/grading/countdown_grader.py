@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
+from verl_ext.grading.answer_tags import OPEN_TAG, last_tagged
 from verl_ext.grading.arithmetic import (
     BLANKS,
     MAX_EXPRESSION_CHARS,
@@ -23,7 +24,6 @@ from verl_ext.grading.arithmetic import (
 )
 from verl_ext.grading.verdict import Decision, Reason, Tier, Verdict, verdict_of
 
-OPEN_TAG, CLOSE_TAG = "<answer>", "</answer>"
 ONLY_EXPRESSION_CHARS = re.compile(r"[-+*/()\u00d7\u00f7\u2212=0-9 \t\r\n]*")
 
 
@@ -130,10 +130,9 @@ def extract_answer(response: str) -> CountdownAnswer | None:
     The rule "bare" is for the small model, which answers with an expression and nothing else. It takes a response only
     if it has no ``<answer>`` and every character could stand in an expression, so prose is no answer.
     """
-    start = response.rfind(OPEN_TAG, 0, max(response.rfind(CLOSE_TAG), 0))
-    if start >= 0:
-        end = response.find(CLOSE_TAG, start)
-        return CountdownAnswer(strip_blanks(response[start + len(OPEN_TAG) : end]), "answer_tag")
+    tagged = last_tagged(response)
+    if tagged is not None:
+        return CountdownAnswer(strip_blanks(tagged), "answer_tag")
     head = response[: MAX_EXPRESSION_CHARS + 1]  # enough to know that the limit is passed
     is_bare = head.strip(BLANKS) and ONLY_EXPRESSION_CHARS.fullmatch(head)
     return CountdownAnswer(strip_blanks(response), "bare") if is_bare else None

@@ -11,7 +11,7 @@ from verl_ext.grading.answers.conventions import read_conventions
 from verl_ext.grading.graders import TABLES, Grader
 from verl_ext.grading.verdict import Reason, Tier, Verdict
 from verl_ext.grading.workers.settings import read_settings
-from verl_ext.tasks.table import DATA_SOURCES
+from verl_ext.tasks.table import DATA_SOURCES, SHOWN_DATA_SOURCES
 from verl_ext.tasks.task import Task
 
 logger = logging.getLogger(__name__)
@@ -81,7 +81,7 @@ def grader_of(task: str, grader: str | None = None) -> Grader:
         raise ValueError(f"There is no grader called {name!r}; there is {', '.join(TABLES)}.")
     if task not in DATA_SOURCES:
         nearest = get_close_matches(str(task), DATA_SOURCES, n=1, cutoff=0.5)
-        hint = f"Did you mean {nearest[0]}?" if nearest else f"There is a grader for {', '.join(DATA_SOURCES)}."
+        hint = f"Did you mean {nearest[0]}?" if nearest else f"There is a grader for {', '.join(SHOWN_DATA_SOURCES)}."
         raise ValueError(f"There is no grader for the task (data_source) {task!r}. {hint}")
     found = DATA_SOURCES[task]
     chosen = TABLES[name][found.grader]

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from verl_ext.grading import countdown_grader, mathematics
 from verl_ext.grading.answers.conventions import DEFAULTS, Conventions
+from verl_ext.grading.gym import gym_grader
 from verl_ext.grading.paper import grader as paper_grader
 from verl_ext.grading.verdict import Verdict
 
@@ -47,6 +48,7 @@ GRADERS = {
     "math": _math_grader(mathematics.MATH_FALLBACKS),
     "gsm8k": _math_grader(mathematics.GSM8K_FALLBACKS),
     "countdown": Grader(countdown_grader.grade_countdown, countdown_grader.parse_reference),
+    "reasoning_gym": Grader(gym_grader.grade_gym, gym_grader.parse_reference, gym_grader.grade_gym_async),
 }
 MARKED_GRADERS = {
     **GRADERS,

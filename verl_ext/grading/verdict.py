@@ -48,6 +48,8 @@ class Tier(StrEnum):
     """Countdown: the expression does not use the given numbers."""
     VALUE = "value"
     """Countdown: what the expression equals."""
+    SCORE = "score"
+    """The scorer of reasoning-gym."""
     PAPER = "paper"
     """The paper's grader, whose stages are not told apart."""
     GRADER = "grader"

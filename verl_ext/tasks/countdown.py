@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
-from hashlib import sha256
 from itertools import combinations_with_replacement, permutations
 from math import comb
 from pathlib import Path
@@ -19,10 +18,7 @@ from typing import Any, get_args
 
 from verl_ext.grading.arithmetic import PRECEDENCE, Canonical, apply, combine
 from verl_ext.host.command_line import typed_path
-from verl_ext.tasks.task import SourceRow, Split, Task
-
-TEST_SHARE = 5
-"""One problem in this many is a test problem."""
+from verl_ext.tasks.task import SourceRow, Split, Task, split_of
 
 MAX_LISTED_NUMBER_SETS = 1000
 """Up to this many sets of numbers (three of 1 to 17, four of 1 to 9) every problem is listed, which takes 2 s at most;
@@ -47,8 +43,7 @@ class CountdownProblem:
     @property
     def split(self) -> Split:
         """The split it belongs to, whatever seed made it."""
-        digest = sha256(repr(self.key).encode()).digest()
-        return "test" if int.from_bytes(digest[:8], "big") % TEST_SHARE == 0 else "train"
+        return split_of(repr(self.key))
 
     @property
     def reference(self) -> str:

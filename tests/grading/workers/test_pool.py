@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from concurrent.futures import Future
+from importlib.util import find_spec
 
 import pytest
 
@@ -168,7 +169,12 @@ def test_a_worker_has_one_thread_and_is_silent_whatever_its_parent_has():
     tasks = [
         {"comparison": comparison, "reference": "(x+1)^2", "answer": "x^2+2x+1", "seconds": 60.0}
         for comparison in Comparison
+        if comparison is not Comparison.REASONING_GYM
     ]
+    if find_spec("reasoning_gym"):
+        entry = {"question": "4 + 3 =", "answer": "7", "metadata": {}}
+        reference = json.dumps({"task": "chain_sum", "options": {}, "entry": entry, "threshold": 1})
+        tasks.append({"comparison": "reasoning_gym", "reference": reference, "answer": "7", "seconds": 60.0})
     environment = worker_environment(os.environ | {"OPENBLAS_NUM_THREADS": "64", "OMP_NUM_THREADS": "64"})
     program = (
         "import runpy, sys\n"

@@ -1,17 +1,11 @@
 """How the paper compares two formulas: sympy's ``parse_expr``, which runs them as Python, then latex2sympy2.
 
-Runs in grading's worker processes only, and there in a child of its own that has no rights (``sandbox``), for as long as
-the paper waits, counted in processor time. The worker is thus never changed by what an answer does, and reads one byte
-from the child.
-
-Not guaranteed: the child can read files, and an answer that runs code there can decide its own verdict. The smaller
+Runs in grading's worker processes only, and there in a child of its own that has no rights (``workers.child``), for as long
+as the paper waits, counted in processor time. The smaller
 namespace that ``parse_expr`` gets is no barrier, because sympy reads strings inside a formula with the full one.
 """
 
 import math
-import os
-import select
-import signal
 from collections.abc import Callable
 from functools import cache, partial
 from typing import Any
@@ -20,19 +14,15 @@ import sympy
 from latex2sympy2_extended import latex2sympy
 from sympy.parsing.sympy_parser import parse_expr
 
-from verl_ext.grading.paper import sandbox
 from verl_ext.grading.paper.rules import RELATIVE_TOLERANCE, same_answer
 from verl_ext.grading.verdict import Decision, Tier
-from verl_ext.grading.workers.budget import OVERRUN, end_for_good_after, slowness
+from verl_ext.grading.workers.child import say_without_rights
 
 PROCESSOR_SECONDS = 1.0
-WALL_SECONDS = 100.0
-"""For a child that sleeps: far enough that a busy machine never counts as sleep."""
 HARMLESS_BUILTINS = (abs, all, any, bin, chr, divmod, hash, hex, isinstance, len, oct, ord, pow, round, sorted, sum)
 """Of those that sympy passes on, which change verdicts: ``len("abc")`` is 3."""
 MATRIX_DECIMALS = 3
-YES, NO, UNABLE = b"1", b"0", b"E"
-"""What the child says: its decision, or that this machine cannot confine it."""
+YES, NO = b"1", b"0"
 
 
 def warm_up() -> None:
@@ -48,45 +38,13 @@ def compare_in_child(reference: str, answer: str) -> Decision:
         TimeoutError: The time was up.
         OSError: The machine cannot confine the child.
     """
-    reading, writing = os.pipe()
-    child = os.fork()
-    if not child:
-        _decide_and_exit(reference, answer, writing)
-    os.close(writing)
-    try:
-        if select.select([reading], [], [], WALL_SECONDS * slowness())[0]:
-            said = os.read(reading, 1)
-        else:
-            os.kill(child, signal.SIGKILL)
-            said = b""
-    finally:
-        os.close(reading)
-        _, status = os.waitpid(child, 0)
-    if said == UNABLE:
-        raise OSError(sandbox.NEEDS)
-    # SIGKILL is the kernel's, when the child ignored its first signal, or ours.
-    if os.WIFSIGNALED(status) and os.WTERMSIG(status) in (*OVERRUN, signal.SIGKILL):
-        raise TimeoutError(f"no decision within {PROCESSOR_SECONDS:g} s, as in the paper")
-    detail = "" if said in {NO, YES} else f"the comparison ended by itself (status {status})"
+    said = say_without_rights(partial(_say, reference, answer), max_bytes=1, seconds=PROCESSOR_SECONDS)
+    detail = "" if said in {NO, YES} else "the comparison ended by itself"
     return Decision(said == YES, Tier.SYMBOLIC, detail)
 
 
-def _decide_and_exit(reference: str, answer: str, writing: int) -> None:
-    """In the child. Nothing may return from here into the worker's loop."""
-    say = UNABLE
-    try:
-        nothing = os.open(os.devnull, os.O_RDWR)
-        for number in (0, 1, 2):
-            os.dup2(nothing, number)
-        os.dup2(writing, 3)
-        os.closerange(4, os.sysconf("SC_OPEN_MAX"))
-        end_for_good_after(PROCESSOR_SECONDS * slowness())
-        sandbox.give_up_rights()
-        say = NO
-        say = YES if same_answer(answer, reference, equal_formulas) else NO
-    finally:
-        os.write(3, say)
-        os._exit(0)
+def _say(reference: str, answer: str) -> bytes:
+    return YES if _attempt(lambda: same_answer(answer, reference, equal_formulas)) is True else NO
 
 
 @cache

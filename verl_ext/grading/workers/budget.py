@@ -40,6 +40,11 @@ def end_after(seconds: float) -> None:
     signal.setitimer(signal.ITIMER_PROF, seconds)
 
 
+def seconds_left() -> float:
+    """Processor time until ``end_after`` ends this process; 0 without a limit."""
+    return signal.getitimer(signal.ITIMER_PROF)[0]
+
+
 def end_for_good_after(seconds: float) -> None:
     """``end_after`` for a process whose code may ignore signals: it is killed at the next whole second."""
     end_after(seconds)

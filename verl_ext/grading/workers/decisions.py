@@ -38,8 +38,8 @@ class Key(NamedTuple):
 
     @classmethod
     def of(cls, reference: str, answer: str, comparison: Comparison, conventions: Conventions = DEFAULTS) -> "Key":
-        """``1/2`` and `` 1 / 2 `` are one entry, except for the paper's comparison, which reads every character."""
-        if comparison is Comparison.PAPER:
+        """``1/2`` and `` 1 / 2 `` are one entry, except where every character is read."""
+        if comparison in (Comparison.PAPER, Comparison.REASONING_GYM):
             return cls(comparison, reference, answer)
         kind = " ".join(filter(None, (comparison, str(conventions))))
         return cls(kind, normalize(reference), normalize(answer))

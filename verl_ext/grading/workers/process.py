@@ -33,6 +33,8 @@ class Comparison(StrEnum):
     """Math-Verify alone, for a second opinion."""
     PAPER = "paper"
     """The paper's rules, in a child without rights."""
+    REASONING_GYM = "reasoning_gym"
+    """The score of reasoning-gym, of a problem that the reference holds; in a child without rights, too."""
 
 
 class TimedOutError(Exception):

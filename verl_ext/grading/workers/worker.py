@@ -56,6 +56,11 @@ def _function(comparison: str, conventions: Conventions) -> Callable[[str, str],
 
         warm_up()
         return compare_in_child
+    if comparison == "reasoning_gym":
+        from verl_ext.grading.gym.scorer import load, score_answer
+
+        load()
+        return score_answer
     if comparison == "math_verify":
         return compare_with_math_verify
     assert comparison == "symbolic"

@@ -17,8 +17,8 @@ import struct
 import sys
 
 NEEDS = (
-    "The paper's grader executes model output, so it runs only where the kernel can confine it: Linux on x86_64 with "
-    "seccomp. Use the default grader."
+    "The paper's grader and the scorers of reasoning-gym execute model output, so they run only where the kernel can confine "
+    "it: Linux on x86_64 with seccomp. For mathematics, use the default grader."
 )
 PR_SET_PDEATHSIG, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 1, 22, 38
 SECCOMP_MODE_FILTER = 2
