@@ -1,7 +1,8 @@
 """The grader against Math-Verify and the paper's: verdicts on labeled cases, and speed.
 
-    python benchmarks/grading.py                          all seven parts
-    python benchmarks/grading.py cases gsm8k              some of: cases, rules, gsm8k, kinds, mutations, responses, evaluation
+    python benchmarks/grading.py                          all eight parts
+    python benchmarks/grading.py cases gsm8k              some of: cases, rules, gsm8k, kinds, mutations, responses, evaluation,
+                                                          busy
     python benchmarks/grading.py --cases DIR              folder of cases.jsonl and the others; default ../shared/grading
     python benchmarks/grading.py mutations --data DIR     folder of the data sets; --limit N references, --seed N, --show
 
@@ -16,6 +17,7 @@ Prints:
               references against themselves: how many the grader accepts
   responses   responses per second, one thread, nothing remembered: medians of runs that take turns
   evaluation  80 problems x 256 responses, deduplicated, with the workers on two cores
+  busy        how many verdicts on cases and kinds differ between the machine as it is and beside 8 busy processes
 
 Math-Verify is called as its documentation does: parse the reference, parse the whole response, verify. The paper's
 verdicts are those of ``verl_ext.grading.paper.grader``; its time is that of its evaluation, which compares formulas in a
@@ -40,6 +42,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import busy
 import mutations
 import oracle
 from in_flight import for_each
@@ -531,6 +534,20 @@ def benchmark_evaluation(folder: Path) -> None:
     print_forks(forks)
 
 
+def benchmark_busy(folder: Path) -> None:
+    """The same cases twice, each time in a process of its own; their time is that of all in turn."""
+    cases = [(response_of(row), str(row["gold"]), "math") for row in read_rows(folder / "cases.jsonl")]
+    cases += [(row["response"], row["reference"], row.get("task", "math")) for row in read_rows(folder / "kinds.jsonl")]
+    began = time.perf_counter()
+    reasons = busy.reasons_in_fresh_process(cases)
+    middle = time.perf_counter()
+    with busy.busy_processes(busy.NUM_BUSY):
+        loaded = busy.reasons_in_fresh_process(cases)
+    seconds = middle - began, time.perf_counter() - middle
+    print(f"\nCases and kinds, {seconds[0]:.0f} s, and beside {busy.NUM_BUSY} busy processes, {seconds[1]:.0f} s:")
+    busy.print_changes(cases, reasons, loaded)
+
+
 def grade_with_cache(rows: Sequence[Row], cache: DecisionCache) -> list[bool]:
     """What an evaluation does: all that needs no worker at once, the rest as the workers come to it."""
     begun = [
@@ -583,6 +600,7 @@ PARTS: dict[str, Callable[[argparse.Namespace], None]] = {
     "mutations": lambda options: benchmark_mutations(options.data, options.limit, options.seed, show=options.show),
     "responses": lambda options: benchmark_responses(options.cases),
     "evaluation": lambda options: benchmark_evaluation(options.cases),
+    "busy": lambda options: benchmark_busy(options.cases),
 }
 
 
