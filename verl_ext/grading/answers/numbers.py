@@ -135,12 +135,14 @@ def _is_same(left: Exact, right: Exact, conventions: Conventions) -> bool:
 
 
 def are_near(number: Exact, approximation: Exact) -> bool:
-    """Whether two numbers differ by no more than a rough rounding."""
-    difference = abs(number.value - approximation.value)
+    """Whether two numbers differ by no more than a rough rounding; of a percentage alone, its share or its number."""
     decimals = [each.num_decimals for each in (number, approximation) if each.num_decimals is not None]
     last_digit = Fraction(1, 10 ** min(decimals, default=0))
-    is_one_percent = number.is_percent != approximation.is_percent
-    return is_one_percent or difference <= max(last_digit, ROUGHLY * abs(number.value))
+    scales = [Fraction(1)]
+    if number.is_percent != approximation.is_percent:
+        scales.append(Fraction(100) if number.is_percent else Fraction(1, 100))
+    differences = [(abs(number.value - approximation.value * scale), last_digit * scale) for scale in scales]
+    return any(difference <= max(digit, ROUGHLY * abs(number.value)) for difference, digit in differences)
 
 
 def is_stated(decimal: Fraction, num_decimals: int, value: Fraction) -> bool:
