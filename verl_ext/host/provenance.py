@@ -17,6 +17,7 @@ PACKAGES = (
     "tensordict",
     "TransferQueue",
     "math-verify",
+    "reasoning-gym",
 )
 
 
