@@ -16,6 +16,7 @@ from verl_ext.grading.answers.escapes import with_commands
 from verl_ext.grading.answers.extract import RULES, extract_answer
 from verl_ext.grading.answers.forms import has_form_of
 from verl_ext.grading.answers.limits import MAX_ANSWER_CHARS, breach
+from verl_ext.grading.answers.notation import in_one_notation
 from verl_ext.grading.answers.number_text import number_text
 from verl_ext.grading.answers.phrases import find_phrase
 from verl_ext.grading.answers.spelling import key
@@ -104,7 +105,7 @@ def start(
     if why:
         return Verdict(Reason.UNPARSABLE, answer, rule, Tier.LIMITS, why)
     try:
-        decision = first_decision(TIERS, reference, text, conventions)
+        decision = first_decision(TIERS, *in_one_notation(reference, text), conventions)
     except RecursionError:
         return Verdict(Reason.UNPARSABLE, answer, rule, Tier.LIMITS, "too many parts within parts")
     if decision is None:
@@ -135,7 +136,8 @@ def _find_answer(response: str, *, is_truncated: bool, fallbacks: Sequence[str])
 
 
 def submit(pending: Pending) -> "Future[Decision]":
-    return shared_decisions().submit(pending.reference, pending.answer, conventions=pending.conventions)
+    pair = in_one_notation(pending.reference, pending.answer)
+    return shared_decisions().submit(*pair, conventions=pending.conventions)
 
 
 def grade_math(

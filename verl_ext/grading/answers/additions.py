@@ -16,7 +16,8 @@ LABELED = re.compile(
 LETTER_ALONE = re.compile(r"(?:\\text\{\s*)?\(?\s*(?P<letter>[A-Ja-dfghj])\s*[).:]?\s*\}?")
 LABEL_INSIDE = re.compile(r"\([A-Ja-j]\)|(?<![a-zA-Z\\])[A-J]\s*[).:]")
 INTRODUCTION = re.compile(
-    r"(?:\\text\{\s*+)?(?:the\s++)?(?:final\s++|correct\s++)?answer(?:\s++is)?\s*+[:=]?\s*+\}?\s*+[:=]?\s*+(?=\S)",
+    r"(?:\\text\{\s*+)?(?:(?:the\s++)?(?:final\s++|correct\s++)?(?:answer|option\b|choice\b)(?:\s++is)?"
+    r"|\u7b54\u6848[\u662f\u4e3a]?)\s*+[:=]?\s*+\}?\s*+[:=]?\s*+(?=\S)",
     re.IGNORECASE,
 )
 CONDITION = re.compile(
@@ -35,6 +36,8 @@ NO_CONTENT = re.compile(rf"(?:more|less|fewer|(?:\\text\{{\s*)?(?:{'|'.join(MAGN
 """What follows a letter and is no text of a choice: it would be more or a multiple of something."""
 COMMA_OR_INEQUALITY = re.compile(r"[,;<>]|\\(?:le|ge|ne|in)(?![a-zA-Z])")
 NAME_LETTERS = re.compile(r"(?<![a-zA-Z\\])[a-zA-Z](?![a-zA-Z])|(?<=[a-zA-Z])[xyznt](?![a-zA-Z])")
+COMMAND = re.compile(r"\\[a-zA-Z]+")
+CONSTANT = re.compile(r"\+\s*(?P<name>[cCkK]|\\text\{const(?:ant)?\.?\})$")
 APPROXIMATION = re.compile(
     r"(?<![\\a-zA-Z])(?:approximately|approx|about|roughly)\.?\s*+\}?\s*+(?P<number>\d[\d.,]*+%?)\s*+\)?$"
 )
@@ -97,6 +100,16 @@ def _is_formula_in(name: str, text: str) -> bool:
         return False
     left, equals, right = text.rpartition("=")
     return name in NAME_LETTERS.findall(right) and (not equals or left.strip() != name)
+
+
+def with_one_constant(reference: str, answer: str) -> str:
+    """The answer with the reference's letter for a constant of integration: ``x^2+c`` for ``x^2+C``."""
+    if not reference.endswith("C"):
+        return answer
+    ends = CONSTANT.search(reference), CONSTANT.search(answer)
+    if not ends[0] or not ends[1] or ends[1]["name"] in COMMAND.sub("", answer[: ends[1].start()]):
+        return answer
+    return answer[: ends[1].start()] + ends[0][0]
 
 
 def with_approximation(text: str) -> str:

@@ -15,6 +15,7 @@ from verl_ext.grading.answers import structure as st
 from verl_ext.grading.answers.additions import (
     choice_letters,
     with_approximation,
+    with_one_constant,
     without_condition,
     without_introduction,
     without_label,
@@ -28,10 +29,16 @@ from verl_ext.grading.verdict import all_true
 
 NOON = 12
 OPERATORS = frozenset("+-*/^=<>|")
-ARTICLE = re.compile(r"^(?:a|an|the) ")
+ARTICLE = re.compile(r"^(?:there (?:is|are) |(?:a|an|the) )")
 NOTHING = frozenset(
     {"no solution", "no solutions", "no real solution", "no real solutions", "none", "empty set", "the empty set"}
 )
+SAME_WORDS = (
+    NOTHING,
+    frozenset({"dne", "does not exist", "limit does not exist"}),
+    frozenset({"infinitely many", "infinitely many solutions", "infinite solutions", "infinite number of solutions"}),
+)
+"""Words that say one thing, without an article."""
 SETS = (st.Group, st.Collection, st.Relation, st.Scalar, st.Text)
 
 
@@ -63,6 +70,7 @@ def same_structure(reference: str, answer: str, leaf: Leaf) -> bool | None:
     if letters is not None:
         return letters[0] == letters[1]
     reference, answer = with_approximation(reference), with_approximation(answer)
+    answer = with_one_constant(reference, answer)
     is_same = _same_node(st.read_structure(reference), st.read_structure(answer), leaf)
     stripped = None if is_same else _without_additions(reference, answer, leaf.conventions)
     if stripped is None:
@@ -157,10 +165,10 @@ def _same_infinity(left: str, right: str) -> bool | None:
 
 
 def _same_words(reference: st.Text, answer: st.Text, _leaf: Leaf) -> bool:
-    if reference.words in NOTHING and answer.words in NOTHING:
+    left, right = (ARTICLE.sub("", node.words) for node in (reference, answer))
+    if any(left in words and right in words for words in SAME_WORDS):
         return True
-    left, right = (_letters_and_digits(ARTICLE.sub("", node.words)) for node in (reference, answer))
-    return left == right
+    return _letters_and_digits(left) == _letters_and_digits(right)
 
 
 def _are_both_nothing(reference: st.Node, answer: st.Node, _leaf: Leaf) -> bool:
@@ -323,8 +331,20 @@ def _same_vector(reference: st.Group | st.Matrix, answer: st.Group | st.Matrix, 
     """A column or a row written as a matrix against the same written as a tuple."""
     if leaf.conventions.vector == "as_written":
         return False
+    matrix, group = (reference, answer) if isinstance(reference, st.Matrix) else (answer, reference)
+    rows = _rows(group)
+    if rows is not None and isinstance(matrix, st.Matrix):
+        return _same_matrix(*((matrix, rows) if matrix is reference else (rows, matrix)), leaf)
     left, right = _entries(reference), _entries(answer)
     return False if left is None or right is None else _all_same(left, right, leaf)
+
+
+def _rows(node: st.Node) -> st.Matrix | None:
+    """``[[1,2],[3,4]]`` as a matrix."""
+    if not isinstance(node, st.Group) or node.opening != "[":
+        return None
+    rows = [item.items for item in node.items if isinstance(item, st.Group) and item.opening == "["]
+    return st.Matrix(tuple(rows)) if len(rows) == len(node.items) else None
 
 
 def _entries(node: st.Group | st.Matrix) -> Sequence[st.Node] | None:

@@ -115,7 +115,9 @@ BRACKET_OF_MATH = re.compile(r"\\[()\[\]]")
 MARK_OF_MATH = re.compile(r"(?<!\\)" + BRACKET_OF_MATH.pattern)
 r"""In a matrix, the ``\\(`` of ``1 \\(2+3)`` ends a row."""
 DEGREE_OF_AN_ANGLE = "\x03"
-TRIGONOMETRY = re.compile(r"(?<![a-zA-Z])(?:sin|cos|tan|cot|sec|csc)(?![a-zA-Z])")
+OVER = re.compile(r"\{([^{}]*)\\over(?![a-zA-Z])([^{}]*)\}")
+RECURRING = re.compile(r"\\dot\s*\{?(\d)\}?(?:(\d*)\\dot\s*\{?(\d)\}?)?")
+TRIGONOMETRY = re.compile(r"(?<![a-zA-Z])(?:sin|cos|tan|cot|sec|csc|cis)(?![a-zA-Z])")
 BETWEEN_PARTS = re.compile(r"([=,;<>&])")
 BLANKS = re.compile(r"(?<![0-9]) | (?![0-9])")
 """Every blank but one between two digits, where blanks in a row have been made one: ``1 1/2`` is not ``11/2``."""
@@ -128,13 +130,16 @@ def normalize(answer: str) -> str:
     if "," in text:
         text = BETWEEN_ITEMS.sub(", ", text)
     text = without_math_delimiters(ROW_GAP.sub(r"\1 ", text.replace(r"\$", "").strip()))
+    if text.startswith("**") and text.endswith("**"):  # bold, of Markdown
+        text = text.strip("* ")
     if text.isdigit():
         return text
     # Before rows are: a comma of thousands, spelled in the many ways LaTeX needs so that it looks right.
     text = THOUSANDS.sub(_digits, text)
     text = _without_thousands(text) if "," in text else text
     text = DIGIT_GAPS.sub(",", text).replace("{,}", ",")
-    text = _with_whole_degrees(_with_unit_vectors(_with_marked_rows(text)))
+    text = _with_todays_notation(_with_marked_rows(text))
+    text = _with_whole_degrees(_with_unit_vectors(text))
     text = DELIMITERS.sub("", text)
     text = GAP_AND_UNIT.sub(r"\\text{\1}", TEXT.sub(_as_words, text))
     # "19 {} 43" was "19 and 43" before its words were taken out; elsewhere an empty group is a gap in the layout.
@@ -199,6 +204,13 @@ def _with_unit_vectors(text: str) -> str:
     return text
 
 
+def _with_todays_notation(text: str) -> str:
+    r"""``{1 \over 2}`` as ``\frac{1}{2}``, ``0.\dot{1}\dot{8}`` as ``0.\overline{18}``; one arrow over vectors."""
+    if r"\over" in text:
+        text = OVER.sub(r"\\frac{\1}{\2}", text).replace(r"\overrightarrow", r"\vec")
+    return RECURRING.sub(r"\\overline{\1\2\3}", text) if r"\dot" in text else text
+
+
 def _with_marked_degrees(text: str) -> str:
     r"""With ``DEGREE_OF_AN_ANGLE`` for the sign of a degree behind a sine and the like: ``\sin 30^\circ`` is no ``\sin 30``."""
     if not TRIGONOMETRY.search(text):
@@ -231,6 +243,8 @@ def _digits(match: re.Match[str]) -> str:
 def _as_words(match: re.Match[str]) -> str:
     r"""``\text{ cm}`` in one spelling; ``\text{A, B}`` and ``\text{A5}`` are more than words."""
     content: str = (match[1] or match[2] or "").strip()
+    if content == "cis":
+        return r"\cis "
     return content if "," in content or any(char.isdigit() for char in content) else rf"\text{{{content}}}"
 
 

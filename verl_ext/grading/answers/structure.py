@@ -12,13 +12,16 @@ from functools import lru_cache
 from itertools import pairwise, product
 
 from verl_ext.grading.answers.brackets import brackets, is_balanced, is_outer_pair, last_pair, outside, split
+from verl_ext.grading.answers.number_words import number_in_chinese, number_of_words
 from verl_ext.grading.answers.numbers import read_exact
 from verl_ext.grading.answers.spelling import WORDS
+from verl_ext.grading.answers.units import is_compound
 
 MAX_ITEMS = 64
 RELATION_TOKEN = re.compile(r"\\(?:le|ge|ne|in|approx)(?![a-zA-Z])|[=<>]")
 LIST_TOKEN = re.compile(
     r"(?:\\text)?\{\s*,?\s*(?:and|or)\s*,?\s*\}|(?<![a-zA-Z\\])(?:and|or)(?![a-zA-Z])|[,;]|(?<=[)\]])\s*or\s*(?=[(\[])|(?<=[\d)\]])(?:or|and)(?=[a-zA-Z]+\()"
+    r"|(?:\\text)?\{\s*(?:\u6216\u8005?|[\u548c\u4e0e\u53ca\u3001])\s*\}|\u6216\u8005?|(?<=[\d}])\s*[\u548c\u4e0e\u53ca\u3001]\s*(?=[\d\\(-])"
 )
 CLOCK = re.compile(
     r"(?P<hour>\d{1,2})(?:\s*:\s*(?P<minute>\d\d))?(?:\s*:\s*(?P<second>\d\d))?"
@@ -47,12 +50,14 @@ PLUS_MINUS = re.compile(r"\\(pm|mp)(?![a-zA-Z])")
 BASE_NUMBER = re.compile(
     r"[({]?([0-9A-Za-z]+(?:\.[0-9A-Za-z]+)?)[)}]?\s*_\s*\{?\s*(?:\\text\{)?\s*(\d+|two|three|four|five|six|seven|eight|nine|ten|sixteen)\s*\}?\s*\}?"
 )
+SEPARATES = re.compile(r"[,;]|\\begin|\\[{}]")
 COMMA, COLON = re.compile(r"[,;]"), re.compile(":")
 MATRIX = re.compile(r"[([]?\s*\\begin\{matrix\}(.*)\\end\{matrix\}\s*[)\]]?", re.DOTALL)
 SUBSCRIPT = re.compile(r"_\s*(?:\{[^{}]*\}|[0-9a-zA-Z]|\\[a-zA-Z]+)")
 NAME = re.compile(
     r"(?:[a-zA-Z]|\\(?!frac|sqrt|binom|sum|prod|int|sin|cos|tan|log|ln|exp|pi(?![a-zA-Z]))[a-zA-Z]++|[|'():,\s{}\]\[])+"
 )
+DERIVATIVE = re.compile(r"\\frac\{d(?:\^\d)?\s*[a-zA-Z]?\}\{d\s*[a-z](?:\^\d)?\}")
 WORD = re.compile(r"[a-zA-Z][a-zA-Z\s'.-]*")
 MIN_WORD_LETTERS = 4
 BARE_WORD = re.compile(r"[^d]..|....")
@@ -163,6 +168,7 @@ class Relation:
     text: str
 
 
+TIMES = {"noon": Clock(12, 0, 0, "p", "12 p.m."), "midnight": Clock(12, 0, 0, "a", "12 a.m.")}
 Node = Scalar | Text | BaseNumber | Group | Collection | Matrix | Cases | Ratio | Clock | Relation
 
 
@@ -174,7 +180,11 @@ OTHERWISE = Text("otherwise")
 def read_structure(text: str) -> Node:
     """Read a normalized answer. A bracket that is not closed makes the whole a scalar."""
     text = text.strip()
+    if is_compound(text):
+        return Scalar(text)
     words = _read_words(text)
+    if words is not None and (number := _read_number_words(words)):
+        return number
     if not words:
         text = OUTWARD_BRACKETS.sub(_with_inward_brackets, text)
     if words or not is_balanced(brackets(text)):
@@ -214,6 +224,14 @@ def _as_statement(words: str) -> str:
     return f"{match[1]} is {match[2]}" if match else words
 
 
+def _read_number_words(text: Text) -> Scalar | Clock | None:
+    """A number, noon or midnight in words."""
+    if text.words in TIMES:
+        return TIMES[text.words]
+    number = number_of_words(text.words)
+    return None if number is None else Scalar(str(number))
+
+
 def _read_list(text: str) -> Collection | None:
     items = _split_list(text)
     if not 2 <= len(items) <= MAX_ITEMS or THOUSANDS.fullmatch(text):
@@ -233,7 +251,10 @@ def _read_items(items: Sequence[str]) -> tuple[Node, ...]:
 
 def _with_each_sign(text: str) -> list[str]:
     r"""The readings of ``\pm``: with ``\mp`` in the same text two, else each sign by itself."""
-    marks = [match[1] for match in outside(text, PLUS_MINUS)]
+    # Without a comma, brackets only group.
+    marks = PLUS_MINUS.findall(text)
+    if marks and SEPARATES.search(text):
+        marks = [match[1] for match in outside(text, PLUS_MINUS)]
     if not 1 <= len(marks) <= MAX_SIGNS or len(marks) != len(PLUS_MINUS.findall(text)):
         return [text]
     if "mp" in marks:
@@ -372,6 +393,9 @@ def _read_scalar(text: str) -> Node:
     base = BASE_NUMBER.fullmatch(text)
     if base and any(char.isdigit() for char in base[1]):
         return BaseNumber(base[1].upper(), NUMBER_WORDS.get(base[2]) or int(base[2]))
+    number = number_in_chinese(text)
+    if number is not None:
+        return Scalar(str(number))
     variants = _with_each_sign(text)
     if len(variants) > 1:
         return Collection(tuple(read_structure(variant) if "," in variant else Scalar(variant) for variant in variants))
@@ -399,6 +423,8 @@ def _read_clock(text: str) -> Clock | None:
 def is_name(text: str) -> bool:
     r"""Whether a side of an equation only names the other: ``x``, ``f(x)``, ``a_{37}``, ``(p,q)``, ``V_1:V_2``."""
     bare = SUBSCRIPT.sub("", text).strip()
+    if DERIVATIVE.fullmatch(bare):
+        return True
     is_spelled = bool(NAME.fullmatch(bare)) and any(char.isalpha() for char in bare)
     return is_spelled and not MISMATCHED.search(bare)
 

@@ -62,7 +62,9 @@ OTHER_UNITS = (
     ("dollar usd buck", "1", "usd"),
     ("cent", "1/100", "usd"),
     ("euro eur", "1", "eur"),
+    ("gbp sterling", "1", "gbp"),
     ("yuan rmb cny", "1", "cny"),
+    ("jiao", "1/10", "cny"),
     ("rupee inr", "1", "inr"),
     ("yen jpy", "1", "jpy"),
     ("deg degree", "1", "deg"),
@@ -104,6 +106,7 @@ SINGULARS |= {"leaves": "leaf", "shelves": "shelf", "boxes": "box", "classes": "
 OTHER_SCRIPTS = {
     "\u767e": "hundred", "\u5343": "thousand", "\u4e07": "hundred hundred", "\u842c": "hundred hundred",
     "\u4ebf": "hundred million", "\u5104": "hundred million",
+    "\u89d2": "jiao",
     "\u5143": "yuan", "\u7f8e\u5143": "dollar", "\u6b27\u5143": "euro", "\u5186": "yen", "\u5206\u949f": "minute",
     "\u5c0f\u65f6": "hour", "\u79d2": "second", "\u5929": "day", "\u65e5": "day", "\u5468": "week", "\u5e74": "year",
     "\u7c73": "meter", "\u5398\u7c73": "centimeter", "\u5343\u7c73": "kilometer", "\u516c\u91cc": "kilometer",

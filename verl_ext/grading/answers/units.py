@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from functools import lru_cache
+from itertools import pairwise
 from typing import NamedTuple
 
 from verl_ext.grading.answers.conventions import DEFAULTS, Conventions
@@ -61,6 +62,10 @@ PIECE = re.compile(
     r"|(?<![\^_}\]a-zA-Z])\{\s*(?P<braces>[a-zA-Z]{2,}[a-zA-Z ./]*|[a-zA-Z]/[a-zA-Z]+)\}"
     r"|(?<=[\s*/])\{\s*(?P<letter>[a-zA-Z])\s*\})|(?P<ohm>\\Omega(?![a-zA-Z])))" + POWER
 )
+MEASURE = re.compile(
+    r"(?P<number>\d{1,9}(?:\.\d{1,9})?)\s*(?:\\text\{\s*)?(?P<unit>[a-zA-Z]{2,12}|(?<=[\s{])[a-zA-Z])\.?(?:\s+and)?\s*\}?(?:\s*(?:,|and|\\text\{and\}))*\s*"
+)
+COMPOUND = re.compile(rf"(?:{MEASURE.pattern.replace('?P<number>', '').replace('?P<unit>', '')}){{2,4}}")
 ORDINAL = re.compile(r"\^\s*\{?\s*(?:\\text\{)?\s*(?:st|nd|rd|th)\s*\}?\s*\}?(?![a-zA-Z])|(?<=\d)(?:st|nd|rd|th)\b")
 # Possessive where one letter could belong to two words: else the time doubles with every letter.
 TRAILING_WORDS = re.compile(r"^(?P<number>.*?[\d)}%])\s*(?P<words>(?:[a-zA-Z./-]{2,}+\s*+)++)" + POWER + "$", re.DOTALL)
@@ -74,7 +79,7 @@ POWER_BEFORE = {"square": 2, "sq": 2, "cubic": 3, "cu": 3}
 POWER_AFTER = {"squared": 2, "cubed": 3}
 PUNCTUATION = frozenset(".,;:!()-&")
 KNOWN = FILLERS | PUNCTUATION | {"/", "*", "per"} | MAGNITUDES.keys() | POWER_BEFORE.keys() | POWER_AFTER.keys()
-LEADING = frozenset("the is are answer final total exactly equals rs usd eur inr".split())
+LEADING = frozenset("the is are answer final total exactly equals rs usd eur inr year".split())
 """Words before a number that say nothing about it. ``multiples of``, ``at most`` and ``negative`` do."""
 
 
@@ -84,6 +89,9 @@ def read_quantity(text: str) -> Quantity:
     whole = Quantity(text.strip(), Fraction(1), None, frozenset(), ())
     if text.isdigit():
         return whole
+    compound = read_compound(text)
+    if compound is not None:
+        return compound
     text = ORDINAL.sub("", text)
     pieces = [match for match in PIECE.finditer(text) if match["text"] is not None or _is_unit(match)]
     rest = _without(text, pieces)
@@ -100,6 +108,26 @@ def read_quantity(text: str) -> Quantity:
     read = _read_tokens(trailing + bare_trailing)
     words = [word for word in map(str.lower, leading + bare_leading) if word not in LEADING | PUNCTUATION]
     return Quantity(number, read.magnitude, read.unit, read.counted, (*words, *read.unknown))
+
+
+def is_compound(text: str) -> bool:
+    """Whether a normalized text is one quantity in several units, such as ``2 hours and 30 minutes``."""
+    return read_compound(text) is not None
+
+
+@lru_cache(maxsize=16384)
+def read_compound(text: str) -> Quantity | None:
+    """A quantity in several units, each smaller than the one before, in the first of them."""
+    if not COMPOUND.fullmatch(text):
+        return None
+    parts = [(Fraction(match["number"]), unit_of(match["unit"])) for match in MEASURE.finditer(text)]
+    units = [unit for _, unit in parts if unit is not None]
+    if len(units) < len(parts) or len({unit.dimensions for unit in units}) > 1:
+        return None
+    if any(larger.scale <= smaller.scale for larger, smaller in pairwise(units)):
+        return None
+    base = sum((number * unit.scale for (number, _), unit in zip(parts, units, strict=True)), Fraction(0))
+    return Quantity(str(base / units[0].scale), Fraction(1), units[0], frozenset(), ())
 
 
 def _is_unit(match: re.Match[str]) -> bool:

@@ -32,7 +32,8 @@ TOKEN = re.compile(
 )
 MIXED = re.compile(r"\\frac\{\d+\}\{\d+\}")
 INVERSES = {name: "arc" + name for name in ("sin", "cos", "tan", "cot", "sec", "csc", "sinh", "cosh", "tanh")}
-ANGLE_FUNCTIONS = frozenset(["sin", "cos", "tan", "cot", "sec", "csc"])
+ANGLE_FUNCTIONS = frozenset(["sin", "cos", "tan", "cot", "sec", "csc", "cis"])
+VECTOR = "vec"
 ALIASES = {"asin": "arcsin", "acos": "arccos", "atan": "arctan", "arsinh": "arcsinh", "arcosh": "arccosh"}
 CONSTANTS = {"pi": mpmath.pi, "e": mpmath.e}
 GREEK = frozenset(
@@ -107,6 +108,7 @@ class _Parser:
         self._num_nodes = 0
         self._num_open_bars = 0
         self._num_open_angles = 0
+        self._num_vectors = 0
 
     def parse(self) -> Operation:
         tree = self._sum()
@@ -154,7 +156,7 @@ class _Parser:
         tree = self._signed()
         while True:
             if self._take("*"):
-                tree = self._node("multiply", tree, self._signed())
+                tree = self._product_of(tree, self._signed())
             elif self._take("/"):
                 tree = self._node("divide", tree, self._signed())
             elif self._take(r"\bmod") or self._take(r"\mod"):
@@ -165,6 +167,11 @@ class _Parser:
                 tree = self._node("multiply", tree, self._power())
             else:
                 return tree
+
+    def _product_of(self, left: Operation, right: Operation) -> Operation:
+        if self._num_vectors > 1 and _has_vector(left) and _has_vector(right):
+            raise ExpressionError("a product of vectors, which has an order if it is a cross product")
+        return self._node("multiply", left, right)
 
     def _starts_factor(self) -> bool:
         token = self._peek()
@@ -238,6 +245,9 @@ class _Parser:
             return self._node(OF_TWO_ARGUMENTS[name], self._braced(), self._braced())
         if name == "sqrt":
             return self._root()
+        if name == VECTOR and self._take("{"):
+            self._num_vectors += 1
+            return self._node("name", text=f"{name} {self._without_braces()}")
         if name in ROUNDED:
             kind, closing = ROUNDED[name]
             tree = self._sum()
@@ -327,6 +337,10 @@ class _Parser:
         while not self._take("}"):
             text += self._without_braces() if self._take("{") else self._next()
         return text
+
+
+def _has_vector(tree: Operation) -> bool:
+    return any(name.startswith(VECTOR + " ") for name in names_of(tree))
 
 
 def _is_minus_one(tree: Operation) -> bool:
@@ -431,6 +445,7 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     **{inverse: getattr(mpmath, "a" + name) for name, inverse in INVERSES.items()},
     **{name: _bounded(getattr(mpmath, name)) for name in ("exp", "sinh", "cosh")},
     "lg": mpmath.log10,
+    "cis": mpmath.expj,
     "abs": abs,
 }
 ARITHMETIC: dict[str, Callable[..., Any]] = {
