@@ -16,6 +16,7 @@ from verl_ext.grading.answers.brackets import (
     deepest,
     is_balanced,
     is_outer_pair,
+    last_pair,
     outside,
     pairs,
 )
@@ -139,3 +140,28 @@ def test_linear_in_the_text(piece):
     steps = [lambda: list(pairs(braces(text))), lambda: deepest(brackets(text)), lambda: closing(brackets("{" + text))]
     steps.append(lambda: list(outside(text, re.compile(","))))
     assert all(costs_less_than(100, step) for step in steps)
+
+
+@pytest.mark.parametrize(
+    ("text", "start"),
+    [
+        ("2(3,4)", 1),
+        ("(1)(2)", 3),
+        ("((1)(2))", 0),
+        ("(1/2)[3,4)", 5),
+        ("x", None),
+        ("(1)+2", None),
+        ("(1", None),
+        ("1)", None),
+    ],
+)
+def test_the_last_pair(text, start):
+    assert last_pair(text) == start
+
+
+@given(TEXTS)
+def test_the_last_pair_is_an_outer_one(text):
+    start = last_pair(text)
+    if start is not None and is_balanced(brackets(text)):
+        assert is_outer_pair(text[start:])
+        assert is_balanced(brackets(text[:start]))

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from verl_ext.grading.answers.numbers import compare_exact, read_exact, same_number
+from verl_ext.grading.answers.numbers import are_near, compare_exact, read_exact, same_number
 from verl_ext.grading.answers.spelling import normalize
 
 
@@ -98,3 +98,20 @@ def test_a_decimal_equals_only_what_it_states(decimal, value):
     assert exact is not None
     if compare_exact(exact, number):
         assert abs(Fraction(decimal) - value) < Fraction(1, 10**4)
+
+
+@pytest.mark.parametrize(
+    ("number", "about", "expected"),
+    [
+        ("2/3", "0.67", True),
+        ("2/3", "0.6", True),
+        ("2/3", "4.67", False),
+        ("14/5", "3", True),
+        ("14/5", "5", False),
+        ("7/36", "19.4%", True),
+        ("7/36", "91.4%", False),
+        ("0.194", "19%", True),
+    ],
+)
+def test_what_a_number_is_about(number, about, expected):
+    assert are_near(read_exact(number), read_exact(about)) is expected

@@ -154,3 +154,16 @@ def test_blanks_and_math_marks_around_an_answer_do_not_count(answer, blanks, mar
 @given(st.text(max_size=40))
 def test_any_text_has_a_spelling(text):
     assert "$" not in normalize(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "normal"),
+    [
+        (r"12^\circ 30'", r"\frac{25}{2}"),
+        ("12° 30′ 36″", r"\frac{1251}{100}"),
+        (r"12^{\circ}\,30^{\prime}", r"\frac{25}{2}"),
+        (r"12^\circ 75'", "1275'"),
+    ],
+)
+def test_degrees_with_minutes(text, normal):
+    assert normalize(text).replace(" ", "") == normal

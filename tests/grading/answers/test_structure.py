@@ -4,7 +4,9 @@ from hypothesis import strategies as st
 
 from verl_ext.grading.answers.spelling import normalize
 from verl_ext.grading.answers.structure import (
+    OTHERWISE,
     BaseNumber,
+    Cases,
     Clock,
     Collection,
     Group,
@@ -18,6 +20,7 @@ from verl_ext.grading.answers.structure import (
     measured_value,
     name_of,
     read_structure,
+    split_multiple,
     to_latex,
     value_of,
 )
@@ -180,3 +183,44 @@ def test_the_name_and_the_value_of_an_equation(text, name, value):
 )
 def test_the_value_of_what_is_no_simple_name(text, value):
     assert measured_value(read_structure(text)) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "multiple"),
+    [
+        ("2(3,4)", ("2", ["3", "4"])),
+        ("-(3,4)", ("-1", ["3", "4"])),
+        (r"\frac{1}{2} * (a,b,c)", (r"\frac{1}{2}", ["a", "b", "c"])),
+        ("(1/2)(3,4)", ("(1/2)", ["3", "4"])),
+        ("2(3)", None),
+        ("[3,4)", None),
+        ("(1,2)(3,4)", None),
+        ("(3,4)+1", None),
+    ],
+)
+def test_multiples_of_tuples(text, multiple):
+    assert split_multiple(text) == multiple
+
+
+def test_pieces_of_a_function():
+    text = normalize(r"\begin{cases} 2x, & \text{if } x>1, \\ 3 & \text{otherwise.} \end{cases}")
+    pieces = ((Scalar("2x"), read_structure("x>1")), (Scalar("3"), OTHERWISE))
+    assert read_structure(text) == Cases(pieces, text)
+    assert to_latex(read_structure(text)) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "entries"),
+    [
+        (r"3\hat{i}-\hat{j}", ("3", "-1")),
+        (r"\mathbf{i}+2\mathbf{k}", ("1", "0", "2")),
+        (r"2\hat{\imath}+x\hat{\jmath}-\hat{\imath}", ("(2)+(-1)", "x")),
+    ],
+)
+def test_unit_vectors(text, entries):
+    assert read_structure(normalize(text)) == Group("(", ")", tuple(map(Scalar, entries)))
+
+
+@pytest.mark.parametrize("text", ["3i", r"3\mathbf{i}+2", r"\frac{\hat{i}+\hat{j}}{2}", "i+j"])
+def test_no_unit_vectors(text):
+    assert isinstance(read_structure(normalize(text)), Scalar)

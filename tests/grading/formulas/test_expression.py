@@ -6,7 +6,7 @@ import sympy
 from hypothesis import given
 from hypothesis import strategies as st
 
-from verl_ext.grading.formulas.expression import ExpressionError, TooComplexError, evaluate, names_of, parse
+from verl_ext.grading.formulas.expression import ExpressionError, Operation, TooComplexError, evaluate, names_of, parse
 
 VALUES = {"x": 0.7, "y": 1.3, "a_1": 2.1}
 
@@ -159,3 +159,9 @@ def test_names_keep_their_subscripts():
         "x'",
         "theta",
     }
+
+
+def test_equal_trees_are_equal_however_they_were_made():
+    made = Operation("add", (Operation("number", text="1"), Operation("name", text="x")))
+    assert made == parse("1+x")
+    assert hash(made) == hash(parse("1+x"))

@@ -24,6 +24,7 @@ SAME = [
     (r"a_n = \sum_{k=1}^{n} b_k c_k", r"a_n = \sum_{k=1}^{n} c_k b_k"),
     ("0.25", r"\sum_{k=1}^{1} \sum_{j=1}^{1} 0.25"),
     ("7", "\u7b54\u6848 (3 + 4 = 7)"),
+    (r"\sum_{k=1}^{1} 0 = 0", "0"),
 ]
 DIFFERENT = [
     ("x = 9", "-(x = 9)"),
@@ -40,12 +41,14 @@ DIFFERENT = [
     (r"a_n = \sum_{k=1}^{n} b_k", r"a_n = \sum_{k=1}^{n} c_k"),
     (r"\sum_{k=1}^{n} k", r"\frac{n(n-1)}{2}"),
     (r"\lim_{n\to\infty}\frac{n}{2n+1} = 1", "1"),
+    (r"g(2) = \sum_{k=1}^{\infty} k^2", r"\frac12 g(2) = \sum_{k=1}^{\infty} k^2"),
 ]
 
 
 @pytest.mark.parametrize(("reference", "answer"), SAME)
 def test_what_it_reads_whole_is_believed(reference, answer):
     assert compare_confirmed(reference, answer).is_same is True
+    assert compare_confirmed(answer, reference).is_same is True
 
 
 @pytest.mark.parametrize(("reference", "answer"), DIFFERENT)

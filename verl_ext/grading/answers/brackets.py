@@ -64,7 +64,7 @@ def deepest(steps: Iterable[Step]) -> int:
 
 
 def last_pair(text: str) -> int | None:
-    """Where the last bracket opens, if the last character closes it and no other is open then; None otherwise."""
+    """Where the last bracket of a balanced text opens that is in no other, if the last character closes it."""
     depth, start = 0, None
     for position, step in brackets(text):
         if step > 0 and not depth:
