@@ -4,6 +4,7 @@ from hypothesis import strategies as st
 
 from verl_ext.grading.answers import wording
 from verl_ext.grading.answers.phrases import find_phrase
+from verl_ext.grading.mathematics import parse_reference
 
 LANGUAGES = ["The answer is {0}.", "La réponse est {0}.", "Die Antwort lautet {0}.", "La respuesta es {0}.", "A resposta é {0}.",
              "La risposta è {0}.", "Ответ: {0}.", "答案是{0}。", "答えは{0}です。", "정답은 {0}입니다.", "الجواب هو {0}.", "उत्तर {0} है।",
@@ -45,3 +46,10 @@ def test_the_tables_hold_each_word_once():
     for table in (wording.ANSWER, wording.IS, wording.GIVES, wording.THEREFORE):
         words = " ".join(table).split()
         assert sorted({word for word in words if words.count(word) > 1}) == []
+
+
+def test_a_long_solution_without_a_box_as_reference():
+    solution = "We add the numbers. " * 100
+    assert parse_reference(f"{solution}The final answer is $28$. I hope it is correct.") == "28"
+    with pytest.raises(ValueError, match="longer than"):
+        parse_reference(solution)

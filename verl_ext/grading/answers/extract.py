@@ -4,7 +4,6 @@ Every scan is linear in the response, and only the end of a long response is loo
 is part of the verdict: the share of boxed answers is a measure of its own.
 """
 
-import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -15,8 +14,6 @@ from verl_ext.grading.answers.limits import MAX_RESPONSE_CHARS
 from verl_ext.grading.answers.passages import own_turn
 from verl_ext.grading.answers.phrases import find_phrase
 
-THOUSANDS = re.compile(r"(?<![\d.,(\[{])\d{1,3}(?:,\d{3})+(?![\d,])(?=\s*[a-zA-Z/\\])")
-"""In a sentence ``3,000 feet`` is no list."""
 THINK_START, THINK_END = "<think>", "</think>"
 
 
@@ -73,6 +70,5 @@ def extract_answer(response: str, fallbacks: Sequence[str], *, is_truncated: boo
     for name in fallbacks:
         answer = RULES[name].find(text)
         if answer is not None:
-            answer = with_decimal_points(answer, text)
-            return Extracted(THOUSANDS.sub(lambda match: match[0].replace(",", ""), answer), name)
+            return Extracted(with_decimal_points(answer, text), name)
     return None
