@@ -7,6 +7,7 @@ examples than a test run has time for.
 """
 
 import os
+import re
 
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
@@ -255,20 +256,25 @@ def reason(reference: str, answer: str) -> Reason | None:
     return grade(rf"\boxed{{{answer}}}", reference, "math").reason
 
 
+RESPELLED = {
+    r"\frac{": r"\dfrac {",
+    r"\left(": "(",
+    r"\right)": ")",
+    r"\cdot": r"\times",
+    r"\geq": r"\ge",
+    r"\pi": "π ",
+    r"\begin{pmatrix}": r"\begin{bmatrix}",
+    r"\end{pmatrix}": r"\end{bmatrix}",
+    "-": "−",
+    r"\infty": "∞ ",
+}
+COMMANDS = "|".join(re.escape(text) + ("(?![a-zA-Z])" if text[-1].isalpha() else "") for text in RESPELLED)
+RESPELL = re.compile(rf"(?<!\\)(?:{COMMANDS})")
+
+
 def respelled(text: str) -> str:
     """The same in another spelling."""
-    return (
-        text.replace(r"\frac{", r"\dfrac {")
-        .replace(r"\left(", "(")
-        .replace(r"\right)", ")")
-        .replace(r"\cdot", r"\times")
-        .replace(r"\geq", r"\ge")
-        .replace(r"\pi", "π ")
-        .replace(r"\begin{pmatrix}", r"\begin{bmatrix}")
-        .replace(r"\end{pmatrix}", r"\end{bmatrix}")
-        .replace("-", "−")
-        .replace(r"\infty", "∞ ")
-    )
+    return RESPELL.sub(lambda match: RESPELLED[match[0]], text)
 
 
 def is_decided(*reasons: Reason | None) -> bool:

@@ -41,6 +41,7 @@ DIFFERENT = [
     (r"a_n = \sum_{k=1}^{n} b_k", r"a_n = \sum_{k=1}^{n} c_k"),
     (r"\sum_{k=1}^{n} k", r"\frac{n(n-1)}{2}"),
     (r"\lim_{n\to\infty}\frac{n}{2n+1} = 1", "1"),
+    ("0:0", r"\lim_{x\to 0} 0:0"),
     (r"g(2) = \sum_{k=1}^{\infty} k^2", r"\frac12 g(2) = \sum_{k=1}^{\infty} k^2"),
 ]
 

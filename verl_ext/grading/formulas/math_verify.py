@@ -79,8 +79,10 @@ def _has_hidden_in(text: str) -> bool:
 
 
 def _has_hidden_part(node: st.Node) -> bool:
-    """Whether a formula has a tuple, a relation or a full stop inside: Math-Verify drops the sign of ``-(1,2)``."""
+    """Whether a formula has a tuple, a relation or a full stop inside, or is a ratio: Math-Verify drops the sign of ``-(1,2)``."""
     match node:
+        case st.Ratio() | st.Clock():
+            return True
         case st.Scalar():
             return _has_hidden_in(node.text)
         case st.Relation():
