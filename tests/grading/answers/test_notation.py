@@ -7,6 +7,7 @@ from verl_ext.grading.answers.notation import in_one_notation
     ("reference", "answer", "expected"),
     [
         (r"\$5", "5", (r"\$5", "5")),
+        ("5", "5 cents", ("5", "5 cents")),
         (r"\$5", "5 cents", (r"5\text{ dollar}", "5 cents")),
         (r"\$5", "\u20ac5", (r"5\text{ dollar}", r"5\text{ eur}")),
         (r"\$5, \$6", "5 cents, 6 cents", (r"\$5, \$6", "5 cents, 6 cents")),

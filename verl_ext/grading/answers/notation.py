@@ -26,6 +26,8 @@ RADIANS = r"*\\frac{\\pi}{180}"
 
 def in_one_notation(reference: str, answer: str) -> tuple[str, str]:
     """Both with their currencies in words if both have one, and with degrees in radians beside radians."""
+    if reference.isdigit() or reference == answer:  # most often: there is no sign to read
+        return reference, answer
     if _has_currency(reference) and _has_currency(answer):
         reference, answer = _with_named_currency(reference), _with_named_currency(answer)
     return _beside(reference, answer), _beside(answer, reference)
