@@ -533,7 +533,8 @@ def _is_refuted(relation: st.Relation) -> bool:
 def _is_near_its_value(relation: st.Relation, leaf: Leaf) -> bool | None:
     r"""Whether what stands behind a last ``\approx`` can be about what stands before it, in whatever units.
 
-    ``\frac{2}{3} \approx 4.67`` and ``\frac{2}{3} \approx 0.67\text{ more}`` say something else than two thirds.
+    ``\frac{2}{3} \approx 4.67`` and ``\frac{2}{3} \approx 0.67\text{ more}`` say something else than two thirds. A named value is
+    what the equation says, however carelessly it is rounded.
     """
     left, right = relation.parts[-2:]
     if relation.operators[-1] != r"\approx" or not left or (len(relation.parts) == 2 and st.is_variable(left)):
@@ -544,7 +545,12 @@ def _is_near_its_value(relation: st.Relation, leaf: Leaf) -> bool | None:
     value, approximation = map(read_quantity, (left, right))
     if approximation.words not in {(), value.words}:
         return False
-    if value.magnitude != approximation.magnitude or (value.unit and approximation.unit not in {None, value.unit}):
+    is_named = st.is_variable(relation.parts[0])
+    if (
+        is_named
+        or value.magnitude != approximation.magnitude
+        or (value.unit and approximation.unit not in {None, value.unit})
+    ):
         return True
     numbers = read_exact(value.number), read_exact(approximation.number)
     if numbers[0] is None or numbers[1] is None:
