@@ -6,7 +6,7 @@ that no rule here decides. In the caller's process the leaf is ``undecided``, an
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
 from typing import Any
@@ -69,7 +69,10 @@ def same_structure(reference: str, answer: str, leaf: Leaf) -> bool | None:
     letters = choice_letters(reference, answer)
     if letters is not None:
         return letters[0] == letters[1]
-    reference, answer = with_approximation(reference), with_approximation(answer)
+    rounded = with_approximation(reference), with_approximation(answer)
+    if rounded != (reference, answer):  # "1/3 or about 0.33" offers a second answer, which has to be as good
+        leaf = replace(leaf, conventions=replace(leaf.conventions, rounding="near"))
+    reference, answer = rounded
     answer = with_one_constant(reference, answer)
     is_same = _same_node(st.read_structure(reference), st.read_structure(answer), leaf)
     stripped = None if is_same else _without_additions(reference, answer, leaf.conventions)
@@ -486,7 +489,8 @@ def _same_relation(reference: st.Relation, answer: st.Relation, leaf: Leaf) -> b
         return True
     if _is_refuted(reference) or _is_refuted(answer):
         return False
-    are_rounded = [_is_near_its_value(relation, leaf) for relation in (reference, answer)]
+    is_checked = leaf.conventions.rounding == "near" or (_is_rounded(reference) and _is_rounded(answer))
+    are_rounded = [_is_near_its_value(relation, leaf, is_checked=is_checked) for relation in (reference, answer)]
     return all_true([*are_rounded, _same_tenable_relation(reference, answer, leaf)])
 
 
@@ -530,14 +534,20 @@ def _is_refuted(relation: st.Relation) -> bool:
     return left is not None and right is not None and not compare_exact(left, right)
 
 
-def _is_near_its_value(relation: st.Relation, leaf: Leaf) -> bool | None:
+def _is_rounded(relation: st.Relation) -> bool:
+    r"""Whether a number stands behind a last ``\approx``, about what stands before it; not in ``x \approx 5``."""
+    left = relation.parts[-2]
+    return relation.operators[-1] == r"\approx" and bool(left) and (len(relation.parts) > 2 or not st.is_variable(left))
+
+
+def _is_near_its_value(relation: st.Relation, leaf: Leaf, *, is_checked: bool) -> bool | None:
     r"""Whether what stands behind a last ``\approx`` can be about what stands before it, in whatever units.
 
-    ``\frac{2}{3} \approx 4.67`` and ``\frac{2}{3} \approx 0.67\text{ more}`` say something else than two thirds. A named value is
-    what the equation says, however carelessly it is rounded.
+    ``\frac{2}{3} \approx 0.67\text{ more}`` says something else than two thirds, and so does ``\frac{2}{3} \approx 4.67``
+    where numbers are checked.
     """
     left, right = relation.parts[-2:]
-    if relation.operators[-1] != r"\approx" or not left or (len(relation.parts) == 2 and st.is_variable(left)):
+    if not _is_rounded(relation):
         return True
     nodes = st.read_structure(left), st.read_structure(right)
     if not all(isinstance(node, st.Scalar) for node in nodes):
@@ -545,9 +555,8 @@ def _is_near_its_value(relation: st.Relation, leaf: Leaf) -> bool | None:
     value, approximation = map(read_quantity, (left, right))
     if approximation.words not in {(), value.words}:
         return False
-    is_named = st.is_variable(relation.parts[0])
     if (
-        is_named
+        not is_checked
         or value.magnitude != approximation.magnitude
         or (value.unit and approximation.unit not in {None, value.unit})
     ):
@@ -592,7 +601,9 @@ def _same_relation_and_other(relation: st.Relation, other: st.Node, leaf: Leaf, 
     if _is_refuted(relation):
         return False
     is_same = _same_tenable_relation_and_other(relation, other, leaf, is_swapped=is_swapped)
-    return all_true([_is_near_its_value(relation, leaf), is_same]) if is_same is not False else False
+    if is_same is False:
+        return False
+    return all_true([_is_near_its_value(relation, leaf, is_checked=leaf.conventions.rounding == "near"), is_same])
 
 
 def _same_tenable_relation_and_other(

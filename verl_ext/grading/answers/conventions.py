@@ -25,6 +25,9 @@ class Conventions:
     """What a percent sign that only one side carries is: nothing or a hundredth, or always a hundredth."""
     decimals: Literal["stated", "exact"] = "stated"
     """Whether three or more stated decimals are a number that no decimal spells, or only an approximation of it."""
+    rounding: Literal["any", "near"] = "any"
+    r"""Whether what an answer is said to be about (``1/3 \approx 1.3``) has to be near it. It has to where the reference
+    says it too."""
     ratio: Literal["quotient", "ratio"] = "quotient"
     """Whether the ratio of two numbers is also their quotient."""
     half_of_day: Literal["optional", "required"] = "optional"
