@@ -157,6 +157,18 @@ BAIT = {
     "factorials": ("3" + "!" * 1400, "42"),
     "percents": ("3" + "%" * 1400, "42"),
     "braces of words": ("{ab}" * 350 + "1", "42"),
+    "degrees and minutes": (r"12^\circ 30" * 130 + "'", "42"),
+    "digits before a prime": ("12" * 120 + r"^\circ" + r"\," * 400 + "'", "42"),
+    "unit vectors": (r"\hat{i}+\mathbf{j}" * 85, "(1,2)"),
+    "open unit vectors": (r"\mathbf{\hat{j" * 19 + "k", "(1,2)"),
+    "blanks before arguments": (r"\frac {1} [" * 39 + "]" * 39, "42"),
+    "exceptions": (r"x,x\ne 1" * 170, "42"),
+    "open exceptions": (r"(x>1" * 39, "42"),
+    "pieces": (
+        r"\begin{cases}" + r"1&x>1\\" * 60 + r"\end{cases}",
+        r"\begin{cases}" + r"1&x>2\\" * 60 + r"\end{cases}",
+    ),
+    "approximations": (r"1\approx" * 170 + "1", "42"),
 }
 
 NOT_READ = {
