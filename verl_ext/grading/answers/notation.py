@@ -41,7 +41,7 @@ def _with_named_currency(text: str) -> str:
     """With the name of a currency behind the amount, for a sign before it; several amounts stay as they are."""
     for name, sign in CURRENCY_SIGNS.items():
         if len(sign.findall(text)) == 1:
-            return rf"{sign.sub('', text).strip().rstrip('.')}\text{{ {name}}}"
+            return rf"{sign.sub('', text).strip().rstrip('.,;:')}\text{{ {name}}}"
     return text
 
 
