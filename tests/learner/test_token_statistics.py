@@ -1,12 +1,14 @@
 """Log-probs and entropies against float64, values and gradients, whatever the type and the chunks."""
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from verl_ext.learner import token_statistics
-from verl_ext.learner.token_statistics import token_entropy, token_log_probs
+from verl_ext.learner.token_statistics import entropy_only_reported, token_entropy, token_log_probs
 
 
 def reference_log_probs(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -104,3 +106,23 @@ def test_on_a_gpu_as_on_a_cpu():
         torch.testing.assert_close(
             there.grad.cpu(), here.grad, atol=1e-2 if dtype == torch.bfloat16 else 1e-5, rtol=1e-2
         )
+
+
+def test_an_entropy_that_is_only_reported_leaves_the_logits_to_be_overwritten():
+    """The gradient is the same; without it, verl's engine would keep the logits and make another tensor of their size."""
+    gradients = []
+    for is_only_reported in (False, True):
+        logits, labels = random_case((7,), 40, seed=0)
+        leaf = logits.clone().requires_grad_()
+        used = leaf * 1.0  # a tensor that backward may overwrite
+        before = used.detach().clone()
+        with entropy_only_reported() if is_only_reported else nullcontext():
+            entropy = token_entropy(used)
+            log_probs = token_log_probs(used, labels, inplace_backward=False)
+        assert entropy.requires_grad != is_only_reported
+        torch.testing.assert_close(entropy.double(), reference_entropy(logits), atol=2e-5, rtol=1e-5)
+        log_probs.sum().backward()
+        assert torch.equal(used.detach(), before) != is_only_reported
+        gradients.append(leaf.grad)
+    assert torch.equal(*gradients)
+    assert token_entropy(leaf).requires_grad

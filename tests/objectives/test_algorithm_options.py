@@ -33,6 +33,7 @@ def test_every_option_is_read():
         "loss_normalizer": "all",
         "mask_truncated": True,
         "mini_batches": "paper",
+        "one_pass": False,
     }
     for given in (section, OmegaConf.create(section)):
         options = AlgorithmOptions.read(given)

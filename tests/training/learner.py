@@ -29,7 +29,7 @@ def free_port() -> int:
 
 @dataclass
 class Case:
-    """One update: rows, fields of verl's FSDPActorConfig, and what the trainer says of the batch beside its fields."""
+    """One update: rows, fields of verl's FSDPActorConfig (and PolicyLossConfig), and what the trainer says of the batch."""
 
     rows: list[dict]
     options: dict = field(default_factory=dict)
@@ -39,6 +39,8 @@ class Case:
 class Update(NamedTuple):
     weights: dict[str, torch.Tensor]
     metrics: dict[str, list[float]]
+    own: dict[str, list[torch.Tensor]]
+    """Per field the tokens of each row of the first rank, where the trainer asked for the update's own log-probs."""
 
 
 def updated_weights(
@@ -54,15 +56,24 @@ def updated_weights(
     return [update.weights for update in updates(model, of_case, num_ranks=num_ranks, model_options=model_options)]
 
 
-def updates(model: Path, cases: list[Case], *, num_ranks: int, model_options: dict | None = None) -> list[Update]:
+def updates(
+    model: Path,
+    cases: list[Case],
+    *,
+    num_ranks: int,
+    model_options: dict | None = None,
+    max_tokens: int = 256,
+) -> list[Update]:
     """One update from the same start, for each case.
 
     Args:
         model: Folder of the model to start from.
         cases: Their rows are one per response: ``prompt`` and ``response`` token ids, ``advantage``, ``old_shift`` (what
-            is added to the policy's own log-probs to make the old ones, so that the ratio is not 1).
+            is added to the policy's own log-probs to make the old ones, so that the ratio is not 1); where the trainer asks
+            for the update's own log-probs there are no old ones, and ``rollout_shift`` makes the rollout's instead.
         num_ranks: 1 or 2; the rows are dealt out in turn and padded with zero-mask rows to equal shares.
         model_options: Fields of verl's HFModelConfig; by default rows are padded, and nothing is checkpointed.
+        max_tokens: Of a micro-batch, in every pass.
     """
     with tempfile.TemporaryDirectory() as folder:
         job = Path(folder) / "job.json"
@@ -72,6 +83,7 @@ def updates(model: Path, cases: list[Case], *, num_ranks: int, model_options: di
                     "model": str(model),
                     "cases": [vars(case) for case in cases],
                     "model_options": model_options or {},
+                    "max_tokens": max_tokens,
                     "out": folder,
                 }
             )
@@ -138,7 +150,7 @@ def _main(job_path: str) -> None:
     )
     fp32 = {"param_dtype": "fp32", "reduce_dtype": "fp32", "buffer_dtype": "fp32"}
     engine = FSDPEngineConfig(strategy="fsdp2", mixed_precision=fp32, use_torch_compile=False, use_dynamic_bsz=True)
-    engine.max_token_len_per_gpu = engine.infer_max_token_len_per_gpu = 256
+    engine.max_token_len_per_gpu = engine.infer_max_token_len_per_gpu = job["max_tokens"]
     # SGD without clipping shows the gradient itself; AdamW's first step would show only its sign.
     optimizer = FSDPOptimizerConfig(
         lr=0.1, optimizer="SGD", clip_grad=1e9, total_training_steps=1, weight_decay=0.0, override_optimizer_config={}
@@ -159,13 +171,13 @@ def _main(job_path: str) -> None:
     results = []
     for case in job["cases"]:
         rows, options = case["rows"], dict(case["options"])
-        loss_mode = PolicyLossConfig(loss_mode=options.pop("loss_mode", "vanilla"))
+        of_loss = {name: options.pop(name) for name in ("loss_mode", "dro_beta") if name in options}
         actor = FSDPActorConfig(
             strategy="fsdp2",
             rollout_n=1,
             use_dynamic_bsz=True,
             ppo_micro_batch_size_per_gpu=1,
-            policy_loss=loss_mode,
+            policy_loss=PolicyLossConfig(**of_loss),
             **options,
         )
         worker.set_loss_fn(partial(ppo_loss, config=actor))
@@ -173,18 +185,18 @@ def _main(job_path: str) -> None:
         samples = [_sample(row) for row in rows]
         padding, _ = construct_minimal_padding_template(samples[0], {}, eos_token_id=0)
         padding = {name: padding[name] for name in samples[0]} | {
-            "advantages": torch.zeros(1),
-            "old_shift": torch.zeros(1),
+            name: torch.zeros(1) for name in ("advantages", "old_shift", "rollout_shift")
         }
         while len(samples) % num_ranks:
             samples.append(padding)
         mine = _nested(samples[rank::num_ranks])
-        shift = mine.pop("old_shift")
+        shifts = {"old_log_probs": mine.pop("old_shift"), "rollout_log_probs": mine.pop("rollout_shift")}
         tu.assign_non_tensor(mine, calculate_entropy=False, compute_loss=False, temperature=1.0)
         log_probs = worker.infer_batch(mine.clone())["log_probs"]
-        old = response_from_nested(log_probs, mine["response_mask"])
-        mine["old_log_probs"] = torch.nested.as_nested_tensor(
-            [a + b for a, b in zip(old.unbind(), shift.unbind(), strict=True)], layout=torch.jagged
+        of_policy = response_from_nested(log_probs, mine["response_mask"])
+        name = "rollout_log_probs" if case["said"].get("own_log_probs") else "old_log_probs"
+        mine[name] = torch.nested.as_nested_tensor(
+            [a + b for a, b in zip(of_policy.unbind(), shifts[name].unbind(), strict=True)], layout=torch.jagged
         )
         tu.assign_non_tensor(
             mine,
@@ -197,11 +209,14 @@ def _main(job_path: str) -> None:
             dataloader_kwargs={"shuffle": False},
             **case["said"],
         )
+        torch.manual_seed(0)  # clip_cov draws the tokens that it leaves out
         metrics = tu.get(worker.train_mini_batch(mine), "metrics")
+        own = {} if worker.own_log_probs is None else worker.own_log_probs.fields()
         results.append(
             (
                 {name: value.full_tensor().clone() for name, value in module.state_dict().items()},
                 {name: [float(value) for value in values] for name, values in metrics.items()},
+                {name: list(values.unbind()) for name, values in own.items()},
             )
         )
     if rank == 0:
@@ -229,6 +244,7 @@ def _sample(row: dict) -> dict:
         "loss_mask": ones,
         "advantages": torch.full_like(responses, row["advantage"], dtype=torch.float32),
         "old_shift": torch.full_like(responses, row["old_shift"], dtype=torch.float32),
+        "rollout_shift": torch.full_like(responses, row.get("rollout_shift", 0.0), dtype=torch.float32),
     }
 
 

@@ -14,6 +14,8 @@ from verl_ext.training.checks.trainer_options import check_trainer_options
 from verl_ext.training.configuration import compose_config
 
 NUM_TOKENS = 3
+OWN = {"old_log_probs": -2.0, "entropy": 1.5}
+"""What the workers' forward pass gives each token."""
 
 
 def trainer_with(*overrides: str, num_ranks: int = 1):
@@ -34,6 +36,14 @@ def trainer_with(*overrides: str, num_ranks: int = 1):
     return trainer
 
 
+def put_log_probs(keys: list[str]) -> None:
+    """What a forward pass leaves in the trainer's queue."""
+    from verl_ext.training import trainer as module
+
+    fields = {name: [torch.full((NUM_TOKENS,), value) for _ in keys] for name, value in OWN.items()}
+    module.tq.kv_batch_put(keys=keys, partition_id="train", fields=fields)
+
+
 class Workers:
     """Records the updates that it is asked for."""
 
@@ -41,10 +51,18 @@ class Workers:
         self._dispatch_info = {"actor": list(range(num_ranks))}
         self.updates: list[SimpleNamespace] = []
         self.metrics: dict[str, list[float]] = {}
+        self.rollout_gap: float | None = 0.0
+        """What the workers find where they are asked for the update's own log-probs; None: the rollout noted none."""
 
     def update_actor(self, batch):
         self.updates.append(SimpleNamespace(keys=list(batch.keys), **copy.deepcopy(batch.extra_info)))
-        return {"metrics": {"mfu": [0.0], "grad_norm": [1.0]} | copy.deepcopy(self.metrics)}
+        metrics = {"mfu": [0.0], "grad_norm": [1.0]} | copy.deepcopy(self.metrics)
+        if not batch.extra_info.get("own_log_probs", False):
+            return {"metrics": metrics}
+        put_log_probs(batch.keys)
+        if self.rollout_gap is not None:
+            metrics["rollout_gap"] = [self.rollout_gap]
+        return SimpleNamespace(extra_info={"metrics": [metrics]})
 
 
 class Queue:
@@ -57,7 +75,7 @@ class Queue:
         assert partition_id == "train"
         if select_fields is None:
             return [copy.deepcopy(self.rows[key]) for key in keys]
-        present = [name for name in select_fields if name in self.rows[keys[0]]]
+        present = [name for name in select_fields if all(name in self.rows[key] for key in keys)]
         return Fields({name: _column([self.rows[key][name] for key in keys]) for name in present})
 
     def kv_batch_put(self, keys, partition_id, fields, tags=None):
@@ -82,7 +100,7 @@ def _column(values: list):
 class Fields(dict):
     def to_padded_tensor(self):
         tensors = {name: value for name, value in self.items() if isinstance(value, torch.Tensor)}
-        return TensorDict(tensors, batch_size=len(self["rm_scores"]))
+        return TensorDict(tensors, batch_size=len(next(iter(tensors.values()))))
 
 
 def step_of(monkeypatch, rows: list[dict]):

@@ -135,7 +135,8 @@ def test_epochs_of_the_papers_cut_are_outermost_and_the_schedule_moves_once(monk
 
 
 def test_a_step_of_whole_mini_batches_is_one_call(monkeypatch):
-    (update,) = updates_of(monkeypatch, "algorithm.mini_batches=paper", num_kept=16)
+    overrides = ("algorithm.mini_batches=paper", "algorithm.one_pass=False")
+    (update,) = updates_of(monkeypatch, *overrides, num_kept=16)
     assert (update.mini_batch_size, update.steps_schedule, update.whole_size) == (8, True, 8)
 
 

@@ -16,6 +16,7 @@ from verl_ext.training.presets import GROUPS
 WRONG = {
     "algorithm.mask_truncated=no": "algorithm.mask_truncated must be True or False, got no.",
     "algorithm.drop_zero_advantage=off": "algorithm.drop_zero_advantage must be True or False or null, got off.",
+    "algorithm.one_pass=auto": "algorithm.one_pass must be True or False or null, got auto.",
     "trainer.val_before_train=0": "trainer.val_before_train must be True or False, got 0.",
     "actor_rollout_ref.actor.use_kl_loss=yes": "actor_rollout_ref.actor.use_kl_loss must be True or False, got yes.",
     "data.max_prompt_length=0": "data.max_prompt_length must be a whole number >= 1, got 0.",

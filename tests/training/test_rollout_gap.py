@@ -2,9 +2,12 @@
 
 import json
 import math
+from contextlib import suppress
 from types import SimpleNamespace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.training.stand_in import rows_of, step_of, trainer_with
 from verl_ext.training.checks.trainer_options import check_gap_limits
@@ -51,6 +54,24 @@ def test_the_first_steps_are_as_many_as_it_takes_to_see_enough_tokens():
         watch.check(6, 2.1e-4, 300)
 
 
+GAPS = st.one_of(st.floats(0, 1), st.sampled_from([math.nan, math.inf]))
+LIMITS = st.one_of(st.none(), st.floats(0, 0.5))
+
+
+@given(LIMITS, st.one_of(st.none(), st.floats(1, 100)), st.lists(st.floats(0, 1e-3), max_size=3), GAPS)
+def test_the_bound_is_what_is_let_through(limit, growth, before, gap):
+    """The workers compare with it, before they step; the trainer stops the run afterwards."""
+    watch = RolloutGap(limit, growth)
+    with suppress(RuntimeError):
+        gaps(watch, *before)
+    bound = watch.bound
+    if bound is None or gap <= bound:
+        watch.check(9, gap, MANY)
+    else:
+        with pytest.raises(RuntimeError):
+            watch.check(9, gap, MANY)
+
+
 @pytest.mark.parametrize("gap", [math.nan, math.inf])
 @pytest.mark.parametrize("limits", [(0.02, None), (None, 10)])
 def test_a_gap_that_is_no_number_stops_the_run(gap, limits):
@@ -89,7 +110,7 @@ def test_options_that_hide_the_gap_are_refused_beside_a_limit(option):
 def trainer(monkeypatch):
     from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 
-    trainer = trainer_with("algorithm.adv_estimator=nsr")
+    trainer = trainer_with("algorithm.adv_estimator=nsr", "algorithm.one_pass=False")
     monkeypatch.setattr(PPOTrainerSync, "_compute_old_log_prob", lambda _self, batch, metrics: batch)
     return trainer
 

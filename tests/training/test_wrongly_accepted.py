@@ -20,6 +20,7 @@ OURS_ALONE = {
     "algorithm.mask_truncated=True": "leave it at False",
     "algorithm.loss_normalizer=all": "leave it at kept",
     "algorithm.mini_batches=paper": "leave it at equal",
+    "algorithm.one_pass=True": "leave it at None",
     "algorithm.positive_advantage_weight_schedule=linear": "leave it at None",
     "trainer.max_grader_error_ratio=0.5": "leave it at 0.05",
     "trainer.max_rollout_probs_diff=0": "leave it at 0.02",

@@ -9,6 +9,7 @@ Letters in shapes: T tokens (any leading shape), V words of the vocabulary.
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -83,6 +84,24 @@ class _Entropy(torch.autograd.Function):
         return result_TV
 
 
+_is_entropy_only_reported = False
+
+
+@contextmanager
+def entropy_only_reported() -> Iterator[None]:
+    """Inside, no gradient goes through ``token_entropy``, and so it keeps no logits from being overwritten.
+
+    verl's engine computes the entropy with a gradient whenever it computes it, and then asks for log-probs whose backward
+    pass spares the logits: one tensor of their size more.
+    """
+    global _is_entropy_only_reported
+    before, _is_entropy_only_reported = _is_entropy_only_reported, True
+    try:
+        yield
+    finally:
+        _is_entropy_only_reported = before
+
+
 def token_log_probs(logits: torch.Tensor, labels: torch.Tensor, inplace_backward: bool = False) -> torch.Tensor:
     """The log-probability of each label.
 
@@ -95,7 +114,8 @@ def token_log_probs(logits: torch.Tensor, labels: torch.Tensor, inplace_backward
         (...) float32 (float64 for logits in float64).
     """
     flat = logits.reshape(-1, logits.shape[-1])
-    result: torch.Tensor = _LogProbs.apply(flat, labels.reshape(-1), inplace_backward)  # type: ignore[no-untyped-call]
+    overwrites = inplace_backward or _is_entropy_only_reported
+    result: torch.Tensor = _LogProbs.apply(flat, labels.reshape(-1), overwrites)  # type: ignore[no-untyped-call]
     return result.view(labels.shape)
 
 
@@ -105,5 +125,6 @@ def token_entropy(logits: torch.Tensor) -> torch.Tensor:
 
     Not for ``torch.compile``, which verl would put around it: it would unroll the chunks anew for each number of tokens.
     """
-    result: torch.Tensor = _Entropy.apply(logits.reshape(-1, logits.shape[-1]))  # type: ignore[no-untyped-call]
+    with torch.set_grad_enabled(torch.is_grad_enabled() and not _is_entropy_only_reported):
+        result: torch.Tensor = _Entropy.apply(logits.reshape(-1, logits.shape[-1]))  # type: ignore[no-untyped-call]
     return result.view(logits.shape[:-1])

@@ -4,15 +4,17 @@ verl divides a mini-batch's loss by ``global_batch_size``, which the trainer sta
 number, so a mini-batch with more of them has a smaller loss: with one, three responses would weigh 3/4.
 Here the workers count the rows that have a token to learn from, over all ranks, mini-batch by mini-batch.
 
-The trainer may say three things more of a batch, each a plain value beside its fields:
+The trainer may say four things more of a batch, each a plain value beside its fields:
 
     advantage_factor    multiplies the advantages inside the policy loss, and nowhere else (1 by default)
     whole_size          rows of a whole mini-batch: the whole loss is multiplied by (rows with tokens) / whole_size, as in
                         the code of arXiv:2506.01347; metrics stay those of the loss before that. 0 for no such thing
     steps_schedule      whether the last mini-batch of this batch ends the step for the learning rate's schedule (True)
+    own_log_probs       whether the batch, one mini-batch, has no old log-probs and takes its own (False); see
+                        ``verl_ext.learner.own_log_probs``, which reads three values more. What the forward pass gives comes
+                        back in the batch's fields, and how far the rollout was from it as the metric ``rollout_gap``
 """
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -23,7 +25,8 @@ from verl.utils import tensordict_utils as tu
 from verl.utils.device import get_device_id
 from verl.workers.engine_workers import ActorRolloutRefWorker, TrainingWorker
 
-Loss = Callable[..., tuple[torch.Tensor, dict[str, Any]]]
+from verl_ext.learner.dropout import dropouts
+from verl_ext.learner.own_log_probs import Loss, OwnLogProbs, StaleRolloutError
 
 
 def weighted_loss(
@@ -38,8 +41,22 @@ def weighted_loss(
     return loss * tu.get_non_tensor_data(data=data, key="loss_weight", default=1.0), metrics
 
 
+def _check_no_dropout(model_config: dict[str, Any], module: torch.nn.Module) -> None:
+    """A forward pass of the update is the policy's; the launcher looks too, and sees only files that are here."""
+    found = [f"{name}={share}" for name, share in dropouts(model_config).items()]
+    found += [f"{name} (p={m.p})" for name, m in module.named_modules() if isinstance(m, torch.nn.Dropout) and m.p > 0]
+    if found:
+        raise RuntimeError(
+            f"The model has dropout: {', '.join(found)}. An update's forward pass is random, so old log-probs have to be "
+            "computed before it: set algorithm.one_pass=False."
+        )
+
+
 class LearnerWorker(TrainingWorker):
     """verl's worker of one model, actor or critic."""
+
+    own_log_probs: OwnLogProbs | None = None
+    """Of the last mini-batch, where the trainer asked for them."""
 
     @register(dispatch_mode=Dispatch.ONE_TO_ALL)
     def set_loss_fn(self, loss_fn: Loss) -> None:
@@ -55,7 +72,27 @@ class LearnerWorker(TrainingWorker):
         tu.assign_non_tensor(data, global_batch_size=max(num_rows, 1), loss_weight=weight)
         if not tu.get_non_tensor_data(data=data, key="steps_schedule", default=True):
             tu.assign_non_tensor(data, update_lr_scheduler=False)
-        output: TensorDict | None = super().train_batch(data)
+        self.own_log_probs = None
+        if tu.get_non_tensor_data(data=data, key="own_log_probs", default=False):
+            return self._train_batch_on_own_log_probs(data, weight)
+        return self._unweighted(super().train_batch(data), weight)
+
+    def _train_batch_on_own_log_probs(self, data: TensorDict, weight: float) -> TensorDict | None:
+        """The update, or, where the rollout was stale, the gap alone and no optimizer's step."""
+        _check_no_dropout(self.model_config.hf_config.to_dict(), self.engine.module)
+        own = self.own_log_probs = OwnLogProbs(data, self.engine.get_data_parallel_group())
+        try:
+            with own.watching(self):
+                output = self._unweighted(super().train_batch(data), weight)
+        except StaleRolloutError:
+            output = tu.get_tensordict(tensor_dict={}, non_tensor_dict={"metrics": {}})
+        gap = own.gap()
+        if output is not None and gap is not None:
+            tu.get(output, "metrics")["rollout_gap"] = gap
+        return output
+
+    @staticmethod
+    def _unweighted(output: TensorDict | None, weight: float) -> TensorDict | None:
         if output is not None and weight:
             tu.get(output, "metrics")["loss"] /= weight
         return output
@@ -72,3 +109,12 @@ class ActorWorker(ActorRolloutRefWorker):
     """verl's worker of actor, rollout and reference."""
 
     actor_worker_cls = LearnerWorker
+
+    @register(dispatch_mode=make_nd_compute_dataproto_dispatch_fn(mesh_name="actor"))
+    def update_actor(self, data: TensorDict) -> TensorDict | None:
+        """verl's; where old log-probs are the update's own, they and the entropy become fields of the batch."""
+        output: TensorDict | None = super().update_actor(data)
+        own = self.actor.own_log_probs
+        if output is None or own is None:
+            return output
+        return tu.get_tensordict(tensor_dict=own.fields(), non_tensor_dict={"metrics": tu.get(output, "metrics")}).cpu()

@@ -47,6 +47,8 @@ class AlgorithmOptions:
     mask_truncated: bool
     mini_batches: str
     """One of ``MINI_BATCHES``."""
+    one_pass: bool | None
+    """None: where it is exact."""
 
     @classmethod
     def read(cls, section: Section, *, adv_estimator: str | None = None) -> Self:
@@ -72,6 +74,7 @@ class AlgorithmOptions:
             loss_normalizer=_one_of(section, "loss_normalizer", LOSS_NORMALIZERS),
             mask_truncated=bool(_flag_or_null(section, "mask_truncated")),
             mini_batches=_one_of(section, "mini_batches", MINI_BATCHES),
+            one_pass=_flag_or_null(section, "one_pass"),
         )
 
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from verl_ext.grading.workers.settings import read_settings
 from verl_ext.host.files import write_whole
-from verl_ext.training.checks.trainer_options import uses_critic
+from verl_ext.training.checks.critic import uses_critic
 from verl_ext.training.configuration import leaves, resolved
 from verl_ext.training.paths import is_remote, local_files, local_path
 
@@ -42,6 +42,7 @@ MAY_CHANGE = (
     *("*use_remove_padding", "*use_torch_compile", "*ulysses_sequence_parallel_size", "*attn_implementation"),
     *("*use_liger", "*use_fused_kernels", "*fused_kernel_options.*", "*tiled_mlp.*", "*turbo_config.*", "*chunk*"),
     *("*entropy_checkpointing", "*pad_to_length*", "*forward_prefetch", "*reshard_after_forward"),
+    "algorithm.one_pass",  # the same update
     # What is saved and what is measured beside it
     *("*.checkpoint.*", "*profiler*", "*.total_training_steps", "*calculate_entropy", "*calculate_sum_pi_squared"),
     *("reward.num_workers", "reward.reward_model.n*", "*poll_interval", "*_target_"),

@@ -58,6 +58,7 @@ ACTOR, ROLLOUT, MODEL = "actor_rollout_ref.actor", "actor_rollout_ref.rollout", 
 
 TYPES = {
     "algorithm.drop_zero_advantage": _kinds("bool|None"),
+    "algorithm.one_pass": _kinds("bool|None"),
     "algorithm.advantage": _kinds("str|None"),
     "algorithm.positive_advantage_weight": _kinds("float|int"),
     "algorithm.positive_advantage_weight_schedule": _kinds("str|None"),

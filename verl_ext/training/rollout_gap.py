@@ -5,6 +5,7 @@ The gap of a step is the mean difference of the two probabilities of the sampled
 
 import json
 import math
+import sys
 from pathlib import Path
 
 FILE = "rollout_gap.json"
@@ -31,6 +32,17 @@ class RolloutGap:
     def of_first_steps(self) -> float | None:
         """The gap of the first steps; None before they have been seen."""
         return self._sum / self._num_tokens if self._num_tokens >= TOKENS_OF_FIRST_STEPS else None
+
+    @property
+    def bound(self) -> float | None:
+        """The largest gap that ``check`` lets through now; None for any, whether it is a number or not."""
+        if self._limit is None and self._growth is None:
+            return None
+        largest = sys.float_info.max if self._limit is None else self._limit
+        first = self.of_first_steps
+        if first is None or self._growth is None:
+            return largest
+        return min(largest, max(self._growth * first, FLOAT32_NOISE))
 
     def check(self, step: int, gap: float | None, num_tokens: int) -> None:
         """Look at the gap of a step over ``num_tokens`` tokens.

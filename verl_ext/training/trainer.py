@@ -2,11 +2,12 @@
 
 A step of verl 0.9.1 samples, grades, balances, computes old log-probs, (reference, values,) advantages and updates.
 Here samples with a zero advantage leave between grading and balancing, so that none of the later passes sees them, and
-what is left is cut into mini-batches in the order of the data.
+what is left is cut into mini-batches in the order of the data. The first update's old log-probs are its own.
 
 ``trainer.v1.trainer_mode=sign_filter_sync`` chooses it, also in a stock ``python -m verl.trainer.main_ppo``.
 """
 
+import math
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,8 @@ from verl_ext.objectives.algorithm_options import AlgorithmOptions
 from verl_ext.objectives.catalog import drops_zero_advantage, objective_under
 from verl_ext.objectives.weight_schedule import held_at
 from verl_ext.patches import short_padding_rows
-from verl_ext.training import rollout_gap, validation
+from verl_ext.training import own_log_prob_metrics, rollout_gap, validation
+from verl_ext.training.checks.old_log_probs import takes_own_log_probs
 from verl_ext.training.checks.trainer_options import check_trainer_options
 from verl_ext.training.events import emit
 from verl_ext.training.step import arrivals, mini_batches, sample_filter, step_report
@@ -88,6 +90,8 @@ class SignFilterTrainer(PPOTrainerSync):
         self._gap = rollout_gap.RolloutGap(
             trainer.get("max_rollout_probs_diff"), trainer.get("max_rollout_probs_diff_growth")
         )
+        self._takes_own_log_probs = takes_own_log_probs(self.config, options)
+        self._gap_of_others: float | None = 0.0
         self._num_submitted: dict[str, int] = {}
         self._dropped: KVBatchMeta | None = None
         self._cut: list[mini_batches.MiniBatch] = []
@@ -166,10 +170,36 @@ class SignFilterTrainer(PPOTrainerSync):
         return self._balanced(batch, metrics, logging_prefix)
 
     def _compute_old_log_prob(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
+        """Those that the first update does not give itself: of all samples, or of the mini-batches after the first."""
         self._limit_fields(batch)
+        if self._takes_own_log_probs:
+            self._compute_later_old_log_probs(batch)
+            return batch
         batch = super()._compute_old_log_prob(batch, metrics=metrics)
         self._gap.check(self.global_steps, metrics.get(rollout_gap.METRIC), self._num_kept_tokens)
         return batch
+
+    def _compute_later_old_log_probs(self, batch: KVBatchMeta) -> None:
+        """verl's pass over the samples that are trained on once the policy has moved; they are reported with the others."""
+        self._gap_of_others = 0.0
+        later = self._updates(first_apart=True)[1:]
+        num_ranks = self._num_learner_ranks
+        rows = sorted(row for update in later for row in mini_batches.rows_of_update(update, len(batch), num_ranks))
+        if rows:
+            metrics: dict[str, Any] = {}
+            super()._compute_old_log_prob(batch.select_keys([batch.keys[row] for row in rows]), metrics=metrics)
+            self._gap_of_others = metrics.get(rollout_gap.METRIC)
+
+    def _compute_advantage(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
+        """verl's; what it reports of the rollout's probabilities here comes after the first update in one pass."""
+        if not self._takes_own_log_probs:
+            return super()._compute_advantage(batch, metrics=metrics)
+        correction = self.config.algorithm.get("rollout_correction")
+        OmegaConf.update(self.config.algorithm, "rollout_correction", None, force_add=True)
+        try:
+            return super()._compute_advantage(batch, metrics=metrics)
+        finally:
+            OmegaConf.update(self.config.algorithm, "rollout_correction", correction)
 
     def _compute_ref_log_prob(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
         self._limit_fields(batch)
@@ -192,7 +222,7 @@ class SignFilterTrainer(PPOTrainerSync):
         if self.use_critic:
             batch = super()._update_actor(batch, metrics=metrics)
         else:
-            metrics |= reduce_metrics(self._update_in_mini_batches(batch))
+            metrics |= reduce_metrics(self._update_in_mini_batches(batch, metrics))
         may_overflow = _scales_its_loss(self.config.actor_rollout_ref.actor)
         step_report.check_finite(metrics, "actor", step=self.global_steps, may_overflow=may_overflow)
         return batch
@@ -350,22 +380,68 @@ class SignFilterTrainer(PPOTrainerSync):
         if self.processor is None and not self.config.actor_rollout_ref.rollout.enable_rollout_routing_replay:
             batch.fields = list(LEARNER_FIELDS)
 
-    def _update_in_mini_batches(self, batch: KVBatchMeta) -> dict[str, Any]:
-        """Make the updates; returns verl's metrics, a list for each name."""
-        actor, num_ranks = self.config.actor_rollout_ref.actor, self._num_learner_ranks
-        updates = mini_batches.updates_of(
-            self._cut, num_ranks=num_ranks, epochs=actor.ppo_epochs, seed=actor.data_loader_seed
+    def _updates(self, *, first_apart: bool) -> list[mini_batches.Update]:
+        actor = self.config.actor_rollout_ref.actor
+        return mini_batches.updates_of(
+            self._cut,
+            num_ranks=self._num_learner_ranks,
+            epochs=actor.ppo_epochs,
+            seed=actor.data_loader_seed,
+            is_first_apart=first_apart,
         )
-        if len(updates) == 1:
-            return self._update_on(batch, updates[0])
-        metrics: dict[str, Any] = {}
-        for update in updates:
-            rows = mini_batches.rows_of_update(update, len(batch), num_ranks)
-            append_to_dict(metrics, self._update_on(batch.select_keys([batch.keys[row] for row in rows]), update))
+
+    def _update_in_mini_batches(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> dict[str, Any]:
+        """Make the updates; returns verl's metrics of them, a list for each name.
+
+        Those of a first update on its own log-probs, which are numbers of the step, go into ``metrics``.
+        """
+        of_updates: dict[str, Any] = {}
+        is_first = self._takes_own_log_probs
+        for update in self._updates(first_apart=self._takes_own_log_probs):
+            rows = mini_batches.rows_of_update(update, len(batch), self._num_learner_ranks)
+            part = batch if len(rows) == len(batch) else batch.select_keys([batch.keys[row] for row in rows])
+            self._describe_update(part, update)
+            if is_first:
+                append_to_dict(of_updates, self._update_on_own_log_probs(part))
+                metrics |= self._own_log_prob_metrics(batch)
+            else:
+                append_to_dict(of_updates, self.actor_rollout_wg.update_actor(part)["metrics"])
+            is_first = False
+        of_updates = rename_dict(of_updates, "actor/")
+        of_updates["perf/mfu/actor"] = of_updates.pop("actor/mfu")
+        return of_updates
+
+    def _update_on_own_log_probs(self, part: KVBatchMeta) -> dict[str, Any]:
+        """Make the step's first update, unless the rollout had other weights; the workers look before they step.
+
+        Raises:
+            RuntimeError: It had. No update has been made then.
+        """
+        said = {
+            "own_log_probs": True,
+            "num_kept_tokens": self._num_kept_tokens,
+            "gap_of_others": math.nan if self._gap_of_others is None else self._gap_of_others,
+        }
+        if self._gap.bound is not None:
+            said["max_rollout_gap"] = self._gap.bound
+        part.extra_info.update(said)
+        output: KVBatchMeta = self.actor_rollout_wg.update_actor(part)
+        for name in said:
+            del part.extra_info[name]  # the later parts share it
+        metrics: dict[str, Any] = output.extra_info["metrics"][0]  # a rank's, which has put together those of all
+        (gap,) = metrics.pop("rollout_gap", [None])
+        self._gap.check(self.global_steps, gap, self._num_kept_tokens)
         return metrics
 
-    def _update_on(self, batch: KVBatchMeta, update: mini_batches.Update) -> dict[str, Any]:
-        """Have the workers train on all of ``batch`` as ``update`` says; returns verl's metrics of it."""
+    def _own_log_prob_metrics(self, batch: KVBatchMeta) -> dict[str, Any]:
+        """What verl reports of a pass over old log-probs, of the step's own."""
+        data = tq.kv_batch_get(
+            keys=batch.keys, partition_id=batch.partition_id, select_fields=list(own_log_prob_metrics.FIELDS)
+        )
+        return own_log_prob_metrics.reported(data.to_padded_tensor(), self.config.actor_rollout_ref.actor)
+
+    def _describe_update(self, batch: KVBatchMeta, update: mini_batches.Update) -> None:
+        """Tell the workers how to train on all of ``batch``."""
         actor, rollout_options = self.config.actor_rollout_ref.actor, self.config.actor_rollout_ref.rollout
         whole_size = actor.ppo_mini_batch_size * rollout_options.n if self._options.mini_batches == "paper" else 0
         batch.extra_info.update(
@@ -384,9 +460,6 @@ class SignFilterTrainer(PPOTrainerSync):
                 "steps_schedule": update.is_last,
             }
         )
-        output: dict[str, Any] = rename_dict(self.actor_rollout_wg.update_actor(batch)["metrics"], "actor/")
-        output["perf/mfu/actor"] = output.pop("actor/mfu")
-        return output
 
     # ------------------------------------------------------------------ checkpoints and validation
 

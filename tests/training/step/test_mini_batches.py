@@ -117,11 +117,20 @@ def test_a_smaller_last_one_goes_by_itself_in_every_epoch():
     assert rows_of_update(updates[1], 22, 2) == [8, 9, 10, 19, 20, 21]
 
 
-@given(st.integers(1, 500), st.integers(1, 12), st.integers(1, 4), st.integers(1, 3))
-def test_every_row_is_trained_on_once_an_epoch(num_samples, per_rank, num_ranks, epochs):
+def test_the_first_mini_batch_may_go_by_itself():
+    """22 samples on two ranks in three mini-batches of 8 rows, and in two of 8 and one of 6."""
+    options = {"num_ranks": 2, "epochs": 1, "seed": 7, "is_first_apart": True}
+    equal = updates_of(equal_cut(22, 8, 2), **options)
+    assert equal == [Update(0, 4, 8, 1, 7, is_last=False), Update(4, 12, 8, 1, 7, is_last=True)]
+    assert [(one.start, one.stop) for one in updates_of(paper_cut(22, 8, 2), **options)] == [(0, 4), (4, 8), (8, 11)]
+    assert updates_of(equal_cut(8, 8, 2), **options) == [Update(0, 4, 8, 1, 7, is_last=True)]
+
+
+@given(st.integers(1, 500), st.integers(1, 12), st.integers(1, 4), st.integers(1, 3), st.booleans())
+def test_every_row_is_trained_on_once_an_epoch(num_samples, per_rank, num_ranks, epochs, is_first_apart):
     cut = paper_cut(num_samples, per_rank * num_ranks, num_ranks)
     num_rows = sum(part.size for part in cut)
-    updates = updates_of(cut, num_ranks=num_ranks, epochs=epochs, seed=0)
+    updates = updates_of(cut, num_ranks=num_ranks, epochs=epochs, seed=0, is_first_apart=is_first_apart)
     rows = [row for update in updates for row in rows_of_update(update, num_rows, num_ranks) * update.epochs]
     assert sorted(rows) == sorted([*range(num_rows)] * epochs)
     assert [update.is_last for update in updates] == [False] * (len(updates) - 1) + [True]

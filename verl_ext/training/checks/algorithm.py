@@ -25,7 +25,7 @@ OUR_PLUGIN = "verl_ext.plugin"
 SAFETY_LIMITS = ("trainer.max_grader_error_ratio", *(f"trainer.{name}" for name in GAP_LIMITS))
 ONLY_OUR_TRAINER = (
     *(f"algorithm.{name}" for name in ("drop_zero_advantage", "mask_truncated", "loss_normalizer", "mini_batches")),
-    f"algorithm.{SCHEDULE}",
+    *("algorithm.one_pass", f"algorithm.{SCHEDULE}"),
     *SAFETY_LIMITS,
 )
 

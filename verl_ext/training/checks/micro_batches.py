@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 from omegaconf import OmegaConf
 
-from verl_ext.training.checks.trainer_options import uses_critic
+from verl_ext.training.checks.critic import uses_critic
 
 
 class Cut(NamedTuple):

@@ -6,7 +6,7 @@ from typing import Any
 
 from verl_ext.host.files import read_object
 from verl_ext.pretrained.hub import HUB_ID
-from verl_ext.training.checks.trainer_options import uses_critic
+from verl_ext.training.checks.critic import uses_critic
 from verl_ext.training.paths import is_remote, local_path
 
 VERL_DEFAULT = "~/models/deepseek-llm-7b-chat"

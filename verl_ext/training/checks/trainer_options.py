@@ -8,15 +8,11 @@ from typing import Any
 from verl_ext.objectives.algorithm_options import AlgorithmOptions
 from verl_ext.objectives.catalog import check_objective, check_weight_schedule, drops_zero_advantage, objective_under
 from verl_ext.objectives.names import VERL_ESTIMATORS
+from verl_ext.training.checks.critic import uses_critic
+from verl_ext.training.checks.old_log_probs import check_one_pass
 from verl_ext.training.step.loss_share import LINEAR_LOSSES
 
 GAP_LIMITS = ("max_rollout_probs_diff", "max_rollout_probs_diff_growth")
-
-
-def uses_critic(config: Any) -> bool:
-    """As verl decides it: ``critic.enable``, and when it is null whether the estimator is gae."""
-    enable = config.critic.enable
-    return bool(config.algorithm.adv_estimator == "gae" if enable is None else enable)
 
 
 def needs_beyond_rewards(options: AlgorithmOptions) -> str | None:
@@ -110,4 +106,5 @@ def check_trainer_options(config: Any) -> AlgorithmOptions:
     check_loss_normalizer(config, options)
     check_gap_limits(config)
     check_distillation(config)
+    check_one_pass(config, options)
     return options

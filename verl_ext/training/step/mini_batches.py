@@ -125,14 +125,19 @@ def rows_of_ranks(
     return of_rank
 
 
-def updates_of(cut: Sequence[MiniBatch], *, num_ranks: int, epochs: int, seed: int) -> list[Update]:
+def updates_of(
+    cut: Sequence[MiniBatch], *, num_ranks: int, epochs: int, seed: int, is_first_apart: bool = False
+) -> list[Update]:
     """The calls of the workers that train on ``cut``, ``epochs`` times.
 
     A worker cuts what it gets into mini-batches of one size. So the last one of the paper's cut, which is smaller, goes
-    to the workers by itself, once in every epoch.
+    to the workers by itself, once in every epoch. With ``is_first_apart`` the first one does too.
     """
+    pieces = (cut[:1], cut[1:]) if is_first_apart else (cut,)
     rows_of_size = [
-        (size, sum(part.size for part in parts) // num_ranks) for size, parts in groupby(cut, lambda part: part.size)
+        (size, sum(part.size for part in parts) // num_ranks)
+        for piece in pieces
+        for size, parts in groupby(piece, lambda part: part.size)
     ]
     if len(rows_of_size) == 1:
         ((size, num_rows),) = rows_of_size
