@@ -347,7 +347,9 @@ def _read_unit_vectors(text: str) -> Group | None:
 
 
 def with_hats(text: str) -> str:
-    r"""``3i-j`` as ``3\hat{i}-\hat{j}``."""
+    r"""``3i-j`` as ``3\hat{i}-\hat{j}``; one letter alone may be anything."""
+    if len(set(BARE_UNIT_VECTOR.findall(text))) < 2:
+        return text
     return BARE_UNIT_VECTOR.sub(r"\\hat{\1}", text)
 
 
