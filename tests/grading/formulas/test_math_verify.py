@@ -42,6 +42,9 @@ DIFFERENT = [
     (r"\sum_{k=1}^{n} k", r"\frac{n(n-1)}{2}"),
     (r"\lim_{n\to\infty}\frac{n}{2n+1} = 1", "1"),
     ("0:0", r"\lim_{x\to 0} 0:0"),
+    (r"[-\sum_{k=1}^{2} x)", r"[-\sum_{k=1}^{2} x)-7"),
+    (r"4(\prod_{k=1}^{3} 3\pm \sqrt[4]{11})", r"5(\prod_{k=1}^{3} 3\pm \sqrt[4]{11})"),
+    (r"10^\sum_{k=1}^{3} y", r"10^\sum_{k=1}^{3} y+10"),
     (r"g(2) = \sum_{k=1}^{\infty} k^2", r"\frac12 g(2) = \sum_{k=1}^{\infty} k^2"),
 ]
 

@@ -10,7 +10,7 @@ from verl_ext.grading.answers.brackets import brackets, is_balanced, outside
 from verl_ext.grading.answers.unit_table import MAGNITUDES
 
 LABELED = re.compile(
-    r"(?:\\text\{\s*)?(?:\(\s*(?P<enclosed>[A-J])\s*\)|(?P<marked>[A-J])\s*[).:])\s*+\}?+\s*+(?P<content>[^\s,;+*/^=<>|_].*)",
+    r"(?:\\text\{\s*)?(?:\(\s*(?P<enclosed>[A-J])\s*\)|(?P<marked>[A-J])\s*[).:])\s*+\}?+\s*+(?P<content>(?!\\(?:cup|cap|le|ge|ne|in|approx|pm|mp|setminus|to)(?![a-zA-Z]))[^\s,;:+*/^=<>|_].*)",
     re.DOTALL,
 )
 LETTER_ALONE = re.compile(r"(?:\\text\{\s*)?\(?\s*(?P<letter>[A-Ja-dfghj])\s*[).:]?\s*\}?")

@@ -41,7 +41,7 @@ DEGREE = re.compile(r"\^\s*\{\s*\\(?:circ|degree)\s*\}|\^\s*\\(?:circ|degree)(?!
 GAP = r"(?:\\[,;:! ]|~|\s)*"
 PRIME = r"(?:'|\^\s*\{?\s*\\prime(?![a-zA-Z])\s*\}?)"
 DEGREES_AND_MINUTES = re.compile(
-    rf"(?P<degrees>\d+)\s*(?:{DEGREE.pattern}){GAP}(?P<minutes>[0-5]?\d){GAP}{PRIME}(?!')"
+    rf"(?<![\d.,_^])(?P<degrees>\d+)\s*(?:{DEGREE.pattern}){GAP}(?P<minutes>[0-5]?\d){GAP}{PRIME}(?!')"
     rf"(?:{GAP}(?P<seconds>[0-5]?\d(?:\.\d+)?){GAP}(?:{PRIME}{{2}}|\"|\^\s*\{{?\s*\\prime\s*\\prime\s*\}}?))?"
 )
 UNIT_VECTOR = re.compile(

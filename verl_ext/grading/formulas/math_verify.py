@@ -27,6 +27,7 @@ READ = frozenset(
 )
 """Commands and words that Math-Verify reads as what they mean. What it does not know it drops, and so it calls
 ``x \\equiv 3 \\pmod 5`` and ``x \\equiv 3 \\pmod 7`` equal, or ``multiples of 3`` and 3: that is not believed."""
+LATEX, NUMBERS = LatexExtractionConfig(boxed_match_priority=0), ExprExtractionConfig()
 COMMAND = re.compile(r"\\([a-zA-Z]+)")
 WORD = re.compile(r"[a-zA-Z]{2,}")
 HIDDEN = re.compile(r"[,=<>]|\\(?:le|ge|ne|in|approx)(?![a-zA-Z])|\.(?!\d)")
@@ -41,18 +42,23 @@ def compare_with_math_verify(reference: str, answer: str) -> Decision:
 
 def compare_confirmed(reference: str, answer: str) -> Decision | None:
     """Math-Verify's verdict on one answer, confirmed where it is "equal"; None if it cannot parse one of the two."""
-    texts = normalize(reference), normalize(answer)
-    configs = [LatexExtractionConfig(boxed_match_priority=0), ExprExtractionConfig()]
-    # Its own time limit is an alarm signal; here the parent kills what takes too long.
-    parsed = [parse(rf"\boxed{{{text}}}", configs, fallback_mode="no_fallback", parsing_timeout=0) for text in texts]
+    texts = _without_foreign_words(normalize(reference)), _without_foreign_words(normalize(answer))
+    parsed = [_parsed_by(LATEX, text) for text in texts]
     if not parsed[0] or not parsed[1]:
-        return None
+        # What it cannot parse as LaTeX it searches for any number, which is then not the answer.
+        has_number = all(found or _parsed_by(NUMBERS, text) for found, text in zip(parsed, texts, strict=True))
+        return Decision(False, Tier.SYMBOLIC, "math-verify") if has_number else None
     is_equal = (
         all(map(_is_read_whole, texts))
         and _is_called_equal(parsed[0], parsed[1])
         and _is_confirmed(parsed[0][0], parsed[1][0])
     )
     return Decision(bool(is_equal), Tier.SYMBOLIC, "math-verify")
+
+
+def _parsed_by(config: LatexExtractionConfig | ExprExtractionConfig, text: str) -> list[Any]:
+    # Its own time limit is an alarm signal; here the parent kills what takes too long.
+    return list(parse(rf"\boxed{{{text}}}", [config], fallback_mode="no_fallback", parsing_timeout=0))
 
 
 def _is_called_equal(reference: list[Any], answer: list[Any]) -> bool:
@@ -63,11 +69,14 @@ def _is_called_equal(reference: list[Any], answer: list[Any]) -> bool:
     return is_mixed and bool(verify(answer, reference, timeout_seconds=0))
 
 
+def _without_foreign_words(text: str) -> str:
+    """The one formula, in parentheses, among words of a language whose qualifiers nobody here knows."""
+    marked = None if text.isascii() else TEXT_WITH_A_FORMULA.fullmatch(text)
+    return marked[1] if marked else text
+
+
 def _is_read_whole(text: str) -> bool:
     """Whether Math-Verify reads all of a normalized answer, and each part as what it is."""
-    marked = TEXT_WITH_A_FORMULA.fullmatch(text)
-    if marked and not text.isascii():
-        text = marked[1]  # words of a language whose qualifiers nobody here knows, around one formula
     commands = {match[1] for match in COMMAND.finditer(text)}
     words = WORD.findall(COMMAND.sub(" ", text))
     is_known = text.isascii() and commands <= READ and all(word in READ for word in words)
