@@ -314,6 +314,14 @@ def test_an_answer_is_itself_in_any_spelling(answer):
 
 
 @FUZZ
+@given(FORMULAS)
+def test_a_formula_and_a_number_more_are_two_answers(formula):
+    assume(r"\infty" not in formula)
+    assert reason(formula, f"({formula})+7919") is not Reason.CORRECT
+    assert reason(f"({formula})+7919", formula) is not Reason.CORRECT
+
+
+@FUZZ
 @given(BROKEN)
 def test_a_broken_answer_is_no_error(answer):
     assert reason("x+1", answer) in VERDICTS
