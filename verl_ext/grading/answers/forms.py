@@ -8,10 +8,12 @@ import re
 from collections.abc import Iterator
 from math import isqrt
 
-from verl_ext.grading.answers import structure as st
 from verl_ext.grading.answers.brackets import brackets, is_balanced, outside
+from verl_ext.grading.answers.nodes import Collection, Group, Relation, Scalar, to_latex
 from verl_ext.grading.answers.numbers import read_exact
 from verl_ext.grading.answers.spelling import normalize
+from verl_ext.grading.answers.statements import value_of
+from verl_ext.grading.answers.structure import read_structure
 
 FRACTION = re.compile(
     r"(?P<sign>[-+]?\s*)(?:\\frac\s*\{(?P<top>[^{}]*)\}\s*\{(?P<bottom>[^{}]*)\}|(?P<over>\d+)\s*/\s*(?P<under>\d+))"
@@ -33,15 +35,15 @@ def has_form_of(reference: str, answer: str) -> bool:
 
 
 def _forms(text: str) -> Iterator[str]:
-    node = st.read_structure(text)
+    node = read_structure(text)
     match node:
-        case st.Scalar():
+        case Scalar():
             yield form_of(node.text)
-        case st.Group() | st.Collection():
+        case Group() | Collection():
             for item in node.items:
-                yield from _forms(st.to_latex(item))
-        case st.Relation():
-            value = st.value_of(node)
+                yield from _forms(to_latex(item))
+        case Relation():
+            value = value_of(node)
             if value is not None:
                 yield from _forms(value)
 

@@ -9,8 +9,10 @@ from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
-from verl_ext.grading.answers import structure as st
+from verl_ext.grading.answers.nodes import Collection, Group, Node, Relation, Scalar, Text
 from verl_ext.grading.answers.numbers import read_exact
+from verl_ext.grading.answers.statements import interval_of, is_variable, without_blanks
+from verl_ext.grading.answers.structure import read_structure
 
 INFINITY = Fraction(10) ** 500
 """Beyond every number that ``numbers`` reads."""
@@ -35,7 +37,7 @@ Intervals = tuple[Interval, ...]
 LINE: Intervals = (Interval(-INFINITY, True, INFINITY, True),)
 
 
-def same_set(reference: st.Node, answer: st.Node) -> bool:
+def same_set(reference: Node, answer: Node) -> bool:
     """Whether both are sets of reals in one notation or two, and the same."""
     names = {_name(node) for node in (reference, answer)} - {None}
     if len(names) > 1:
@@ -44,46 +46,44 @@ def same_set(reference: st.Node, answer: st.Node) -> bool:
     return left is not None and left == read_intervals(answer)
 
 
-def _name(node: st.Node) -> str | None:
+def _name(node: Node) -> str | None:
     """What the relations of a node are about."""
-    relations = node.items if isinstance(node, st.Collection) else (node,)
-    names = {
-        name for item in relations if isinstance(item, st.Relation) for name in NAME.findall(_without_commands(item))
-    }
+    relations = node.items if isinstance(node, Collection) else (node,)
+    names = {name for item in relations if isinstance(item, Relation) for name in NAME.findall(_without_commands(item))}
     return "".join(sorted(names)) or None
 
 
-def _without_commands(relation: st.Relation) -> str:
+def _without_commands(relation: Relation) -> str:
     parts = relation.parts[:1] if relation.operators == (r"\in",) else relation.parts
     return re.sub(r"\\[a-zA-Z]+", "", " ".join(parts))
 
 
-def read_intervals(node: st.Node) -> Intervals | None:
+def read_intervals(node: Node) -> Intervals | None:
     """The intervals of a set of reals; None if it is none, or its ends are no rational numbers."""
     match node:
-        case st.Group():
+        case Group():
             return _interval(node)
-        case st.Relation():
+        case Relation():
             return _of_relation(node)
-        case st.Collection() if node.is_union:
+        case Collection() if node.is_union:
             return _union(map(_member, node.items))
-        case st.Collection():
+        case Collection():
             return _of_conditions(node)
-        case st.Scalar():
+        case Scalar():
             return _of_reals(node.text)
-        case st.Text():
+        case Text():
             return LINE if node.words in REALS_IN_WORDS else None
     return None
 
 
-def remaining(conditions: Sequence[st.Node]) -> Intervals | None:
+def remaining(conditions: Sequence[Node]) -> Intervals | None:
     """The reals that fulfill none of several conditions on one name; None if one of them is no set of reals."""
     names = {_name(condition) for condition in conditions}
     together = _union(map(read_intervals, conditions))
     return _complement(together) if together is not None and len(names) == 1 else None
 
 
-def _interval(group: st.Group) -> Intervals | None:
+def _interval(group: Group) -> Intervals | None:
     if len(group.items) != 2:
         return None
     ends = [_end(item) for item in group.items]
@@ -94,21 +94,21 @@ def _interval(group: st.Group) -> Intervals | None:
     return None if is_empty else (interval,)
 
 
-def _end(node: st.Node) -> Fraction | None:
-    if not isinstance(node, st.Scalar):
+def _end(node: Node) -> Fraction | None:
+    if not isinstance(node, Scalar):
         return None
     number = read_exact(node.text)
     if number is not None:
         return None if number.is_percent else number.value
-    return INFINITIES.get(st.without_blanks(node.text))
+    return INFINITIES.get(without_blanks(node.text))
 
 
-def _member(node: st.Node) -> Intervals | None:
+def _member(node: Node) -> Intervals | None:
     """An interval of a union, or a set of points in it."""
-    return _points(node) if isinstance(node, st.Collection) and not node.is_union else read_intervals(node)
+    return _points(node) if isinstance(node, Collection) and not node.is_union else read_intervals(node)
 
 
-def _points(collection: st.Collection) -> Intervals | None:
+def _points(collection: Collection) -> Intervals | None:
     values = [_end(item) for item in collection.items]
     return _union((Interval(value, False, value, False),) if value is not None else None for value in values)
 
@@ -117,25 +117,25 @@ def _of_reals(text: str) -> Intervals | None:
     if REALS.fullmatch(text.strip()):
         return LINE
     match = REALS_WITHOUT.fullmatch(text.strip())
-    points = st.read_structure(match[1]) if match else None
-    without = _points(points) if isinstance(points, st.Collection) else None
+    points = read_structure(match[1]) if match else None
+    without = _points(points) if isinstance(points, Collection) else None
     return _complement(without) if without is not None else None
 
 
-def _of_relation(relation: st.Relation) -> Intervals | None:
+def _of_relation(relation: Relation) -> Intervals | None:
     if relation.operators == (r"\in",):
-        return read_intervals(st.read_structure(relation.parts[1])) if st.is_variable(relation.parts[0]) else None
+        return read_intervals(read_structure(relation.parts[1])) if is_variable(relation.parts[0]) else None
     absolute = _of_absolute(relation)
     if absolute is not None:
         return absolute
     if relation.operators == (r"\ne",) and NAME.fullmatch(relation.parts[0]):
-        value = _end(st.read_structure(relation.parts[1]))
+        value = _end(read_structure(relation.parts[1]))
         return None if value is None else _complement((Interval(value, False, value, False),))
-    interval = st.interval_of(relation)
+    interval = interval_of(relation)
     return _interval(interval) if interval is not None else None
 
 
-def _of_absolute(relation: st.Relation) -> Intervals | None:
+def _of_absolute(relation: Relation) -> Intervals | None:
     r"""``|x-1| \le 3`` and ``|x| > 2``."""
     match = ABSOLUTE.fullmatch(relation.parts[0].strip())
     radius = read_exact(relation.parts[-1])
@@ -157,7 +157,7 @@ def _of_absolute(relation: st.Relation) -> Intervals | None:
     return (inside,) if relation.operators[0] in {"<", r"\le"} else _complement((inside,))
 
 
-def _of_conditions(collection: st.Collection) -> Intervals | None:
+def _of_conditions(collection: Collection) -> Intervals | None:
     r"""Several conditions on one name: all of them where they exclude points or overlap, else one of them.
 
     ``1 < x < 3, x \ne 2`` and ``k > 2, k < 5`` hold together; ``x < 1, x > 3`` cannot, and with an "or" one is enough.
@@ -177,14 +177,14 @@ def _of_conditions(collection: st.Collection) -> Intervals | None:
     return together if any(exclude) or (together and _union(sets) == LINE) else _union(sets)
 
 
-def _repeated(items: Iterable[st.Node]) -> list[st.Relation]:
+def _repeated(items: Iterable[Node]) -> list[Relation]:
     r"""``x \ne 2, 3`` as two relations; nothing if an item is no relation and follows none."""
-    relations: list[st.Relation] = []
+    relations: list[Relation] = []
     for item in items:
-        if isinstance(item, st.Scalar) and relations and relations[-1].operators == (r"\ne",):
+        if isinstance(item, Scalar) and relations and relations[-1].operators == (r"\ne",):
             name = relations[-1].parts[0]
-            item = st.Relation((r"\ne",), (name, item.text), rf"{name}\ne {item.text}")
-        if not isinstance(item, st.Relation):
+            item = Relation((r"\ne",), (name, item.text), rf"{name}\ne {item.text}")
+        if not isinstance(item, Relation):
             return []
         relations.append(item)
     return relations

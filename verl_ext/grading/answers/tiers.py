@@ -7,8 +7,9 @@ next tier. None of them parses LaTeX, and none loosens what an earlier one has d
 import re
 from collections.abc import Callable, Sequence
 
-from verl_ext.grading.answers.compare import Leaf, same_structure, unread
+from verl_ext.grading.answers.compare import same_structure
 from verl_ext.grading.answers.conventions import DEFAULTS, Conventions
+from verl_ext.grading.answers.leaf import Leaf, unread
 from verl_ext.grading.answers.numbers import same_number
 from verl_ext.grading.answers.spelling import DEGREE, key, normalize, normalize_pair
 from verl_ext.grading.verdict import Decision, Tier

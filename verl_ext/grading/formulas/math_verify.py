@@ -11,8 +11,10 @@ from typing import Any
 import sympy
 from math_verify import ExprExtractionConfig, LatexExtractionConfig, parse, verify
 
-from verl_ext.grading.answers import structure as st
+from verl_ext.grading.answers.nodes import Clock, Collection, Group, Node, Ratio, Relation, Scalar
 from verl_ext.grading.answers.spelling import normalize
+from verl_ext.grading.answers.statements import SUBSCRIPT
+from verl_ext.grading.answers.structure import read_structure
 from verl_ext.grading.formulas.points import NO_VALUE, SEED
 from verl_ext.grading.verdict import Decision, Tier
 
@@ -80,23 +82,23 @@ def _is_read_whole(text: str) -> bool:
     commands = {match[1] for match in COMMAND.finditer(text)}
     words = WORD.findall(COMMAND.sub(" ", text))
     is_known = text.isascii() and commands <= READ and all(word in READ for word in words)
-    return is_known and not _has_hidden_part(st.read_structure(text))
+    return is_known and not _has_hidden_part(read_structure(text))
 
 
 def _has_hidden_in(text: str) -> bool:
-    return HIDDEN.search(st.SUBSCRIPT.sub("", text)) is not None  # a sum's bounds are read
+    return HIDDEN.search(SUBSCRIPT.sub("", text)) is not None  # a sum's bounds are read
 
 
-def _has_hidden_part(node: st.Node) -> bool:
+def _has_hidden_part(node: Node) -> bool:
     """Whether a formula has a tuple, a relation or a full stop inside, or is a ratio: Math-Verify drops the sign of ``-(1,2)``."""
     match node:
-        case st.Ratio() | st.Clock():
+        case Ratio() | Clock():
             return True
-        case st.Scalar():
+        case Scalar():
             return _has_hidden_in(node.text)
-        case st.Relation():
+        case Relation():
             return any(map(_has_hidden_in, node.parts))
-        case st.Group() | st.Collection():
+        case Group() | Collection():
             return any(map(_has_hidden_part, node.items))
     return False
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import mpmath
 
-from verl_ext.grading.answers import structure as st
+from verl_ext.grading.answers.nodes import Relation
 from verl_ext.grading.formulas.equality import is_same_constant, quotient, subtract, vanishes
 from verl_ext.grading.formulas.expression import Operation, names_of
 from verl_ext.grading.formulas.points import NEARLY_ZERO, near_points, nodes, real_value_at, zeros_along
@@ -27,9 +27,7 @@ Sides = tuple[Operation, str, Operation]
 """A relation of two sides, with its operator between them."""
 
 
-def same_chain(
-    reference: st.Relation, answer: st.Relation, same_part: Callable[[str, str], bool | None]
-) -> bool | None:
+def same_chain(reference: Relation, answer: Relation, same_part: Callable[[str, str], bool | None]) -> bool | None:
     """Whether two chains such as ``A < B < C`` are the same part by part, from the left or from the right."""
     if len(reference.parts) != len(answer.parts):
         return None

@@ -8,11 +8,14 @@ import re
 from fractions import Fraction
 from functools import lru_cache, partial
 
-from verl_ext.grading.answers import structure as st
-from verl_ext.grading.answers.compare import Leaf, same_structure
+from verl_ext.grading.answers.compare import same_structure
 from verl_ext.grading.answers.conventions import DEFAULTS, Conventions
+from verl_ext.grading.answers.leaf import Leaf
+from verl_ext.grading.answers.nodes import Collection, Node, Ratio, Relation, to_latex
 from verl_ext.grading.answers.numbers import Exact, are_near, is_stated, is_terminating, read_exact
 from verl_ext.grading.answers.spelling import normalize, normalize_pair
+from verl_ext.grading.answers.statements import BOUND, INFINITY, without_blanks
+from verl_ext.grading.answers.structure import read_structure
 from verl_ext.grading.answers.tiers import compare_numbers, compare_strings, first_decision
 from verl_ext.grading.formulas.equality import is_same_constant, real_value, subtract, vanishes
 from verl_ext.grading.formulas.expression import ExpressionError, Operation, TooComplexError, names_of, parse
@@ -58,7 +61,7 @@ def refuse_too_complex(reference: str, answer: str, _conventions: Conventions) -
 
 def ask_math_verify(reference: str, answer: str, conventions: Conventions) -> Decision | None:
     """Math-Verify's confirmed verdict, unless ``conventions`` ask for what it does not tell apart."""
-    lists = [isinstance(st.read_structure(normalize(text)), st.Collection) for text in (reference, answer)]
+    lists = [isinstance(read_structure(normalize(text)), Collection) for text in (reference, answer)]
     if conventions.list_order == "as_given" and all(lists):
         return None
     return compare_confirmed(reference, answer)
@@ -84,13 +87,13 @@ def same_formula(reference: str, answer: str, conventions: Conventions = DEFAULT
     if congruences[0] or congruences[1]:
         return _same_congruence(congruences[0], congruences[1])
     reference, answer = _with_one_logarithm(reference, answer), _with_one_logarithm(answer, reference)
-    left, right = st.read_structure(reference), st.read_structure(answer)
-    if isinstance(left, st.Relation) and isinstance(right, st.Relation):
+    left, right = read_structure(reference), read_structure(answer)
+    if isinstance(left, Relation) and isinstance(right, Relation):
         return _same_relation(left, right, conventions)
-    if isinstance(left, st.Relation) or isinstance(right, st.Relation):
+    if isinstance(left, Relation) or isinstance(right, Relation):
         return None
-    if st.INFINITY in reference or st.INFINITY in answer:
-        is_bound = st.BOUND.search(reference) or st.BOUND.search(answer)  # of a sum or a limit, which may be finite
+    if INFINITY in reference or INFINITY in answer:
+        is_bound = BOUND.search(reference) or BOUND.search(answer)  # of a sum or a limit, which may be finite
         return False if not is_bound and (_is_constant(reference) or _is_constant(answer)) else None
     return _same_scalar(_as_formula(left, reference), _as_formula(right, answer), conventions)
 
@@ -106,7 +109,7 @@ def _same_congruence(reference: re.Match[str] | None, answer: re.Match[str] | No
         return None
     residue, modulus, other_residue, other_modulus = values
     is_same_class = abs(modulus) == abs(other_modulus) and (residue - other_residue) % modulus == 0
-    return is_same_class and st.without_blanks(left) == st.without_blanks(other_left)
+    return is_same_class and without_blanks(left) == without_blanks(other_left)
 
 
 def _with_one_logarithm(text: str, other: str) -> str:
@@ -114,8 +117,8 @@ def _with_one_logarithm(text: str, other: str) -> str:
     return LOG.sub(r"\\lg", text) if r"\lg" in other and r"\ln" not in text + other else text
 
 
-def _as_formula(node: st.Node, text: str) -> str:
-    return st.to_latex(node) if isinstance(node, st.Ratio) else text
+def _as_formula(node: Node, text: str) -> str:
+    return to_latex(node) if isinstance(node, Ratio) else text
 
 
 @lru_cache(maxsize=4096)
@@ -159,7 +162,7 @@ def _is_stated_decimal(decimal: str, tree: Operation) -> bool:
     return is_stated(number.value, number.num_decimals, value)
 
 
-def _same_relation(reference: st.Relation, answer: st.Relation, conventions: Conventions) -> bool | None:
+def _same_relation(reference: Relation, answer: Relation, conventions: Conventions) -> bool | None:
     if len(reference.parts) == len(answer.parts) == 2:
         sides = [_parsed(part) for part in (*reference.parts, *answer.parts)]
         if None in sides:
