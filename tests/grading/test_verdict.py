@@ -1,3 +1,6 @@
+import json
+from importlib.util import find_spec
+
 import pytest
 
 from verl_ext.grading import Reason, grade
@@ -5,6 +8,15 @@ from verl_ext.grading.entrance import grader_error
 from verl_ext.grading.verdict import Decision, Tier, Verdict, verdict_of
 
 COUNTDOWN = {"numbers": [3, 5, 7], "target": 22}
+CHAIN_SUM = json.dumps(
+    {
+        "task": "chain_sum",
+        "options": {},
+        "entry": {"question": "4 + 3 =", "answer": "7", "metadata": {"expression": "4 + 3"}},
+        "threshold": 1.0,
+        "answer_form": "tag",
+    }
+)
 STAGES = [
     (Tier.EXTRACTION, "I do not know.", "1", "math", "default"),
     (Tier.LIMITS, r"\boxed{" + "9" * 300 + "}", "1", "math", "default"),
@@ -16,11 +28,14 @@ STAGES = [
     (Tier.NUMBERS, "<answer>3+5</answer>", COUNTDOWN, "countdown", "default"),
     (Tier.VALUE, "<answer>3*5+7</answer>", COUNTDOWN, "countdown", "default"),
     (Tier.PAPER, r"\boxed{1}", "1", "math", "paper"),
+    (Tier.SCORE, "<answer>7</answer>", CHAIN_SUM, "reasoning_gym/chain_sum", "default"),
 ]
 
 
 @pytest.mark.parametrize(("tier", "response", "reference", "task", "grader"), STAGES)
 def test_each_stage_names_itself(tier, response, reference, task, grader):
+    if tier is Tier.SCORE and find_spec("reasoning_gym") is None:
+        pytest.skip("reasoning_gym is not installed: its dependency pycosat needs a C compiler")
     verdict = grade(response, reference, task, grader=grader)
     assert type(verdict.tier) is Tier
     assert verdict.tier is tier
