@@ -21,6 +21,7 @@ COPIED = (
     "recipes",
     "scripts",
     "docs",
+    "eval",
     "pyproject.toml",
     "setup.py",
     "README.md",
