@@ -42,6 +42,7 @@ DIFFERENT = [
     (r"\sum_{k=1}^{n} k", r"\frac{n(n-1)}{2}"),
     (r"\lim_{n\to\infty}\frac{n}{2n+1} = 1", "1"),
     ("0:0", r"\lim_{x\to 0} 0:0"),
+    (r"\frac{\frac{0}{3}}{\sum_{k=1}^{2} 40\%}", r"(\frac{\frac{0}{3}}{\sum_{k=1}^{2} 40\%})+7"),
     (r"[-\sum_{k=1}^{2} x)", r"[-\sum_{k=1}^{2} x)-7"),
     (r"4(\prod_{k=1}^{3} 3\pm \sqrt[4]{11})", r"5(\prod_{k=1}^{3} 3\pm \sqrt[4]{11})"),
     (r"10^\sum_{k=1}^{3} y", r"10^\sum_{k=1}^{3} y+10"),

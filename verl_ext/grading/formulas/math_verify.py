@@ -32,7 +32,7 @@ READ = frozenset(
 LATEX, NUMBERS = LatexExtractionConfig(boxed_match_priority=0), ExprExtractionConfig()
 COMMAND = re.compile(r"\\([a-zA-Z]+)")
 WORD = re.compile(r"[a-zA-Z]{2,}")
-HIDDEN = re.compile(r"[,=<>]|\\(?:le|ge|ne|in|approx)(?![a-zA-Z])|\.(?!\d)")
+HIDDEN = re.compile(r"[,=<>%]|\\(?:le|ge|ne|in|approx)(?![a-zA-Z])|\.(?!\d)")
 TEXT_WITH_A_FORMULA = re.compile(r"[^()\d\\]*\(([^()]*)\)[^()\d\\]*")
 
 
@@ -90,7 +90,7 @@ def _has_hidden_in(text: str) -> bool:
 
 
 def _has_hidden_part(node: Node) -> bool:
-    """Whether a formula has a tuple, a relation or a full stop inside, or is a ratio: Math-Verify drops the sign of ``-(1,2)``."""
+    """Whether a formula has inside what Math-Verify drops (the sign of ``-(1,2)``) or takes for all (``50%``), or is a ratio."""
     match node:
         case Ratio() | Clock():
             return True
