@@ -33,6 +33,7 @@ LATEX, NUMBERS = LatexExtractionConfig(boxed_match_priority=0), ExprExtractionCo
 COMMAND = re.compile(r"\\([a-zA-Z]+)")
 WORD = re.compile(r"[a-zA-Z]{2,}")
 HIDDEN = re.compile(r"[,=<>%]|\\(?:le|ge|ne|in|approx)(?![a-zA-Z])|\.(?!\d)")
+ONE_MORE = 7919
 TEXT_WITH_A_FORMULA = re.compile(r"[^()\d\\]*\(([^()]*)\)[^()\d\\]*")
 
 
@@ -54,6 +55,7 @@ def compare_confirmed(reference: str, answer: str) -> Decision | None:
         all(map(_is_read_whole, texts))
         and _is_called_equal(parsed[0], parsed[1])
         and _is_confirmed(parsed[0][0], parsed[1][0])
+        and not any(map(_is_part_of, parsed, texts))
     )
     return Decision(bool(is_equal), Tier.SYMBOLIC, "math-verify")
 
@@ -61,6 +63,11 @@ def compare_confirmed(reference: str, answer: str) -> Decision | None:
 def _parsed_by(config: LatexExtractionConfig | ExprExtractionConfig, text: str) -> list[Any]:
     # Its own time limit is an alarm signal; here the parent kills what takes too long.
     return list(parse(rf"\boxed{{{text}}}", [config], fallback_mode="no_fallback", parsing_timeout=0))
+
+
+def _is_part_of(parsed: list[Any], text: str) -> bool:
+    r"""Whether the same comes out with a number more: then a part was found in what does not parse, ``3^\sum \frac{2}{1}`` as 2."""
+    return _parsed_by(LATEX, f"({text})+{ONE_MORE}") == parsed
 
 
 def _is_called_equal(reference: list[Any], answer: list[Any]) -> bool:
