@@ -2,7 +2,8 @@
 
 Ten updates at a learning rate that moves a float32 model visibly; vLLM's probabilities of the sampled tokens are
 compared with the actor's at every step. Stale or half-updated weights show at once: with a tied model whose output layer
-kept its old weights the gap was 3e-4 in bfloat16 after six steps, in float32 and with this tiny model it is about 1e-9 when all is well.
+kept its old weights the gap was 3e-4 in bfloat16 after six steps. In float32 and with this tiny model it is about 1e-9 when all is
+well and 1e-3 after one update that vLLM did not hear of (``lost_weights.LostWeightsExtension``).
 """
 
 import json
@@ -21,6 +22,9 @@ VARIANTS = {
     "LoRA merged": ("tied", (*LORA, "actor_rollout_ref.model.lora.merge=True")),
 }
 FLOAT32_NOISE = 1e-7
+# Of one run's noise, times the first step's: it follows the probabilities, which grow as the policy sharpens, and the
+# adapter, which is zero at first. Up to 6 was seen where all was well, a million after one update that vLLM did not hear of.
+MOST_GROWTH = 30
 # The term on the entropy pulls it down, whatever was sampled. An adapter begins at zero and needs the stronger pull.
 PULL_ON_WEIGHTS = ("actor_rollout_ref.actor.optim.lr=2e-3", "actor_rollout_ref.actor.entropy_coeff=-0.1")
 PULL_ON_ADAPTER = ("actor_rollout_ref.actor.optim.lr=2e-2", "actor_rollout_ref.actor.entropy_coeff=-0.3")
@@ -45,6 +49,6 @@ def test_rollout_and_actor_agree_after_large_updates(train, tmp_path, variant):
     assert len(gaps) == 11
     assert abs(entropies[-1] - entropies[0]) > 0.02, f"the policy must have moved: {entropies}"
     assert max(gaps) < FLOAT32_NOISE, gaps
-    assert max(gaps[1:]) < 4 * gaps[0], f"no more than the noise before the first update: {gaps}"
+    assert max(gaps[1:]) < MOST_GROWTH * gaps[0], f"no more than the noise before the first update: {gaps}"
     record = json.loads((tmp_path / "run.json").read_text())
     assert record["versions"]["verl"] == "0.9.1"
