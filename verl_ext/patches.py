@@ -202,3 +202,14 @@ def early_llm_servers(trainer_base: ModuleType, manager: type) -> Any:
     starts a balancer: a process that imports verl (6 s of a core) to choose among one or two servers.
     """
     return replaced(trainer_base, "LLMServerManager", manager)
+
+
+def draw_tokens_with_one_number(topk_topp_sampler: Any) -> None:
+    """Tokens drawn by ``verl_ext.cpu.token_draw`` (``vllm.v1.sample.ops.topk_topp_sampler``).
+
+    vLLM's CPU sampler takes longer than a small model's forward pass where the vocabulary is large, above all with seeds
+    or top-p, and no option names another one.
+    """
+    from verl_ext.cpu.token_draw import forward_cpu
+
+    topk_topp_sampler.TopKTopPSampler.forward_cpu = forward_cpu

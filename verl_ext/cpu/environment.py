@@ -2,6 +2,8 @@
 
 import os
 
+from wrapt import when_imported
+
 from verl_ext.host.accelerators import num_accelerators
 from verl_ext.host.vllm_on_cpu import VLLM_ON_CPU
 
@@ -14,7 +16,8 @@ def use_cpu_where_there_is_no_accelerator() -> bool:
         os.environ.setdefault(name, value)
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
     os.environ.setdefault("OMP_NUM_THREADS", str(os.cpu_count() or 1))
-    from verl_ext.patches import answer_for_the_vllm_distribution
+    from verl_ext.patches import answer_for_the_vllm_distribution, draw_tokens_with_one_number
 
     answer_for_the_vllm_distribution()
+    when_imported("vllm.v1.sample.ops.topk_topp_sampler")(draw_tokens_with_one_number)
     return True
