@@ -5,10 +5,9 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from math import isnan
 from pathlib import Path
 from statistics import median
 
@@ -39,18 +38,31 @@ def prepare(folder: Path) -> None:
     write_rows(rows, folder / "train.parquet")
 
 
-def shared_options(folder: Path, *, prompts: int, samples: int, tokens: int, steps: int) -> list[str]:
-    """What both sides of a comparison are given: NSR, the same model, prompts and lengths."""
+def shared_options(
+    folder: Path,
+    *,
+    prompts: int,
+    samples: int,
+    tokens: int,
+    steps: int,
+    objective: str = "nsr",
+    model: Path | None = None,
+    prompt_tokens: int = 32,
+) -> list[str]:
+    """What both sides of a comparison are given: the same model, prompts and lengths.
+
+    ``model`` is a folder, by default the one of ``prepare``; ``prompt_tokens`` is the most that a prompt may have.
+    """
     return [
-        "algorithm.adv_estimator=nsr",
-        f"actor_rollout_ref.model.path={folder}/model",
+        f"algorithm.adv_estimator={objective}",
+        f"actor_rollout_ref.model.path={model or folder / 'model'}",
         f"data.train_files={folder}/train.parquet",
         f"data.val_files={folder}/train.parquet",
         f"data.train_batch_size={prompts}",
-        "data.max_prompt_length=32",
+        f"data.max_prompt_length={prompt_tokens}",
         f"data.max_response_length={tokens}",
         f"actor_rollout_ref.rollout.n={samples}",
-        "actor_rollout_ref.rollout.max_model_len=128",
+        f"actor_rollout_ref.rollout.max_model_len={max(128, prompt_tokens + tokens)}",
         "actor_rollout_ref.rollout.ignore_eos=True",
         f"actor_rollout_ref.actor.ppo_mini_batch_size={prompts}",
         f"reward.custom_reward_function.path={REWARD}",
@@ -70,13 +82,19 @@ class Run:
     """Metrics of every step."""
     peak_bytes: int
     """Of all its processes together, shared memory counted once (PSS), looked at every two seconds."""
+    arrivals: list[float]
+    """Seconds from launch at which each line of ``steps`` was seen: the wall clock, whatever a run says of itself."""
+
+
+class RunFailed(SystemExit):
+    """A run ended with an error; it ends the benchmark too, with the end of the run's log."""
 
 
 def ours(folder: Path, name: str, options: Sequence[str]) -> Run:
     """Run our launcher."""
     output = folder / name
     command = [sys.executable, "-m", "verl_ext.training.main", "device=cpu", f"trainer.output_dir={output}", *options]
-    return _run(command, output / "metrics.jsonl", {})
+    return measured(command, output / "metrics.jsonl", {})
 
 
 def stock(folder: Path, name: str, options: Sequence[str]) -> Run:
@@ -102,7 +120,7 @@ def stock(folder: Path, name: str, options: Sequence[str]) -> Run:
     ]
     env = CPU_PLATFORM | ONE_THREAD
     env |= {"VERL_USE_EXTERNAL_MODULES": "verl_ext.plugin", "VERL_FILE_LOGGER_PATH": str(metrics)}
-    return _run(command, metrics, env)
+    return measured(command, metrics, env)
 
 
 def _memory_of(pid: int) -> int:
@@ -116,23 +134,34 @@ def _memory_of(pid: int) -> int:
     return total
 
 
-def _run(command: list[str], metrics: Path, env: dict[str, str]) -> Run:
+def measured(command: Sequence[str], metrics: Path, env: Mapping[str, str]) -> Run:
+    """Run a command that writes a line for each step into ``metrics``, and measure it from outside.
+
+    Its output is beside ``metrics``, in a file that ends in .log. Raises RunFailed when it fails.
+    """
     started = time.monotonic()
     log = metrics.with_suffix(".log")
     log.parent.mkdir(parents=True, exist_ok=True)
-    first, peak, looked = float("nan"), 0, 0.0
+    arrivals: list[float] = []
+    peak, looked = 0, 0.0
     with log.open("w") as output:
         process = subprocess.Popen(command, env=os.environ | env, stdout=output, stderr=subprocess.STDOUT)
         while process.poll() is None:
             now = time.monotonic() - started
-            if isnan(first) and metrics.exists() and metrics.stat().st_size:
-                first = now
+            arrivals += [now] * (_num_lines(metrics) - len(arrivals))
             if now - looked > 2:
                 looked, peak = now, max(peak, _memory_of(process.pid))
             time.sleep(0.05)
     if process.returncode:
-        sys.exit(f"error: {' '.join(command[:4])} failed; the end of {log}:\n{log.read_text()[-2000:]}")
-    return Run(first, [json.loads(line)["data"] for line in metrics.read_text().splitlines()], peak)
+        shown = " ".join(map(str, command[:4]))
+        raise RunFailed(f"error: {shown} failed ({process.returncode}); the end of {log}:\n{log.read_text()[-2000:]}")
+    steps = [json.loads(line)["data"] for line in metrics.read_text().splitlines()]
+    arrivals += [time.monotonic() - started] * (len(steps) - len(arrivals))
+    return Run(arrivals[0] if arrivals else float("nan"), steps, peak, arrivals)
+
+
+def _num_lines(file: Path) -> int:
+    return file.read_bytes().count(b"\n") if file.exists() else 0
 
 
 def median_of(steps: Sequence[dict[str, float]], *names: str, skip: int = 2) -> float:

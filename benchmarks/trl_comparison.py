@@ -1,0 +1,190 @@
+"""The runs of one model on both sides, taking turns; shared work, checked step by step."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from statistics import mean, median
+from typing import Any
+
+from matmul_speed import Speeds, thread_counts
+from model_flops import Sizes, StepShape, rollout_flops, update_flops
+from runs import Run, median_of, ours, prepare, shared_options
+from step_work import our_work, require_same, trl_work
+from trl_environment import environment
+from trl_runs import Search, Trial, TRLWork, Variant
+
+from verl_ext.data.parquet import write_rows
+from verl_ext.data.rows import make_row
+from verl_ext.pretrained.get import get_model
+from verl_ext.tasks.countdown import generate_problems, long_prompt, short_prompt
+
+OBJECTIVES = ("grpo", "nsr", "psr")
+LONGEST_PROMPT = {"byte": 32, "smollm2": 192}
+"""In tokens, the chat template included."""
+WORDS = {"fp32": "float32", "float32": "float32", "bf16": "bfloat16", "bfloat16": "bfloat16"}
+"""verl's and vLLM's words for a precision."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What is run."""
+
+    prompts: int
+    samples: int
+    answer_tokens: int
+    steps: int
+    warm_up: int
+    """First steps of a run, which are not counted."""
+    rounds: int
+
+
+PLANS = {
+    ("byte", False): Plan(prompts=8, samples=8, answer_tokens=16, steps=20, warm_up=2, rounds=3),
+    ("byte", True): Plan(prompts=4, samples=4, answer_tokens=8, steps=4, warm_up=1, rounds=1),
+    ("smollm2", False): Plan(prompts=8, samples=8, answer_tokens=64, steps=5, warm_up=1, rounds=2),
+    ("smollm2", True): Plan(prompts=4, samples=4, answer_tokens=32, steps=2, warm_up=1, rounds=1),
+}
+
+
+@dataclass(kw_only=True)
+class Row:
+    """The runs of one side with one objective."""
+
+    name: str
+    settings: dict[str, Any]
+    rollout_precision: str = "float32"
+    learner_precision: str = "float32"
+    threads: int = 1
+    kept: float = 1.0
+    """Share of the answers' tokens that reach the update."""
+    runs: list[Run] = field(default_factory=list)
+
+    def step_seconds(self, warm_up: int) -> float:
+        return median(median_of(run.steps, "step", skip=warm_up) for run in self.runs)
+
+    def wall_seconds(self, warm_up: int) -> float:
+        """Mean seconds of the steps after the warm-up, by the arrival of their lines."""
+        return median(
+            (run.arrivals[-1] - run.arrivals[warm_up - 1]) / (len(run.arrivals) - warm_up) for run in self.runs
+        )
+
+    def limit_seconds(self, sizes: Sizes, shape: StepShape, speeds: Speeds) -> float:
+        rollout = rollout_flops(sizes, shape) / speeds[self.rollout_precision][self.threads]
+        return rollout + self.kept * update_flops(sizes, shape) / speeds[self.learner_precision][self.threads]
+
+
+@dataclass(kw_only=True)
+class Comparison:
+    """One model's runs, side by side."""
+
+    kind: str
+    """byte or smollm2."""
+    is_quick: bool
+    tries_all: bool
+    """Whether every combination of TRL's options is tried."""
+    environment: Path
+    """Of TRL."""
+    model_path: Path
+    """SmolLM2's folder."""
+    folder: Path
+    """For what is written on the way."""
+    rows: list[Row] = field(default_factory=list)
+    trials: list[Trial] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.plan = PLANS[self.kind, self.is_quick]
+        self.problems = generate_problems(512, seed=1, split="train")
+        to_prompt = short_prompt if self.kind == "byte" else long_prompt
+        self.prompts = [to_prompt(problem) for problem in self.problems]
+        if self.kind == "byte":
+            prepare(self.folder)
+            self.model = self.folder / "model"
+        else:
+            get_model("smollm2-135m", self.model_path)
+            self.model = self.model_path
+
+    def write_prompts(self) -> None:
+        rows = [
+            make_row(data_source="countdown", prompt=prompt, ground_truth=each.reference, split="train", index=index)
+            for index, (prompt, each) in enumerate(zip(self.prompts, self.problems, strict=True))
+        ]
+        write_rows(rows, self.folder / "train.parquet")
+
+    def shape(self, prompt_tokens: float = 0.0) -> StepShape:
+        plan = self.plan
+        return StepShape(
+            prompts=plan.prompts, samples=plan.samples, prompt_tokens=prompt_tokens, answer_tokens=plan.answer_tokens
+        )
+
+    def trl_rows(self, work: TRLWork) -> list[Row]:
+        """TRL's best, and its best without float32 weights where that is faster."""
+        search = Search(work, steps=2 if self.is_quick else 3)
+        quarter = max(1, work.shape.num_sequences // 4)
+        start = Variant(precision="float32", threads=thread_counts()[-1], micro_batch=quarter)
+        best = search.best(start, every=self.tries_all or (self.kind, self.is_quick) == ("byte", False))
+        if search.trials[best].failure:
+            raise SystemExit("error: TRL failed with every one of its options; see above.")
+        chosen = [best]
+        low = search.fastest(Variant(**asdict(best) | {"precision": name}) for name in ("bfloat16 weights",))
+        if search.seconds(low) < search.seconds(best):
+            chosen.append(low)
+        self.trials = list(search.trials.values())
+        return [
+            Row(
+                name=f"TRL, {variant}",
+                settings=work.options(variant, self.plan.steps) | asdict(variant),
+                rollout_precision=variant.precision.split()[0],
+                learner_precision=variant.precision.split()[0],
+                threads=variant.threads,
+            )
+            for variant in chosen
+        ]
+
+    def measure(self) -> None:
+        """Fill ``rows``: all runs of a round, one after the other, as often as there are rounds."""
+        self.write_prompts()
+        python = environment(self.environment)
+        chats = [[{"role": "user", "content": prompt}] for prompt in self.prompts]
+        work = TRLWork(python=python, model=self.model, prompts=chats, shape=self.shape(), folder=self.folder)
+        theirs = self.trl_rows(work)
+        mine = [Row(name=f"ours, {name}", settings={}, threads=thread_counts()[-1]) for name in OBJECTIVES]
+        self.rows = [*theirs, *mine]
+        for number in range(self.plan.rounds):
+            for index, row in enumerate(theirs):
+                variant = Variant(**{name: row.settings[name] for name in ("precision", "threads", "micro_batch")})
+                row.runs.append(work.run(f"trl_{index}_{number}", variant, self.plan.steps))
+            for objective, row in zip(OBJECTIVES, mine, strict=True):
+                self.run_ours(objective, row, number)
+            self.require_same_work(theirs, mine)
+
+    def run_ours(self, objective: str, row: Row, number: int) -> None:
+        options = self.our_options(objective)
+        name = f"{objective}_{number}"
+        row.runs.append(ours(self.folder, name, options))
+        config = json.loads((self.folder / name / "run.json").read_text())["config"]["actor_rollout_ref"]
+        row.settings = {"options": options, "actor": config["actor"]["fsdp_config"], "rollout": config["rollout"]}
+        row.rollout_precision = WORDS[config["rollout"]["dtype"]]
+        row.learner_precision = WORDS[config["actor"]["fsdp_config"]["mixed_precision"]["param_dtype"]]
+        row.kept = mean(step["train/kept_token_ratio"] for step in row.runs[-1].steps[self.plan.warm_up :])
+
+    def our_options(self, objective: str) -> list[str]:
+        plan = self.plan
+        work = shared_options(
+            self.folder,
+            prompts=plan.prompts,
+            samples=plan.samples,
+            tokens=plan.answer_tokens,
+            steps=plan.steps,
+            objective=objective,
+            model=self.model,
+            prompt_tokens=LONGEST_PROMPT[self.kind],
+        )
+        return [*work, "data.shuffle=False"]
+
+    def require_same_work(self, theirs: list[Row], mine: list[Row]) -> None:
+        for our_row in mine:
+            for their_row in theirs:
+                try:
+                    require_same(our_work(our_row.runs[-1].steps), trl_work(their_row.runs[-1].steps))
+                except ValueError as error:
+                    raise SystemExit(f"error: {our_row.name} against {their_row.name}: {error}") from error

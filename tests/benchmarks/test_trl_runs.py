@@ -1,0 +1,117 @@
+"""Which of TRL's options are tried and taken, the limit of a step, and how runs are watched. TRL itself is not needed."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+import trl_runs
+from model_flops import Sizes, StepShape, rollout_flops, update_flops
+from runs import Run, RunFailed, measured
+from trl_comparison import Row
+from trl_environment import environment
+from trl_runs import Search, TRLWork, Variant, micro_batches
+
+SHAPE = StepShape(prompts=4, samples=4, prompt_tokens=10, answer_tokens=8)
+START = Variant(precision="float32", threads=2, micro_batch=4)
+
+
+def steps(*seconds):
+    return Run(0.0, [{"timing_s/step": each} for each in seconds], 0, list(seconds))
+
+
+class Machine:
+    """TRL as it would be on a machine where bfloat16 halves the time, a second thread hurts and 16 samples do not fit."""
+
+    shape = SHAPE
+
+    def __init__(self):
+        self.asked = []
+
+    def run(self, name, variant, num_steps):
+        self.asked.append(variant)
+        if variant.micro_batch == 16:
+            raise RunFailed("error: TRL failed (-9); the end of its log:\nKilled")
+        seconds = 8 / variant.micro_batch * variant.threads
+        return steps(99.0, *[seconds if variant.precision == "float32" else seconds / 2] * (num_steps - 1))
+
+
+@pytest.fixture
+def two_cores(monkeypatch):
+    monkeypatch.setattr(trl_runs, "thread_counts", lambda: [1, 2])
+
+
+@pytest.mark.parametrize("every", [False, True])
+def test_the_fastest_that_works_is_taken(two_cores, every, capsys):
+    machine = Machine()
+    search = Search(machine, steps=3)
+    assert search.best(START, every=every) == Variant(precision="bfloat16", threads=1, micro_batch=4)
+    assert len(machine.asked) == len(set(machine.asked)) == (12 if every else 5)
+    assert not any(variant.precision == "bfloat16 weights" for variant in machine.asked)
+    assert "failed: Killed" in capsys.readouterr().out
+
+
+def test_micro_batches_divide_the_samples():
+    assert micro_batches(64) == [4, 16, 64]
+    assert micro_batches(12) == [3, 12]
+
+
+@pytest.mark.parametrize("micro_batch", [4, 16])
+def test_a_step_of_trl_is_one_update_of_all_samples(tmp_path, micro_batch):
+    work = TRLWork(python=tmp_path, model=tmp_path, prompts=[], shape=SHAPE, folder=tmp_path)
+    options = work.options(Variant(precision="float32", threads=1, micro_batch=micro_batch), 3)
+    assert options["per_device_train_batch_size"] * options["gradient_accumulation_steps"] == 16
+    assert options["generation_kwargs"] == {"min_new_tokens": options["max_completion_length"]}
+
+
+def test_limit_of_a_step():
+    """Each part at the speed of its own precision; what the filter drops is not learned from."""
+    sizes = Sizes(hidden=8, layers=1, heads=2, key_value_heads=1, head_dim=4, intermediate=16, vocabulary=32)
+    speeds = {"float32": {1: 1e3, 2: 2e3}, "bfloat16": {1: 5e3, 2: 8e3}}
+    row = Row(name="ours", settings={}, rollout_precision="bfloat16", learner_precision="float32", threads=2, kept=0.25)
+    expected = rollout_flops(sizes, SHAPE) / 8e3 + update_flops(sizes, SHAPE) / 4 / 2e3
+    assert row.limit_seconds(sizes, SHAPE, speeds) == pytest.approx(expected)
+
+
+def test_seconds_of_a_row_leave_out_the_first_steps():
+    row = Row(name="ours", settings={}, runs=[steps(50.0, 2.0, 3.0, 4.0), steps(60.0, 5.0, 6.0, 7.0)])
+    row.runs[0].arrivals[:] = [50.0, 52.0, 55.0, 59.0]
+    row.runs[1].arrivals[:] = [60.0, 65.0, 71.0, 78.0]
+    assert row.step_seconds(1) == 4.5
+    assert row.wall_seconds(1) == 4.5
+
+
+WRITES = """
+import json, sys
+for number in range(3):
+    with open(sys.argv[1], "a") as file:
+        file.write(json.dumps({"step": number, "data": {"number": number}}) + "\\n")
+sys.exit(int(sys.argv[2]))
+"""
+
+
+def test_a_run_is_measured_from_outside(tmp_path):
+    run = measured([sys.executable, "-c", WRITES, str(tmp_path / "run.jsonl"), "0"], tmp_path / "run.jsonl", {})
+    assert [step["number"] for step in run.steps] == [0, 1, 2]
+    assert len(run.arrivals) == 3
+    assert run.arrivals == sorted(run.arrivals)
+    assert run.first_step_seconds == run.arrivals[0] > 0
+
+
+def test_a_failed_run_shows_the_end_of_its_log(tmp_path):
+    command = [sys.executable, "-c", "print('out of memory'); raise SystemExit(3)"]
+    with pytest.raises(RunFailed, match=r"failed \(3\).*\nout of memory"):
+        measured(command, tmp_path / "run.jsonl", {})
+
+
+def test_an_environment_that_cannot_be_made_is_one_line(tmp_path, monkeypatch):
+    """From an index without packages."""
+    monkeypatch.setenv("TORCH_INDEX_URL", (tmp_path / "empty").as_uri())
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+    monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
+    with pytest.raises(SystemExit, match="error: TRL's environment: .*torch==.* failed: ERROR: No matching") as ended:
+        environment(tmp_path / "trl")
+    assert "\n" not in str(ended.value)
+    assert not (tmp_path / "trl" / "ready.txt").exists()
