@@ -12,7 +12,9 @@ learner, each case in a process of its own, NSR on one step's samples, the updat
   log-probs row by row   all, with verl 0.9.1's log-probs where flash-attn is absent
   attention: ...   all, with transformers' attentions
   padded           all, with a row per sample
-  fused            all, with verl's use_fused_kernels: no logits
+  chunks           all, with log-probs from hidden states in chunks, as a run has them by default; the others have
+                   whole logits
+  padded chunks    both
 "gap" is the mean difference of the sampled tokens' log-probs from the first case's. Two attentions in bfloat16 differ by
 bfloat16's rounding, which a random model of 28 layers carries to 0.02; ``--cases float32,all,padded`` shows how far each
 is from float32.
@@ -62,7 +64,8 @@ def learner_cases(arguments: argparse.Namespace, folder: Path) -> dict[str, dict
         "packed": True,
         "kept_only": False,
         "verls_log_probs": False,
-        "fused": False,
+        "chunks": False,
+        "checkpointing": arguments.device == "gpu",
         "dtype": "bf16" if arguments.device == "gpu" else "fp32",
     }
     cases = {
@@ -72,7 +75,8 @@ def learner_cases(arguments: argparse.Namespace, folder: Path) -> dict[str, dict
         "attention: sdpa": base | {"attention": "sdpa"},
         "attention: flex_attention": base | {"attention": "flex_attention"},
         "padded": base | {"packed": False, "attention": "sdpa"},
-        "fused": base | {"fused": True},
+        "chunks": base | {"chunks": True},
+        "padded chunks": base | {"packed": False, "attention": "sdpa", "chunks": True},
     }
     if arguments.cases and "float32" in arguments.cases:
         cases["float32"] = base | {"packed": False, "attention": "sdpa", "dtype": "fp32"}

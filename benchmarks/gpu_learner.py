@@ -98,7 +98,7 @@ def main() -> None:
         model_dtype="fp32",
         use_torch_compile=False,
         use_dynamic_bsz=True,
-        use_fused_kernels=case["fused"],
+        use_fused_kernels=case["chunks"],
     )
     engine.max_token_len_per_gpu = engine.infer_max_token_len_per_gpu = case["token_budget"]
     worker = TrainingWorker(
@@ -108,8 +108,8 @@ def main() -> None:
                 path=case["model"],
                 override_config={"attn_implementation": case["attention"]},
                 use_remove_padding=case["packed"],
-                enable_gradient_checkpointing=True,
-                use_fused_kernels=case["fused"],
+                enable_gradient_checkpointing=case["checkpointing"],
+                use_fused_kernels=case["chunks"],
                 fused_kernel_options={"impl_backend": "torch"},
             ),
             engine_config=engine,

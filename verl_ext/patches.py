@@ -45,6 +45,43 @@ def compute_token_statistics_in_float32(transformer_impl: Any) -> None:
     torch_functional.entropy_from_logits = token_entropy
 
 
+def compute_heads_in_chunks(transformer_impl: Any) -> None:
+    """Let ``use_fused_kernels`` with the backend ``torch`` mean ``verl_ext.learner.chunked_head``
+    (``verl.models.transformers.monkey_patch``, ``verl.workers.engine.fsdp.transformer_impl``).
+
+    verl's own reads the weight of the head from outside of it. FSDP2 gathers that weight when the head is called, so that
+    only models whose embedding and head are tied get through; and it drops what a model does to its logits behind the
+    head. It also has no way to learn which tokens, and whether entropies, are asked for. Families that verl gives a forward
+    pass of their own (with images) keep that.
+    """
+    from verl.models.transformers import monkey_patch
+
+    from verl_ext.learner import chunked_head
+    from verl_ext.learner.plain_heads import PLAIN_HEADS
+
+    of_verl = monkey_patch.patch_forward_with_backends
+
+    def patch_forward_with_backends(
+        model: Any, use_fused_kernels: bool = False, fused_kernels_backend: str | None = None
+    ) -> None:
+        if use_fused_kernels and fused_kernels_backend == "torch" and model.config.model_type in PLAIN_HEADS:
+            chunked_head.equip(model)
+        else:
+            of_verl(model, use_fused_kernels=use_fused_kernels, fused_kernels_backend=fused_kernels_backend)
+
+    monkey_patch.patch_forward_with_backends = patch_forward_with_backends
+    engine = transformer_impl.FSDPEngineWithLMHead
+    inputs_of_verl = engine.prepare_model_inputs
+
+    def prepare_model_inputs(self: Any, micro_batch: Any) -> Any:
+        model_inputs, output_args = inputs_of_verl(self, micro_batch)
+        if chunked_head.is_equipped(self.module):
+            model_inputs |= chunked_head.asked_of(micro_batch, model_inputs, is_split=self.use_ulysses_sp)
+        return model_inputs, output_args
+
+    engine.prepare_model_inputs = prepare_model_inputs
+
+
 def load_value_model_as_configured() -> None:
     """Load a critic with the attention that its configuration names (``verl.utils.model``).
 

@@ -52,12 +52,13 @@ def _count_sessions(trainer_base: ModuleType) -> None:
 
 @when_imported("verl.workers.engine.fsdp.transformer_impl")
 def _equip_learner(transformer_impl: ModuleType) -> None:
-    """``attn_implementation=packed_sdpa``, log-probs and entropy in float32, a critic without flash-attn."""
+    """``attn_implementation=packed_sdpa``, log-probs and entropy in float32 and in chunks, a critic without flash-attn."""
     from verl_ext import patches
     from verl_ext.learner import packed_attention
 
     packed_attention.register()
     patches.compute_token_statistics_in_float32(transformer_impl)
+    patches.compute_heads_in_chunks(transformer_impl)
     patches.load_value_model_as_configured()
     patches.save_no_attention(transformer_impl)
 

@@ -155,6 +155,7 @@ def _main(job_path: str) -> None:
     optimizer = FSDPOptimizerConfig(
         lr=0.1, optimizer="SGD", clip_grad=1e9, total_training_steps=1, weight_decay=0.0, override_optimizer_config={}
     )
+    torch.manual_seed(0)  # an adapter begins with random numbers
     worker = LearnerWorker(
         TrainingWorkerConfig(
             model_type="language_model",

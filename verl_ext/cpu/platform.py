@@ -6,8 +6,10 @@ verl 0.9.1 knows CUDA, ROCm and Ascend. It reaches every device through ``Platfo
 """
 
 import os
+import resource
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -18,6 +20,7 @@ from verl.plugin.platform import PlatformBase, PlatformRegistry
 from verl_ext.host.vllm_on_cpu import VLLM_ON_CPU
 
 CPU = torch.device("cpu")
+STATUS, CLEAR_REFS, RESET_PEAK = Path("/proc/self/status"), Path("/proc/self/clear_refs"), "5"
 
 
 class _NoEvent:
@@ -37,6 +40,19 @@ class _NoEvent:
 
 def _resident_bytes(*_args: Any) -> int:
     return int(psutil.Process().memory_info().rss)
+
+
+def _peak_resident_bytes(*_args: Any) -> int:
+    """Since the process began, or since ``_forget_peak``."""
+    for line in STATUS.read_text(encoding="utf-8").splitlines() if STATUS.exists() else ():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _forget_peak(*_args: Any) -> None:
+    with suppress(OSError):  # not Linux, or a container that does not let a process write there
+        CLEAR_REFS.write_text(RESET_PEAK, encoding="utf-8")
 
 
 def _memory_info(*_args: Any) -> tuple[int, int]:
@@ -62,18 +78,17 @@ def _cpu_device_module() -> ModuleType:
         "get_rng_state": lambda *_args: torch.get_rng_state(),
         "set_rng_state": lambda state, *_args: torch.set_rng_state(state),
         "memory_allocated": _resident_bytes,
-        "max_memory_allocated": _resident_bytes,
+        "max_memory_allocated": _peak_resident_bytes,
         "memory_reserved": _resident_bytes,
-        "max_memory_reserved": _resident_bytes,
+        "max_memory_reserved": _peak_resident_bytes,
+        "reset_peak_memory_stats": _forget_peak,
         "mem_get_info": _memory_info,
         "current_stream": torch.cpu.current_stream,
         "Stream": torch.cpu.Stream,
         "stream": torch.cpu.stream,
         "Event": _NoEvent,
     }
-    members |= dict.fromkeys(
-        ("set_device", "synchronize", "empty_cache", "ipc_collect", "reset_peak_memory_stats"), _nothing
-    )
+    members |= dict.fromkeys(("set_device", "synchronize", "empty_cache", "ipc_collect"), _nothing)
     members["set_per_process_memory_fraction"] = _nothing
     for name, member in members.items():
         setattr(module, name, member)

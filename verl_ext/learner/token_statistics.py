@@ -102,6 +102,11 @@ def entropy_only_reported() -> Iterator[None]:
         _is_entropy_only_reported = before
 
 
+def is_entropy_only_reported() -> bool:
+    """Whether the caller stands inside ``entropy_only_reported``."""
+    return _is_entropy_only_reported
+
+
 def token_log_probs(logits: torch.Tensor, labels: torch.Tensor, inplace_backward: bool = False) -> torch.Tensor:
     """The log-probability of each label.
 

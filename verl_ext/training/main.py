@@ -17,7 +17,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from verl_ext.host.log_tail import tail
-from verl_ext.training import events, presets, run_folder
+from verl_ext.training import events, head, presets, run_folder
 from verl_ext.training.attention import described
 from verl_ext.training.checks import old_log_probs
 from verl_ext.training.checks.algorithm import limits_that_do_not_apply
@@ -74,7 +74,12 @@ def main(argv: Sequence[str]) -> int:
     except OSError as error:
         print(f"error: trainer.output_dir={config.trainer.output_dir} cannot be written: {error}", file=sys.stderr)
         return 2
-    for line in (described(config), old_log_probs.described(config), limits_that_do_not_apply(config)):
+    for line in (
+        described(config),
+        head.described(config),
+        old_log_probs.described(config),
+        limits_that_do_not_apply(config),
+    ):
         if line:
             print(line)
     return run(config)

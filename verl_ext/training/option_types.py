@@ -78,6 +78,7 @@ TYPES = {
     "data.tool_config_path": _kinds("str|None"),
     "data.function_tool_path": _kinds("str|None"),
     "trainer.checkpoint_callback_class": _kinds("str|None"),
+    f"{MODEL}.use_fused_kernels": _kinds("bool|None"),
     f"{MODEL}.external_lib": _kinds("str|list|None"),
     "critic.model.external_lib": _kinds("str|list|None"),
     "actor_rollout_ref.ref.log_prob_micro_batch_size_per_gpu": _kinds("int|None"),

@@ -27,6 +27,7 @@ from verl_ext.training.checks.model import check_model
 from verl_ext.training.checks.option_values import check_types
 from verl_ext.training.checks.prompts import check_prompts
 from verl_ext.training.checks.resume import check_resume
+from verl_ext.training.head import check_head
 
 
 def check(config: Any) -> Checkpoint | None:
@@ -46,6 +47,7 @@ def check(config: Any) -> Checkpoint | None:
     check_output(config)
     check_extensions(config)
     check_model(config)
+    check_head(config)
     check_adapter(config)
     check_vllm(config)
     check_attention(config)
