@@ -208,3 +208,10 @@ def test_one_output_a_session_is_as_before(name):
         for module in (trainer_base, utils)
     )
     torch.testing.assert_close(ours, verls)
+
+
+def test_verl_still_reads_a_heads_weight_from_outside():
+    """compute_heads_in_chunks: FSDP2 wraps a head that is not tied by itself, and gathers its weight when it is called"""
+    assert "vocab_weights=self.lm_head.weight" in source("models/transformers/dense_common")
+    assert '_wrap_by_name = set() if _tie else {"embed_tokens", "lm_head"}' in source("utils/fsdp_utils")
+    assert "cap" not in source("models/transformers/dense_common")
