@@ -55,8 +55,7 @@ class Row:
     rollout_precision: str = "float32"
     learner_precision: str = "float32"
     threads: int = 1
-    kept: float = 1.0
-    """Share of the answers' tokens that reach the update."""
+    """That it may use."""
     runs: list[Run] = field(default_factory=list)
 
     def step_seconds(self, warm_up: int) -> float:
@@ -68,9 +67,18 @@ class Row:
             (run.arrivals[-1] - run.arrivals[warm_up - 1]) / (len(run.arrivals) - warm_up) for run in self.runs
         )
 
-    def limit_seconds(self, sizes: Sizes, shape: StepShape, speeds: Speeds) -> float:
-        rollout = rollout_flops(sizes, shape) / speeds[self.rollout_precision][self.threads]
-        return rollout + self.kept * update_flops(sizes, shape) / speeds[self.learner_precision][self.threads]
+    def kept(self, warm_up: int) -> float:
+        """Share of the answers' tokens that reach the update."""
+        steps = [step for run in self.runs for step in run.steps[warm_up:]]
+        return mean(step.get("train/kept_token_ratio", 1.0) for step in steps)  # TRL keeps all
+
+    def limit_seconds(self, sizes: Sizes, shape: StepShape, speeds: Speeds, *, kept: float) -> float:
+        """Seconds of the products alone, with as many of its threads as are fastest."""
+        rollout, learner = (
+            max(speed for threads, speed in speeds[precision].items() if threads <= self.threads)
+            for precision in (self.rollout_precision, self.learner_precision)
+        )
+        return rollout_flops(sizes, shape) / rollout + kept * update_flops(sizes, shape) / learner
 
 
 @dataclass(kw_only=True)
@@ -165,7 +173,6 @@ class Comparison:
         row.settings = {"options": options, "actor": config["actor"]["fsdp_config"], "rollout": config["rollout"]}
         row.rollout_precision = WORDS[config["rollout"]["dtype"]]
         row.learner_precision = WORDS[config["actor"]["fsdp_config"]["mixed_precision"]["param_dtype"]]
-        row.kept = mean(step["train/kept_token_ratio"] for step in row.runs[-1].steps[self.plan.warm_up :])
 
     def our_options(self, objective: str) -> list[str]:
         plan = self.plan

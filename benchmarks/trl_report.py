@@ -32,7 +32,8 @@ class Report:
     def numbers(self, row: Row) -> dict[str, float]:
         warm_up, sequences = self.plan.warm_up, self.shape.num_sequences
         seconds = row.step_seconds(warm_up)
-        limit = row.limit_seconds(self.sizes, self.shape, self.speeds)
+        kept = row.kept(warm_up)
+        limit = row.limit_seconds(self.sizes, self.shape, self.speeds, kept=kept)
         return {
             "step_seconds": seconds,
             "wall_seconds": row.wall_seconds(warm_up),
@@ -41,7 +42,7 @@ class Report:
             "samples_per_second": sequences / seconds,
             "limit_samples_per_second": sequences / limit,
             "share_of_limit": limit / seconds,
-            "kept": row.kept,
+            "kept": kept,
             "times_trl": self.comparison.rows[0].step_seconds(warm_up) / seconds,
         }
 
@@ -59,7 +60,7 @@ class Report:
         )
         for row in self.comparison.rows:
             n = self.numbers(row)
-            name = row.name if row.kept == 1 else f"{row.name}, {row.kept:.2f} of the tokens kept"
+            name = row.name if n["kept"] == 1 else f"{row.name}, {n['kept']:.2f} of the tokens kept"
             print(
                 f"{name:56}{n['step_seconds']:7.2f} s{n['wall_seconds']:7.2f} s{n['first_step_seconds']:7.1f} s"
                 f"{n['peak_bytes'] / 2**30:6.2f} GiB{n['samples_per_second']:11.2f}{n['limit_samples_per_second']:8.1f}"

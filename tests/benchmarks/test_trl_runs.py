@@ -68,10 +68,22 @@ def test_a_step_of_trl_is_one_update_of_all_samples(tmp_path, micro_batch):
 def test_limit_of_a_step():
     """Each part at the speed of its own precision; what the filter drops is not learned from."""
     sizes = Sizes(hidden=8, layers=1, heads=2, key_value_heads=1, head_dim=4, intermediate=16, vocabulary=32)
-    speeds = {"float32": {1: 1e3, 2: 2e3}, "bfloat16": {1: 5e3, 2: 8e3}}
-    row = Row(name="ours", settings={}, rollout_precision="bfloat16", learner_precision="float32", threads=2, kept=0.25)
-    expected = rollout_flops(sizes, SHAPE) / 8e3 + update_flops(sizes, SHAPE) / 4 / 2e3
-    assert row.limit_seconds(sizes, SHAPE, speeds) == pytest.approx(expected)
+    speeds = {"float32": {1: 1e3, 2: 2e3}, "bfloat16": {1: 5e3, 2: 4e3}}
+    row = Row(name="ours", settings={}, rollout_precision="bfloat16", learner_precision="float32", threads=2)
+    # A second thread that makes it slower need not be used.
+    expected = rollout_flops(sizes, SHAPE) / 5e3 + update_flops(sizes, SHAPE) / 4 / 2e3
+    assert row.limit_seconds(sizes, SHAPE, speeds, kept=0.25) == pytest.approx(expected)
+    row.threads = 1
+    assert row.limit_seconds(sizes, SHAPE, speeds, kept=0.25) > expected
+
+
+def test_the_kept_share_is_that_of_the_counted_steps():
+    row = Row(name="ours", settings={}, runs=[steps(1.0, 1.0, 1.0), steps(1.0, 1.0, 1.0)])
+    assert row.kept(1) == 1
+    for run, share in zip(row.runs, (0.25, 0.75), strict=True):
+        run.steps[:] = [step | {"train/kept_token_ratio": share} for step in run.steps]
+        run.steps[0]["train/kept_token_ratio"] = 9.0
+    assert row.kept(1) == 0.5
 
 
 def test_seconds_of_a_row_leave_out_the_first_steps():

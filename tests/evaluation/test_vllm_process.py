@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -34,9 +35,8 @@ def test_a_prompt_leaves_room_for_an_answer():
         check_fits("3", 8, 8)
 
 
-def test_a_prompt_too_long_is_said_before_vllm_is_imported(model_folder):
-    """Only the tokenizer's template tells how long a chat prompt is."""
-    job = job_of(model_folder, ["hi", [{"role": "user", "content": "hi"}]]).as_json() | {"context": 6}
+def error_of(job):
+    """What a process says of a job that it does not take, before vLLM is imported."""
     with subprocess.Popen(
         [sys.executable, "-X", "importtime", "-m", "verl_ext.evaluation.vllm_process"],
         stdin=subprocess.PIPE,
@@ -49,9 +49,26 @@ def test_a_prompt_too_long_is_said_before_vllm_is_imported(model_folder):
         process.stdin.flush()
         # Not communicate: the end of its input would be the end of its parent.
         stderr = process.stderr.read()
-        assert "there is no room for an answer" in json.loads(process.stdout.read())["error"]
+        error = json.loads(process.stdout.read())["error"]
     assert process.returncode == BAD_INPUT
     assert "| vllm" not in stderr
+    return error
+
+
+CHAT = [{"role": "user", "content": "hi"}]
+
+
+def test_a_prompt_too_long_is_said_before_vllm_is_imported(model_folder):
+    """Only the tokenizer's template tells how long a chat prompt is."""
+    job = job_of(model_folder, ["hi", CHAT]).as_json() | {"context": 6}
+    assert "there is no room for an answer" in error_of(job)
+
+
+def test_a_missing_chat_template_is_said_before_vllm_is_imported(model_folder, tmp_path):
+    shutil.copytree(model_folder, tmp_path / "model")
+    (tmp_path / "model" / "chat_template.jinja").unlink()
+    error = error_of(job_of(tmp_path / "model", ["hi", CHAT]).as_json())
+    assert error == f"The tokenizer of {tmp_path / 'model'} has no chat template: choose one with --template."
 
 
 def test_it_ends_with_its_parent(model_folder):

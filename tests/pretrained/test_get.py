@@ -196,6 +196,14 @@ def test_a_mistake_is_one_line(tmp_path):
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
 
 
+def test_what_transformers_says_of_tensors_that_do_not_fit_is_not_shown(tmp_path):
+    """A table of many lines, before the line that says what is wrong."""
+    done = run(str(write(tmp_path / "x.gguf", feed_forward=80)), "--out", str(tmp_path / "model"))
+    assert done.returncode == 1
+    assert "MISMATCH" not in done.stdout + done.stderr
+    assert done.stderr.splitlines()[-1].startswith("get_model.py: x.gguf does not fit what transformers")
+
+
 @pytest.mark.slow
 def test_smollm2(tmp_path_factory, tmp_path):
     """The real wheel: what transformers reads from its file, and an answer that makes sense."""

@@ -88,6 +88,24 @@ def test_an_unknown_architecture_is_refused(tmp_path):
     assert not (tmp_path / "model").exists()
 
 
+@pytest.mark.parametrize("architecture", ["gemma3", "lfm2"])
+def test_what_transformers_trips_over_is_one_line(tmp_path, architecture):
+    """Architectures that it knows, in files with other metadata than it was written for."""
+    path = write(tmp_path / "x.gguf", architecture=architecture)
+    with pytest.raises(ValueError, match=rf"^transformers 5\.\S+ cannot read x.gguf, .* is {architecture}: [^\n]*$"):
+        gguf_file.convert(gguf_file.read(path), tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
+def test_tensors_of_another_shape_are_refused(tmp_path):
+    path = write(tmp_path / "x.gguf", feed_forward=80)
+    with pytest.raises(
+        ValueError,
+        match=r"llama: 6 of its tensors, such as model.layers.0.mlp.down_proj.weight, which is \[64, 96\] and not \[64, 80\]",
+    ):
+        gguf_file.convert(gguf_file.read(path), tmp_path / "model")
+
+
 def test_a_tensor_that_is_missing_is_not_made_up(tmp_path):
     path = write(tmp_path / "x.gguf", without=("blk.1.ffn_up.weight",))
     with pytest.raises(

@@ -49,12 +49,14 @@ def write(
     without: tuple[str, ...] = (),
     is_quantized: bool = False,
     num_parts: int = 1,
+    feed_forward: int = INTERMEDIATE,
 ) -> Path:
+    """``feed_forward`` is what the metadata say; the tensors are of INTERMEDIATE."""
     writer = gguf.GGUFWriter(str(path), architecture)
     writer.add_context_length(CONTEXT)
     writer.add_embedding_length(HIDDEN)
     writer.add_block_count(LAYERS)
-    writer.add_feed_forward_length(INTERMEDIATE)
+    writer.add_feed_forward_length(feed_forward)
     writer.add_head_count(HEADS)
     writer.add_head_count_kv(KV_HEADS)
     writer.add_layer_norm_rms_eps(1e-5)

@@ -91,6 +91,37 @@ def test_a_damaged_tokenizer_is_named(folder, tmp_path):
         preflight.check(config_of(folder, f"actor_rollout_ref.model.path={tmp_path}"))
 
 
+@pytest.fixture
+def without_template(folder, tmp_path):
+    """The model, whose tokenizer has no chat template."""
+    for file in (folder / "model").iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    settings = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    del settings["chat_template"]
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings))
+    return tmp_path
+
+
+def test_a_tokenizer_without_a_chat_template_is_refused(folder, without_template):
+    """Also where every prompt is so short that none has to be counted."""
+    with pytest.raises(
+        ValueError, match=f"^The tokenizer of {without_template} has no chat template: set actor_rollout"
+    ):
+        preflight.check(config_of(folder, f"actor_rollout_ref.model.path={without_template}"))
+
+
+@pytest.mark.parametrize("where", ["custom_chat_template", "tokenizer_path", "chat_template.jinja"])
+def test_a_chat_template_may_come_from_elsewhere(folder, without_template, where):
+    more = {
+        "custom_chat_template": "actor_rollout_ref.model.custom_chat_template='{{ messages[0].content }}'",
+        "tokenizer_path": f"actor_rollout_ref.model.tokenizer_path={folder}/model",
+        "chat_template.jinja": "data.shuffle=False",
+    }
+    if where == "chat_template.jinja":
+        (without_template / where).write_text("{{ messages[0].content }}")
+    assert check_prompts(config_of(folder, f"actor_rollout_ref.model.path={without_template}", more[where])) == 32
+
+
 def test_what_the_template_refuses_is_named(folder, long_rows):
     template = "actor_rollout_ref.model.custom_chat_template=\"{{ raise_exception('no') }}\""
     with pytest.raises(ValueError, match=r"rows.parquet, row 0: the chat template does not take it: no"):

@@ -5,6 +5,8 @@ where an answer ends and how a number is read: the end-of-text token is the begi
 text is split as GPT-2 splits it, whatever the file says (put right where digits stand alone).
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +16,11 @@ from gguf import GGUFReader
 from tokenizers import pre_tokenizers
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers import __version__ as transformers_version
+from transformers.utils import logging
 
 FLOAT32_BYTES = 4
+READING_ERRORS = (ValueError, KeyError, NotImplementedError, TypeError, AttributeError, IndexError, RuntimeError)
+"""What transformers raises for a file that it was not written for: whatever its metadata leads to."""
 SPECIAL_TOKENS = {"bos_token": "bos", "eos_token": "eos", "unk_token": "unknown", "pad_token": "padding"}
 """A tokenizer's attribute -> the file's word for it, as in ``tokenizer.ggml.eos_token_id``."""
 DIGIT_BY_DIGIT = frozenset({"smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b"})
@@ -62,22 +67,46 @@ def convert(file: GgufFile, folder: Path) -> None:
     """
     where = {"pretrained_model_name_or_path": str(file.path.parent), "gguf_file": file.path.name}
     try:
-        tokenizer = AutoTokenizer.from_pretrained(**where)
-        model, found = AutoModelForCausalLM.from_pretrained(**where, dtype=torch.float32, output_loading_info=True)
-    except (ValueError, KeyError, NotImplementedError) as error:
+        with _without_warnings():
+            tokenizer = AutoTokenizer.from_pretrained(**where)
+            model, found = AutoModelForCausalLM.from_pretrained(
+                **where, dtype=torch.float32, output_loading_info=True, ignore_mismatched_sizes=True
+            )
+    except READING_ERRORS as error:
         raise ValueError(
             f"transformers {transformers_version} cannot read {file.path.name}, whose architecture is {file.architecture}: "
             f"{' '.join(str(error).split())[:200]}"
         ) from None
-    if found["missing_keys"] or found["mismatched_keys"]:
-        # transformers fills them with random numbers
-        missing = sorted(str(key) for key in (*found["missing_keys"], *found["mismatched_keys"]))
-        raise ValueError(
-            f"{file.path.name} lacks {len(missing)} of the model's tensors, such as {missing[0]}. Get it again."
-        )
+    _check_complete(file, found)
     correct_tokenizer(tokenizer, file, max_length=model.config.max_position_embeddings)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Keep transformers' table of tensors that do not fit off the terminal: an error in one line follows it."""
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
+
+
+def _check_complete(file: GgufFile, found: dict[str, Any]) -> None:
+    """Raise ValueError for tensors that transformers filled with random numbers."""
+    if missing := sorted(found["missing_keys"]):
+        raise ValueError(
+            f"{file.path.name} lacks {len(missing)} of the model's tensors, such as {missing[0]}. Get it again."
+        )
+    if others := sorted(found["mismatched_keys"]):
+        name, has, wants = others[0]
+        raise ValueError(
+            f"{file.path.name} does not fit what transformers {transformers_version} makes of the architecture "
+            f"{file.architecture}: {len(others)} of its tensors, such as {name}, which is {list(has)} and not {list(wants)}. "
+            "Convert the original model."
+        )
 
 
 def correct_tokenizer(tokenizer: Any, file: GgufFile, *, max_length: int) -> None:

@@ -12,6 +12,8 @@ Messages = Sequence[Mapping[str, Any]]
 Length = Callable[[Messages], int]
 
 TEMPLATE_FILE = "chat_template.jinja"
+NAMED_TEMPLATES = "additional_chat_templates"
+"""The folder of those that are not the default."""
 TOKENIZER_FILES = ("tokenizer.json", "*.model", "vocab.*", "*.tiktoken", "tokenization_*.py")
 """Without one of these transformers makes up an empty tokenizer."""
 MESSAGE_TOKENS = 256
@@ -21,6 +23,14 @@ MESSAGE_TOKENS = 256
 def at_most(messages: Messages) -> int:
     """A bound on the tokens of a prompt that needs no tokenizer: a token is at least a byte."""
     return sum(len(str(message["content"]).encode()) + MESSAGE_TOKENS for message in messages)
+
+
+def may_lack_template(model: str) -> bool:
+    """Whether no chat template is seen in the folder of a model; False for a hub id, which only loading would tell."""
+    folder = local_path(model)
+    if not folder.is_dir() or any((folder / name).exists() for name in (TEMPLATE_FILE, NAMED_TEMPLATES)):
+        return False
+    return not _read(folder / "tokenizer_config.json").get("chat_template")
 
 
 def length_function(model: str, chat_template: str | None, options: Mapping[str, Any]) -> Length:

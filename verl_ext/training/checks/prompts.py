@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 
 from verl_ext.data.parquet import read_rows
 from verl_ext.training.paths import is_remote, local_files, local_path
-from verl_ext.training.prompt_length import Length, at_most, length_function
+from verl_ext.training.prompt_length import Length, at_most, length_function, may_lack_template
 
 PlacedRow = tuple[str, int, Mapping[str, Any]]
 """A row with its file and its number there, counted from 0."""
@@ -21,7 +21,8 @@ def check_prompts(config: Any) -> int | None:
     """Return how many training rows are left; None when it cannot be known here.
 
     Raises:
-        ValueError: Prompts are too long and would be cut, none are left, or the chat template does not take one.
+        ValueError: Prompts are too long and would be cut, none are left, or there is no chat template or one that does not
+            take a prompt.
     """
     data = config.data
     model = config.actor_rollout_ref.model
@@ -39,6 +40,8 @@ def check_prompts(config: Any) -> int | None:
             model.tokenizer_path or model.path, model.custom_chat_template, {str(k): v for k, v in options.items()}
         )
 
+    if model.custom_chat_template is None and may_lack_template(model.tokenizer_path or model.path):
+        length()  # says so: in verl every prompt would fail, with Ray and the engine running
     left = {}
     for option, limit in (("train_files", data.train_max_samples), ("val_files", data.val_max_samples)):
         rows = _sampled([*_rows(local_files(data[option]))], limit, data)
