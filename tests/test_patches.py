@@ -2,6 +2,7 @@
 can go."""
 
 import importlib.metadata
+import os
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -215,3 +216,34 @@ def test_verl_still_reads_a_heads_weight_from_outside():
     assert "vocab_weights=self.lm_head.weight" in source("models/transformers/dense_common")
     assert '_wrap_by_name = set() if _tie else {"embed_tokens", "lm_head"}' in source("utils/fsdp_utils")
     assert "cap" not in source("models/transformers/dense_common")
+
+
+def test_vllm_still_starts_its_engine_from_nothing():
+    """fork_engine_of_server"""
+    (folder,) = find_spec("vllm").submodule_search_locations
+    assert 'os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "spawn"' in (Path(folder) / "platforms" / "cpu.py").read_text()
+    assert "if is_in_ray_actor():" in (Path(folder) / "utils" / "system_utils.py").read_text()
+
+
+@pytest.mark.parametrize(("is_in_actor", "expected"), [(True, "fork"), (False, "as vLLM has it")])
+def test_an_engine_is_forked_where_ray_started_the_server(monkeypatch, is_in_actor, expected):
+    """fork_engine_of_server"""
+    from types import SimpleNamespace
+
+    from verl_ext.patches import fork_engine_of_server
+
+    def original():
+        monkeypatch.setenv("VLLM_WORKER_MULTIPROC_METHOD", "as vLLM has it")
+
+    monkeypatch.setenv("VLLM_WORKER_MULTIPROC_METHOD", "spawn")
+    utils = SimpleNamespace(is_in_ray_actor=lambda: is_in_actor, _maybe_force_spawn=original)
+    fork_engine_of_server(utils)
+    utils._maybe_force_spawn()
+    assert os.environ["VLLM_WORKER_MULTIPROC_METHOD"] == expected
+
+
+def test_the_trainer_still_starts_its_own_workers():
+    """kept_worker_groups"""
+    text = source("trainer/ppo/v1/trainer_base")
+    assert "wg_dict = RayWorkerGroup(\n" in text
+    assert "wg_dict.spawn(prefix_set=class_dict.keys())" in text

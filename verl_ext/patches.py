@@ -232,6 +232,25 @@ def unpinned_offload(transformer_impl: ModuleType) -> Any:
     return replaced(transformer_impl, "CPUOffloadPolicy", lambda pin_memory: policy(pin_memory=False))
 
 
+def fork_engine_of_server(system_utils: Any) -> None:
+    """Fork vLLM's engine from the server that has imported it (``vllm.utils.system_utils``).
+
+    vLLM's CPU platform asks for spawn, so that the engine starts with tcmalloc and libgomp preloaded, and inside a Ray
+    actor nothing else is allowed, so that a worker finds Ray. The engine then imports vLLM a second time: 7 s of a core,
+    which the first step waits for. Here the server has the libraries preloaded (``PlatformCPU.rollout_env_vars``), and
+    the worker of ``distributed_executor_backend=uni`` is the engine itself and has no use for Ray.
+    """
+    original = system_utils._maybe_force_spawn
+
+    def _maybe_force_spawn() -> None:
+        if system_utils.is_in_ray_actor():
+            os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "fork"
+        else:
+            original()
+
+    system_utils._maybe_force_spawn = _maybe_force_spawn
+
+
 def early_llm_servers(trainer_base: ModuleType, manager: type) -> Any:
     """Rollout servers that start now and have no load balancer, inside ``with`` (``verl.trainer.ppo.v1.trainer_base``).
 
@@ -250,3 +269,12 @@ def draw_tokens_with_one_number(topk_topp_sampler: Any) -> None:
     from verl_ext.cpu.token_draw import forward_cpu
 
     topk_topp_sampler.TopKTopPSampler.forward_cpu = forward_cpu
+
+
+def kept_worker_groups(trainer_base: ModuleType, groups_for: Any) -> Any:
+    """Worker groups that are there already, inside ``with`` (``verl.trainer.ppo.v1.trainer_base``).
+
+    The trainer names ``RayWorkerGroup`` itself and starts new processes with each set-up; a run that follows another on
+    the same stack has its workers start over instead.
+    """
+    return replaced(trainer_base, "RayWorkerGroup", groups_for)

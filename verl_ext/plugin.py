@@ -71,6 +71,7 @@ def _add_cpu_platform() -> None:
     patches.answer_for_the_vllm_distribution()
     when_imported("verl.utils.distributed")(patches.use_one_gloo_backend)
     when_imported("vllm.v1.sample.ops.topk_topp_sampler")(patches.draw_tokens_with_one_number)
+    when_imported("vllm.utils.system_utils")(patches.fork_engine_of_server)
 
     @when_imported("verl.workers.engine.fsdp")
     def _register_engines(_fsdp: ModuleType) -> None:

@@ -87,7 +87,7 @@ def environment() -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def train(data, models) -> Callable[..., Result]:
-    """Run the launcher on 8 prompts x 4 samples of at most 8 tokens; later options win."""
+    """Run the launcher on 8 prompts x 4 samples of at most 8 tokens; later options win, and ``--run`` begins another run."""
 
     def run(folder: Path, *options: str, model: str = "tied") -> Result:
         command = [

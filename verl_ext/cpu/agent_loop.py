@@ -167,7 +167,8 @@ class LocalAgentLoopManager(AgentLoopManagerTQ):
 
     async def _init_agent_loop_workers(self) -> None:
         self._loop = asyncio.new_event_loop()
-        threading.Thread(target=self._loop.run_forever, name="agent-loop", daemon=True).start()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="agent-loop", daemon=True)
+        self._thread.start()
 
         async def build() -> LocalAgentLoopWorker:
             # On the loop's own thread: verl's reward manager keeps the loop it is built on.
@@ -178,3 +179,9 @@ class LocalAgentLoopManager(AgentLoopManagerTQ):
     def generate_sequences(self, prompts: TensorDict) -> None:
         """Start sampling ``prompts`` and return; responses arrive in TransferQueue."""
         asyncio.run_coroutine_threadsafe(self._worker.generate_sequences(prompts), self._loop).result()
+
+    def stop(self) -> None:
+        """End the thread; for a run that has ended and is followed by another."""
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()

@@ -17,6 +17,7 @@ import psutil
 import torch
 from verl.plugin.platform import PlatformBase, PlatformRegistry
 
+from verl_ext.cpu.preloaded import ld_preload
 from verl_ext.host.vllm_on_cpu import VLLM_ON_CPU
 
 CPU = torch.device("cpu")
@@ -172,7 +173,7 @@ class PlatformCPU(PlatformBase):
     def rollout_env_vars(self) -> dict[str, str]:
         """What the vLLM server and its workers need on a CPU, unless the caller has set it."""
         names = ("VLLM_TARGET_DEVICE", "VLLM_CPU_KVCACHE_SPACE")
-        return {name: os.environ.get(name, VLLM_ON_CPU[name]) for name in names}
+        return {name: os.environ.get(name, VLLM_ON_CPU[name]) for name in names} | {"LD_PRELOAD": ld_preload()}
 
     def cudart(self) -> None:
         return None

@@ -40,6 +40,10 @@ class CPUWorkerExtension(vLLMColocateWorkerExtension):
     Chosen by ``rollout.engine_kwargs.vllm.worker_extension_cls``. LoRA adapters go through the parent unchanged.
     """
 
+    def seed_sampling(self, seed: int) -> None:
+        """Let samples depend on ``seed`` and on what is asked from now on, whatever the engine has done before."""
+        torch.manual_seed(seed)
+
     def update_weights_from_ipc(
         self, peft_config: dict[str, Any] | None = None, base_sync_done: bool = False, use_shm: bool = False
     ) -> None:

@@ -7,7 +7,7 @@ node and device, which on one machine with logical devices are known beforehand.
 
 import asyncio
 import threading
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from typing import Any
 
 import ray
@@ -108,3 +108,18 @@ class LocalLLMServerManager(LLMServerManager):
 def start_early_servers(config: Any) -> type[LLMServerManager]:
     """Start the servers of a run, and return the class of a manager that waits for them."""
     return type("EarlyLLMServerManager", (LocalLLMServerManager,), {"early": EarlyServers(config)})
+
+
+def seed_sampling(servers: Sequence[Any], rollout: Any) -> None:
+    """Seed each rollout engine as at its first start, so that a run samples alike on a new engine and on a used one.
+
+    Args:
+        servers: Handles, one a replica, in the order of the replicas.
+        rollout: ``actor_rollout_ref.rollout``.
+    """
+    ray.get(
+        [
+            server.collective_rpc.remote("seed_sampling", args=(rollout.seed + replica,))
+            for replica, server in enumerate(servers)
+        ]
+    )

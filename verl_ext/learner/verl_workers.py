@@ -15,6 +15,7 @@ The trainer may say four things more of a batch, each a plain value beside its f
                         back in the batch's fields, and how far the rollout was from it as the metric ``rollout_gap``
 """
 
+import gc
 from functools import partial
 from typing import Any
 
@@ -52,7 +53,21 @@ def _check_no_dropout(model_config: dict[str, Any], module: torch.nn.Module) -> 
         )
 
 
-class LearnerWorker(TrainingWorker):
+class _StartsOver:
+    """A worker whose process serves several runs, one after the other."""
+
+    @register(dispatch_mode=Dispatch.ONE_TO_ALL)
+    def start_over(self, **arguments: Any) -> None:
+        """Let go of everything of the last run and be what a new worker with these ``arguments`` is.
+
+        What remains is the process's: its imports and the process group.
+        """
+        vars(self).clear()
+        gc.collect()
+        type(self).__init__(self, **arguments)
+
+
+class LearnerWorker(_StartsOver, TrainingWorker):
     """verl's worker of one model, actor or critic."""
 
     own_log_probs: OwnLogProbs | None = None
@@ -105,7 +120,7 @@ class LearnerWorker(TrainingWorker):
         return int(count)
 
 
-class ActorWorker(ActorRolloutRefWorker):
+class ActorWorker(_StartsOver, ActorRolloutRefWorker):
     """verl's worker of actor, rollout and reference."""
 
     actor_worker_cls = LearnerWorker

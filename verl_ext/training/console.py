@@ -14,21 +14,33 @@ PHASES = {"gen": "rollout", "old_log_prob": "old", "ref": "ref", "values": "val"
 PHASES |= {"update_actor": "update", "update_weights": "sync", "save_checkpoint": "save", "testing": "test"}
 
 
-@contextmanager
-def output_to(log_path: Path) -> Iterator[TextIO]:
-    """Send everything this process and its children print to ``log_path``; yield the terminal.
+def terminal_of_this_process() -> TextIO:
+    """What standard output is now, for whatever it becomes later."""
+    descriptor = os.dup(1)
+    return os.fdopen(descriptor, "w", buffering=1, encoding=sys.stdout.encoding, errors="backslashreplace")
+
+
+def send_output_to(log_path: Path) -> None:
+    """Send everything this process and its children print to the end of ``log_path`` from now on.
 
     Works on the file descriptors, because Ray's and vLLM's processes inherit those and not ``sys.stdout``.
     """
     log_path.parent.mkdir(parents=True, exist_ok=True)
     sys.stdout.flush()
     sys.stderr.flush()
-    saved = [os.dup(descriptor) for descriptor in (1, 2)]
     log = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    terminal = os.fdopen(os.dup(saved[0]), "w", buffering=1, encoding=sys.stdout.encoding, errors="backslashreplace")
+    for descriptor in (1, 2):
+        os.dup2(log, descriptor)
+    os.close(log)
+
+
+@contextmanager
+def output_to(log_path: Path) -> Iterator[TextIO]:
+    """``send_output_to`` inside ``with``; yields the terminal."""
+    saved = [os.dup(descriptor) for descriptor in (1, 2)]
+    terminal = terminal_of_this_process()
     try:
-        for descriptor in (1, 2):
-            os.dup2(log, descriptor)
+        send_output_to(log_path)
         yield terminal
     finally:
         sys.stdout.flush()
@@ -36,7 +48,6 @@ def output_to(log_path: Path) -> Iterator[TextIO]:
         for descriptor, original in zip((1, 2), saved, strict=True):
             os.dup2(original, descriptor)
             os.close(original)
-        os.close(log)
         terminal.close()
 
 

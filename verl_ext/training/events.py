@@ -1,15 +1,21 @@
 """What a run tells the person watching: the trainer emits, the launcher's console listens."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 Listener = Callable[[str, dict[str, Any]], None]
 _listeners: list[Listener] = []
 
 
-def listen(listener: Listener) -> None:
-    """Call ``listener(kind, fields)`` for every event from now on, in this process."""
+@contextmanager
+def listening(listener: Listener) -> Iterator[None]:
+    """Call ``listener(kind, fields)`` for every event inside ``with``, in this process."""
     _listeners.append(listener)
+    try:
+        yield
+    finally:
+        _listeners.remove(listener)
 
 
 def emit(kind: str, **fields: Any) -> None:

@@ -7,9 +7,9 @@ start, and the trainer's exceptions and events arrive where the person is.
 import os
 import signal
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import psutil
@@ -37,9 +37,22 @@ def prepare_environment(config: DictConfig) -> None:
     # Ray starts its workers at niceness 15. All of the run but this process would then wait for whatever else is running:
     # beside two busy processes a launch on two cores took minutes.
     os.environ.setdefault(NICENESS, "0")
+
+
+@contextmanager
+def environment_of(config: DictConfig) -> Iterator[None]:
+    """The environment of a run: what all of a stack have, and inside ``with`` the places of this one's results."""
+    prepare_environment(config)
     # TensorBoard and the file logger of verl take their folders from the environment.
-    os.environ.setdefault("TENSORBOARD_DIR", os.path.join(config.trainer.output_dir, "tensorboard"))
-    os.environ.setdefault(VARIABLE, os.path.join(config.trainer.output_dir, "metrics.jsonl"))
+    folder = config.trainer.output_dir
+    places = {"TENSORBOARD_DIR": os.path.join(folder, "tensorboard"), VARIABLE: os.path.join(folder, "metrics.jsonl")}
+    own = {name: place for name, place in places.items() if name not in os.environ}
+    os.environ.update(own)
+    try:
+        yield
+    finally:
+        for name in own:
+            del os.environ[name]
 
 
 def _start_ray(config: DictConfig) -> None:
@@ -154,31 +167,62 @@ def _check_registered(config: DictConfig) -> None:
             )
 
 
-def train(config: DictConfig) -> None:
-    """Train as ``config`` says; returns when the last step is done.
+class Stack:
+    """Ray, TransferQueue, workers and rollout servers, for one run or, where ``sharing`` allows it, for several.
 
     ``prepare_environment`` must have run before anything imported verl.
     """
-    import ray
 
-    others = psutil.Process().children(recursive=True)
-    # Ray and TransferQueue start their processes while this one imports the trainer.
-    emit("phase", text="starting Ray")
-    config.transfer_queue.enable = True
-    OmegaConf.resolve(config)
-    is_started = threading.Event()
-    services = ThreadPoolExecutor(max_workers=1, thread_name_prefix="services")
-    starting = services.submit(_start_services, config, is_started)
+    def __init__(self) -> None:
+        self._others = psutil.Process().children(recursive=True)
+        self._services = ThreadPoolExecutor(max_workers=1, thread_name_prefix="services")
+        self._is_ray_started = threading.Event()
+        self._starting: Future[None] | None = None
+        self._trainer: Any = None
+        self._manager: Any = None
 
-    is_done = False
-    trainer = None
-    try:
+    def train(self, config: DictConfig) -> None:
+        """Train as ``config`` says; returns when the last step is done. After an exception the stack is of no more use."""
+        config.transfer_queue.enable = True
+        OmegaConf.resolve(config)
+        if self._starting is None:
+            # Ray and TransferQueue start their processes while this one imports the trainer.
+            emit("phase", text="starting Ray")
+            self._starting = self._services.submit(_start_services, config, self._is_ray_started)
+        is_done = False
+        try:
+            parts = self._parts_of_last_run()
+            self._trainer = trainer = self._new_trainer(config)
+            if parts is not None:
+                trainer.parts = parts
+            emit("phase", text="loading the model into the actor and the rollout engine")
+            trainer.init()
+            self._starting.result()
+            self._manager = _agent_loop_manager(config, trainer)
+            emit("phase", text="training")
+            trainer.fit(self._manager)
+            is_done = True
+        finally:
+            logger = getattr(self._trainer, "logger", None)
+            if logger is not None:
+                logger.finish(exit_code=0 if is_done else 1)
+
+    def _parts_of_last_run(self) -> Any:
+        """What the last run leaves to this one, and nothing else of it; None for the first."""
+        if self._trainer is None:
+            return None
+        from verl_ext.training.parts import Parts, empty_transfer_queue
+
+        self._manager.stop()
+        empty_transfer_queue()
+        return Parts.of(self._trainer)
+
+    def _new_trainer(self, config: DictConfig) -> Any:
         from verl.trainer.ppo.utils import need_critic, need_reference_policy
-        from verl.trainer.ppo.v1 import AgentLoopManagerTQ, get_trainer_cls
+        from verl.trainer.ppo.v1 import get_trainer_cls
         from verl.utils import tracking
         from verl.utils.config import validate_config
         from verl.utils.device import auto_set_device
-        from verl.utils.import_utils import load_class_from_fqn
 
         append_to_metrics_file(tracking)
         auto_set_device(config)
@@ -186,26 +230,37 @@ def train(config: DictConfig) -> None:
         validate_config(
             config=config, use_reference_policy=need_reference_policy(config), use_critic=need_critic(config)
         )
-        _wait(is_started, starting)
-        trainer = get_trainer_cls(config.trainer.v1.trainer_mode)(config=config)
-        emit("phase", text="loading the model into the actor and the rollout engine")
-        trainer.init()
-        starting.result()
-        manager_name = config.actor_rollout_ref.rollout.agent.get("agent_loop_manager_class")
-        manager_cls = load_class_from_fqn(manager_name, "AgentLoopManager") if manager_name else AgentLoopManagerTQ
-        manager = manager_cls.create(
-            config=config,
-            llm_client=trainer.get_llm_client(),
-            teacher_client=trainer.get_teacher_client(),
-            reward_loop_worker_handles=trainer.get_reward_handles(),
-        )
-        emit("phase", text="training")
-        trainer.fit(manager)
-        is_done = True
-    finally:
-        logger = getattr(trainer, "logger", None)
-        if logger is not None:
-            logger.finish(exit_code=0 if is_done else 1)
-        services.shutdown()
+        assert self._starting is not None
+        _wait(self._is_ray_started, self._starting)
+        return get_trainer_cls(config.trainer.v1.trainer_mode)(config=config)
+
+    def stop(self) -> None:
+        """End everything that was started."""
+        import ray
+
+        self._services.shutdown()
         if ray.is_initialized():
-            stop(trainer, others)
+            stop(self._trainer, self._others)
+
+
+def _agent_loop_manager(config: DictConfig, trainer: Any) -> Any:
+    from verl.trainer.ppo.v1 import AgentLoopManagerTQ
+    from verl.utils.import_utils import load_class_from_fqn
+
+    name = config.actor_rollout_ref.rollout.agent.get("agent_loop_manager_class")
+    manager_cls = load_class_from_fqn(name, "AgentLoopManager") if name else AgentLoopManagerTQ
+    return manager_cls.create(
+        config=config,
+        llm_client=trainer.get_llm_client(),
+        teacher_client=trainer.get_teacher_client(),
+        reward_loop_worker_handles=trainer.get_reward_handles(),
+    )
+
+
+def train(config: DictConfig) -> None:
+    """Train as ``config`` says on a stack of its own; returns when the last step is done."""
+    stack = Stack()
+    try:
+        stack.train(config)
+    finally:
+        stack.stop()

@@ -8,6 +8,7 @@ what is left is cut into mini-batches in the order of the data. The first update
 """
 
 import math
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,11 +33,12 @@ from verl_ext.learner.verl_workers import ActorWorker, LearnerWorker
 from verl_ext.objectives.algorithm_options import AlgorithmOptions
 from verl_ext.objectives.catalog import drops_zero_advantage, objective_under
 from verl_ext.objectives.weight_schedule import held_at
-from verl_ext.patches import short_padding_rows
+from verl_ext.patches import early_llm_servers, kept_worker_groups, short_padding_rows
 from verl_ext.training import own_log_prob_metrics, rollout_gap, validation
 from verl_ext.training.checks.old_log_probs import takes_own_log_probs
 from verl_ext.training.checks.trainer_options import check_trainer_options
 from verl_ext.training.events import emit
+from verl_ext.training.parts import Parts
 from verl_ext.training.step import arrivals, mini_batches, sample_filter, step_report
 from verl_ext.training.step.loss_share import kept_share
 from verl_ext.training.step.samples import Samples
@@ -100,21 +102,41 @@ class SignFilterTrainer(PPOTrainerSync):
         self._num_kept_tokens = 0
         self._advantage_factor = 1.0
 
+    parts: Parts | None = None
+    """Of the run before this one, where a stack serves several."""
+    server_manager: type | None = None
+    """verl's manager class with this run's rollout servers, where they can be kept."""
+
     def _init_resource_pool_mgr(self) -> None:
         super()._init_resource_pool_mgr()
         for role in self.role_worker_mapping:
             if role is not Role.RefPolicy:
                 self.role_worker_mapping[role] = ray.remote(LearnerWorker if role is Role.Critic else ActorWorker)
+        if self.parts is not None:
+            self.resource_pool_manager = self.parts.pools
 
     def _setup(self) -> None:
         if self.config.trainer.device != "cpu":
             super()._setup()
             return
         from verl_ext.cpu.servers import start_early_servers
-        from verl_ext.patches import early_llm_servers
 
-        with early_llm_servers(trainer_base, start_early_servers(self.config)):
+        with ExitStack() as seams:
+            if self.parts is None:
+                self.server_manager = start_early_servers(self.config)
+            else:
+                self.server_manager = self.parts.server_manager
+                seams.enter_context(kept_worker_groups(trainer_base, self.parts.groups_for(self)))
+            seams.enter_context(early_llm_servers(trainer_base, self.server_manager))
             super()._setup()
+
+    def on_init_end(self) -> None:
+        """Seed the rollout engines as at the first start, then verl's push of the weights."""
+        if self.server_manager is not None:
+            from verl_ext.cpu.servers import seed_sampling
+
+            seed_sampling(self.llm_server_manager.server_handles, self.config.actor_rollout_ref.rollout)
+        super().on_init_end()
 
     def _build_replay_buffer(self) -> Any:
         replay_buffer = super()._build_replay_buffer()

@@ -7,6 +7,10 @@ from verl_ext.training import fingerprint
 from verl_ext.training.checkpoints import Checkpoint, checkpoints_folder, resumed_checkpoint, saved_steps
 
 
+class NothingLeftError(ValueError):
+    """The run has made all its steps already."""
+
+
 def check_resume(config: Any, num_steps: int | None) -> Checkpoint | None:
     """Return the checkpoint that the run goes on from, None when it starts over.
 
@@ -23,7 +27,7 @@ def check_resume(config: Any, num_steps: int | None) -> Checkpoint | None:
         _check_same_run(config, folder)
     has_left = checkpoint is None or num_steps is None or checkpoint.step < num_steps
     if checkpoint is not None and not has_left and not config.trainer.val_only:
-        raise ValueError(
+        raise NothingLeftError(
             f"{checkpoint.folder.parent} has a checkpoint of step {checkpoint.step} and this run ends at step {num_steps}: "
             "there is nothing left to train. Raise trainer.total_training_steps (or trainer.total_epochs), or start over "
             "in another trainer.output_dir."

@@ -1,0 +1,84 @@
+"""Which runs may use the workers and engines of the run before."""
+
+import json
+import shutil
+
+import pytest
+
+from tests.training.conftest import config_of
+from verl_ext.training.sharing import apart_because, collisions
+
+OWN = (
+    *(
+        "algorithm.adv_estimator=grpo",
+        "algorithm.positive_advantage_weight=0.3",
+        "data.seed=7",
+        "data.train_batch_size=4",
+    ),
+    *("actor_rollout_ref.rollout.n=2", "actor_rollout_ref.rollout.temperature=0.7", "actor_rollout_ref.rollout.seed=3"),
+    *("actor_rollout_ref.actor.optim.lr=1e-3", "actor_rollout_ref.actor.ppo_max_token_len_per_gpu=512"),
+    *("trainer.total_training_steps=2", "trainer.project_name=other", "trainer.output_dir=/elsewhere"),
+    "reward.custom_reward_function.name=another",
+)
+SHARED = (
+    *("actor_rollout_ref.rollout.response_length=8", "actor_rollout_ref.rollout.max_model_len=48", "trainer.nnodes=2"),
+    *("actor_rollout_ref.rollout.dtype=bfloat16", "actor_rollout_ref.model.lora_rank=8"),
+    *("actor_rollout_ref.rollout.max_num_seqs=3", "ray_kwargs.ray_init.runtime_env.env_vars.OMP_NUM_THREADS=2"),
+)
+
+
+def test_what_workers_and_trainer_build_anew_may_differ(folder):
+    assert apart_because(config_of(folder, *OWN), config_of(folder)) is None
+
+
+@pytest.mark.parametrize("option", SHARED)
+def test_what_a_process_or_an_engine_was_started_with_may_not(folder, option):
+    name, value = option.split("=")
+    assert f"{name} is {value} instead of " in apart_because(config_of(folder, option), config_of(folder))
+
+
+def test_every_reason_is_counted(folder):
+    reason = apart_because(config_of(folder, *SHARED[:2]), config_of(folder))
+    assert reason.endswith(" more")
+
+
+@pytest.mark.parametrize(
+    ("option", "part"),
+    [
+        ("algorithm.adv_estimator=gae", "a critic is True instead of False"),
+        ("actor_rollout_ref.actor.use_kl_loss=True", "a reference model is True instead of False"),
+        ("trainer.v1.trainer_mode=sync", "trainer.v1.trainer_mode=sync"),
+        ("actor_rollout_ref.rollout.trace.backend=mlflow", "trace"),
+    ],
+)
+def test_other_workers_are_other_processes(folder, option, part):
+    assert part in apart_because(config_of(folder, option), config_of(folder))
+
+
+def test_an_accelerator_is_not_shared(folder):
+    other = config_of(folder)
+    other.trainer.device = "cuda"
+    assert apart_because(other, other) == "on accelerators each run has its own"
+
+
+def test_a_model_may_have_other_weights_and_no_other_configuration(folder, tmp_path):
+    for name in ("tuned", "deeper"):
+        shutil.copytree(folder / "model", tmp_path / name)
+    (tmp_path / "tuned" / "model.safetensors").write_bytes(b"\1" * 4096)
+    (tmp_path / "deeper" / "config.json").write_text(
+        json.dumps({"max_position_embeddings": 64, "num_hidden_layers": 9})
+    )
+    base = config_of(folder)
+    assert apart_because(config_of(folder, f"actor_rollout_ref.model.path={tmp_path}/tuned"), base) is None
+    reason = apart_because(config_of(folder, f"actor_rollout_ref.model.path={tmp_path}/deeper"), base)
+    assert reason.startswith("the architecture of actor_rollout_ref.model.path is ")
+
+
+def test_runs_that_would_write_into_each_other_are_named(folder, monkeypatch):
+    configs = [config_of(folder, f"trainer.output_dir={place}") for place in ("a", "b", "./a")]
+    messages = list(collisions(configs))
+    assert [message.partition(" both")[0] for message in messages] == ["runs 1 and 3"] * 2
+    assert not list(collisions(configs[:2]))
+    monkeypatch.setenv("VERL_FILE_LOGGER_PATH", "x.jsonl")
+    assert "VERL_FILE_LOGGER_PATH=x.jsonl" in next(collisions(configs[:2]))
+    assert not list(collisions(configs[:1]))

@@ -1,0 +1,155 @@
+"""One run from its options to its exit code: composed, checked, recorded, trained, with a line per step on the terminal."""
+
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from io import TextIOWrapper
+from pathlib import Path
+from typing import NamedTuple, NoReturn, TextIO
+
+from omegaconf import DictConfig
+
+from verl_ext.host.log_tail import tail
+from verl_ext.training import events, head, presets, run_folder
+from verl_ext.training.attention import described
+from verl_ext.training.checkpoints import Checkpoint
+from verl_ext.training.checks import old_log_probs
+from verl_ext.training.checks.algorithm import limits_that_do_not_apply
+from verl_ext.training.configuration import compose_config, resolved
+from verl_ext.training.console import Console, output_to
+from verl_ext.training.device import chosen_device, default_device, device_defaults
+from verl_ext.training.launch import environment_of
+from verl_ext.training.preflight import check
+from verl_ext.training.run_record import write_run_record
+
+LOG_NAME = "train.log"
+INTERRUPTED = 130
+CANNOT_BEGIN = 2
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A run that nothing is known to be wrong with."""
+
+    overrides: Sequence[str]
+    config: DictConfig
+    changed: Sequence[presets.PresetDifference]
+    """What differs from the presets that it names."""
+    checkpoint: Checkpoint | None
+    """Where it goes on."""
+
+
+def composed(overrides: Sequence[str]) -> DictConfig:
+    """The configuration of a run, on the device that the overrides name or that is visible; raises ValueError."""
+    device = chosen_device(overrides)
+    if device is None:
+        device, reason = default_device(overrides)
+        print(f"device={device}: {reason}")
+    return compose_config([*device_defaults(overrides, device), *overrides], device=device)
+
+
+def prepare(overrides: Sequence[str]) -> Prepared:
+    """Compose and check a run; raises ValueError with the first thing found wrong."""
+    config = composed(overrides)
+    changed = presets.differences(config, overrides)
+    return Prepared(overrides, config, changed, check(config))
+
+
+def launch(prepared: Prepared, train: Callable[[DictConfig], None]) -> int:
+    """Write the record of a run, then ``train`` it; returns its exit code."""
+    if not begin(prepared, sys.stdout, sys.stderr):
+        return CANNOT_BEGIN
+    log_path = log_of(prepared)
+    with output_to(log_path) as terminal:
+        outcome = train_watched(prepared, train, terminal)
+    return ended(prepared, outcome, sys.stdout, sys.stderr)
+
+
+def log_of(prepared: Prepared) -> Path:
+    return Path(prepared.config.trainer.output_dir) / LOG_NAME
+
+
+def begin(prepared: Prepared, shown: TextIO, errors: TextIO) -> bool:
+    """Write the record of a run and say what a reader should know before it trains; False where that cannot be written."""
+    config = prepared.config
+    chosen = presets.chosen(prepared.overrides)
+    settings = presets.table(prepared.changed, chosen)
+    if settings:
+        print(settings, file=shown)
+    try:
+        write_run_record(
+            Path(config.trainer.output_dir) / "run.json",
+            argv=["python", "-m", "verl_ext.training.main", *prepared.overrides],
+            config=resolved(config),
+            presets=chosen,
+            preset_differences=[difference._asdict() for difference in prepared.changed],
+        )
+        for line in run_folder.begin(config, prepared.checkpoint):
+            print(line, file=shown)
+    except OSError as error:
+        print(f"error: trainer.output_dir={config.trainer.output_dir} cannot be written: {error}", file=errors)
+        return False
+    for line in (
+        described(config),
+        head.described(config),
+        old_log_probs.described(config),
+        limits_that_do_not_apply(config),
+    ):
+        if line:
+            print(line, file=shown)
+    print(f"everything else goes to {log_of(prepared)}", file=shown)
+    return True
+
+
+class Outcome(NamedTuple):
+    """How a training ended."""
+
+    seconds: float
+    failure: BaseException | None
+
+
+def train_watched(prepared: Prepared, train: Callable[[DictConfig], None], terminal: TextIO) -> Outcome:
+    """Train with a line per step on ``terminal``; a failure's traceback goes where standard error does."""
+    started = time.monotonic()
+    failure: BaseException | None = None
+    console = Console(terminal)
+    try:
+        with events.listening(console), environment_of(prepared.config):
+            train(prepared.config)
+    except BaseException as error:  # noqa: BLE001  the caller reports it, with the exit code it deserves
+        failure = error
+        traceback.print_exc()
+    finally:
+        console.close()
+    return Outcome(time.monotonic() - started, failure)
+
+
+def ended(prepared: Prepared, outcome: Outcome, shown: TextIO, errors: TextIO) -> int:
+    """Say how a run ended; returns its exit code."""
+    if outcome.failure is None:
+        print(f"done in {outcome.seconds:.0f} s: {prepared.config.trainer.output_dir}", file=shown)
+        return 0
+    log_path = log_of(prepared)
+    print(f"\nthe end of {log_path}:\n{tail(log_path)}", file=errors)
+    if isinstance(outcome.failure, KeyboardInterrupt):
+        print("interrupted", file=errors)
+        return INTERRUPTED
+    print(f"error after {outcome.seconds:.0f} s: {outcome.failure}", file=errors)
+    return 1
+
+
+def print_any_name() -> None:
+    """Let this process print a name that the terminal's encoding does not have."""
+    for stream in (sys.stdout, sys.stderr):
+        assert isinstance(stream, TextIOWrapper)
+        stream.reconfigure(errors="backslashreplace")
+
+
+def exit_now(code: int) -> NoReturn:
+    """End the process: everything is written, and the threads of Ray and vLLM would keep it for seconds."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

@@ -1,0 +1,236 @@
+"""Several runs, one after the other, of which those that may share a stack start it once.
+
+    python -m verl_ext.training.main COMMON... --run OWN... --run OWN...
+    python -m verl_ext.training.main --multirun algorithm.adv_estimator=psr,nsr 'trainer.output_dir=outputs/${...}' ...
+
+All are checked before the first begins. A process of its own has the stack, so that whatever happens to it, the rest of
+the runs goes on: after a run that failed, and where a run needs another stack (``sharing``), the next process starts. Each
+run leaves what it leaves when it is started alone, and goes on from its checkpoints; one that has none left is passed by.
+"""
+
+import ctypes
+import multiprocessing
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise, product
+from multiprocessing.connection import Connection
+from typing import NoReturn
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf import DictConfig
+
+from verl_ext.training import one_run
+from verl_ext.training.checks.resume import NothingLeftError
+from verl_ext.training.console import send_output_to, terminal_of_this_process
+from verl_ext.training.device import chosen_device, default_device
+from verl_ext.training.launch import Stack
+from verl_ext.training.sharing import apart_because, collisions
+
+SEPARATOR = "--run"
+SWEEPS = ("--multirun", "-m")
+SERVE = "from verl_ext.training.several_runs import serve; serve({descriptor})"
+"""What the process of a stack runs."""
+SET_PARENT_DEATH_SIGNAL = 1
+"""Of Linux's prctl."""
+
+
+def is_asked_for(argv: Sequence[str]) -> bool:
+    """Whether a command line describes several runs."""
+    return SEPARATOR in argv or any(word in argv for word in SWEEPS)
+
+
+def runs_of(argv: Sequence[str]) -> list[list[str]]:
+    """The overrides of each run: those in front of the first ``--run`` belong to all of them."""
+    groups: list[list[str]] = [[]]
+    is_sweep = False
+    for word in argv:
+        if word == SEPARATOR:
+            groups.append([])
+        elif word in SWEEPS:
+            is_sweep = True
+        else:
+            groups[-1].append(word)
+    common, *own = groups
+    runs = [[*common, *group] for group in own] or [common]
+    return [swept for run in runs for swept in _swept(run)] if is_sweep else runs
+
+
+def _swept(overrides: Sequence[str]) -> Iterator[list[str]]:
+    """A run for each combination of the values that are listed with commas, the last option fastest."""
+    for combination in product(*(_values(override) for override in overrides)):
+        yield list(combination)
+
+
+def _values(override: str) -> list[str]:
+    try:
+        parsed = OverridesParser.create().parse_override(override)
+    except HydraException:
+        return [override]  # a text that the launcher will quote, or a mistake that it will name
+    if not parsed.is_sweep_override():
+        return [override]
+    return [f"{parsed.get_key_element()}={value}" for value in parsed.sweep_string_iterator()]
+
+
+@dataclass
+class Member:
+    """A run among several, and what became of it."""
+
+    number: int
+    run: one_run.Prepared | None
+    """None for one that had nothing left to train."""
+    said: str = ""
+    code: int | None = None
+
+
+def main(argv: Sequence[str]) -> int:
+    """Train the runs that ``argv`` describes; returns 0 when all have ended well, else the code of the first that has not."""
+    try:
+        members = prepare(runs_of(argv))
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    train(members)
+    print()
+    for member in members:
+        print(f"run {member.number} of {len(members)}: {member.said}")
+    return next((member.code for member in members if member.code), 0)
+
+
+def prepare(runs: Sequence[Sequence[str]]) -> list[Member]:
+    """Compose and check all runs.
+
+    Raises:
+        ValueError: The first thing found wrong, with the number of the run.
+    """
+    if any("--cfg" in overrides for overrides in runs):
+        raise ValueError("--cfg prints the configuration of one run: leave the others out.")
+    device = None
+    members = []
+    for number, overrides in enumerate(runs, start=1):
+        if chosen_device(overrides) is None:
+            if device is None:
+                device, reason = default_device(overrides)
+                print(f"device={device}: {reason}")
+            overrides = [f"device={device}", *overrides]
+        try:
+            members.append(Member(number, one_run.prepare(overrides)))
+        except NothingLeftError as done:
+            members.append(Member(number, None, f"nothing left to train: {done}", 0))
+        except ValueError as error:
+            raise ValueError(f"run {number} of {len(runs)}: {error}") from None
+    for message in collisions([member.run.config for member in members if member.run is not None]):
+        raise ValueError(message)
+    return members
+
+
+def train(members: Sequence[Member]) -> None:
+    """Make the runs that have something left, and note what became of each."""
+    left = [member for member in members if member.run is not None]
+    while left:
+        together = _on_one_stack(left)
+        finished = _in_a_process(together, len(members))
+        left = left[finished:]
+        if any(member.code == one_run.INTERRUPTED for member in together):
+            for member in left:
+                member.said, member.code = "not started", one_run.INTERRUPTED
+            return
+
+
+def _on_one_stack(members: Sequence[Member]) -> list[Member]:
+    """The first of ``members`` and those after it that may use its stack; says why the next one may not."""
+    together = [members[0]]
+    for before, member in pairwise(members):
+        assert before.run is not None
+        assert member.run is not None
+        reason = apart_because(member.run.config, before.run.config)
+        if reason is not None:
+            print(f"run {member.number} starts a stack of its own: {reason}")
+            break
+        together.append(member)
+    return together
+
+
+def _in_a_process(members: Sequence[Member], total: int) -> int:
+    """Make runs in a process that keeps their stack, until one fails; returns how many have ended."""
+    mine, others = multiprocessing.Pipe()
+    number = others.fileno()
+    # Not a multiprocessing.Process: that would share a tracker of semaphores, which warns of Ray's.
+    process = subprocess.Popen([sys.executable, "-c", SERVE.format(descriptor=number)], pass_fds=[number])
+    others.close()
+    ended = 0
+    try:
+        mine.send((list(members), total))
+        while ended < len(members) and not (ended and members[ended - 1].code):
+            _note(members[ended], mine.recv())
+            ended += 1
+        process.wait()
+    except (EOFError, ConnectionError):
+        _note(members[ended], 1, f" (its process ended with {_cause(process.wait())})")
+        ended += 1
+    except KeyboardInterrupt:
+        process.wait()
+        for member in members[ended : ended + 1]:
+            _note(member, one_run.INTERRUPTED)
+        ended = min(ended + 1, len(members))
+    return ended
+
+
+def _note(member: Member, code: int, more: str = "") -> None:
+    assert member.run is not None
+    folder = member.run.config.trainer.output_dir
+    member.code = code
+    member.said = f"done: {folder}" if code == 0 else f"FAILED with code {code}{more}: {folder}"
+
+
+def _cause(exit_code: int) -> str:
+    if exit_code < 0:
+        return f"signal {signal.Signals(-exit_code).name}"
+    return f"exit code {exit_code}"
+
+
+def serve(descriptor: int) -> NoReturn:
+    """Make the runs that come through a pipe on one stack, and send the code of each back.
+
+    Ends with the first that fails, and when the process at the other end does. Once the first run has begun, standard
+    output is a log file: Ray says something between the runs, too, and that belongs to the one that it comes from.
+    """
+    ctypes.CDLL(None).prctl(SET_PARENT_DEATH_SIGNAL, signal.SIGTERM)
+    pipe = Connection(descriptor)
+    members, total = pipe.recv()
+    one_run.print_any_name()
+    terminal = terminal_of_this_process()
+    stack = Stack()
+    code = 0
+    for member in members:
+        run = member.run
+        print(f"\nrun {member.number} of {total}: {' '.join(run.overrides)}", file=terminal)
+        code = one_run.CANNOT_BEGIN
+        if one_run.begin(run, terminal, terminal):
+            send_output_to(one_run.log_of(run))
+            training = _Training(stack, is_last=member is members[-1])
+            code = one_run.ended(run, one_run.train_watched(run, training, terminal), terminal, terminal)
+        pipe.send(code)
+        if code:
+            break
+    one_run.exit_now(code)
+
+
+@dataclass(frozen=True)
+class _Training:
+    """A run on a stack, which ends with the last run and with one that fails, while the log file takes what Ray says."""
+
+    stack: Stack
+    is_last: bool
+
+    def __call__(self, config: DictConfig) -> None:
+        is_done = False
+        try:
+            self.stack.train(config)
+            is_done = True
+        finally:
+            if self.is_last or not is_done:
+                self.stack.stop()
