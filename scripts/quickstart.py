@@ -86,13 +86,9 @@ def override(name: str, path: Path) -> str:
     return f"{name}='{text}'"
 
 
-def training_command(folders: Folders, method: str) -> list[str]:
-    """The command that trains ``method``; every method gets the same prompts, samples, steps and learning rate."""
+def shared_options(folders: Folders) -> list[str]:
+    """What every method gets: the same prompts, samples, steps and learning rate."""
     return [
-        sys.executable,
-        "-m",
-        "verl_ext.training.main",
-        f"algorithm.adv_estimator={method}",
         override("actor_rollout_ref.model.path", folders.base),
         override("data.train_files", folders.data / "countdown_train.parquet"),
         override("data.val_files", folders.data / "countdown_test.parquet"),
@@ -110,8 +106,32 @@ def training_command(folders: Folders, method: str) -> list[str]:
         f"trainer.save_freq={NUM_STEPS // 2}",
         "trainer.max_actor_ckpt_to_keep=1",
         "trainer.val_before_train=False",
-        override("trainer.output_dir", folders.run(method)),
     ]
+
+
+def own_options(folders: Folders, method: str) -> list[str]:
+    return [f"algorithm.adv_estimator={method}", override("trainer.output_dir", folders.run(method))]
+
+
+def training_command(folders: Folders, *methods: str) -> list[str]:
+    """The command that trains one method, or several one after the other, of which only the first pays the start-up."""
+    command = [sys.executable, "-m", "verl_ext.training.main", *shared_options(folders)]
+    if len(methods) == 1:
+        return [*command, *own_options(folders, methods[0])]
+    return [*command, *(word for method in methods for word in ("--run", *own_options(folders, method)))]
+
+
+def train(folders: Folders, methods: Sequence[str]) -> None:
+    """Train those that are not, with the command of each alone for who wants to repeat it."""
+    pending = [method for method in methods if not is_trained(folders, method)]
+    for method in methods:
+        if method not in pending:
+            print(f"already trained: {folders.run(method)}")
+    if len(pending) > 1:
+        for method in pending:
+            print(f"{method} alone: {shlex.join(training_command(folders, method))}")
+    if pending:
+        run(training_command(folders, *pending))
 
 
 def is_trained(folders: Folders, method: str) -> bool:
@@ -176,19 +196,14 @@ def main(arguments: Sequence[str]) -> int:
     methods = [method for method in METHODS if not options.only or method in options.only]
     folders = Folders(options.output.absolute())
     started = time.monotonic()
-    total = len(methods) + 4
+    total = 5
     stage(1, total, "the base model (supervised on demonstrations, some of them wrong)")
     build_base(folders)
     stage(2, total, "Countdown problems, training and held-out")
     prepare_data(folders)
-    for number, method in enumerate(methods, start=3):
-        stage(
-            number, total, f"{method}: {NUM_STEPS} steps of {PROMPTS_PER_STEP} prompts x {SAMPLES_PER_PROMPT} samples"
-        )
-        if is_trained(folders, method):
-            print(f"already trained: {folders.run(method)}")
-        else:
-            run(training_command(folders, method))
+    what = f"{NUM_STEPS} steps of {PROMPTS_PER_STEP} prompts x {SAMPLES_PER_PROMPT} samples"
+    stage(3, total, f"{', '.join(methods)}: {what} each")
+    train(folders, methods)
     stage(total - 1, total, "answers to held-out problems")
     evaluate(folders, ["base", *methods])
     stage(total, total, "the report")

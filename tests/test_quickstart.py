@@ -2,12 +2,15 @@
 
 import importlib.util
 import json
+import shlex
 import sys
 from pathlib import Path
 
 import pytest
 
-from verl_ext.training.configuration import compose_config
+from verl_ext.training.configuration import compose_config, resolved
+from verl_ext.training.several_runs import runs_of
+from verl_ext.training.sharing import apart_because
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 NAMES = [
@@ -51,6 +54,35 @@ def test_any_folder_reaches_the_run_as_it_is(quickstart, name):
     assert config.actor_rollout_ref.model.path == str(folders.base)
     assert config.data.train_files == str(folders.data / "countdown_train.parquet")
     assert config.data.val_files == str(folders.data / "countdown_test.parquet")
+
+
+@pytest.mark.parametrize("name", ["quick", "a,b"])
+def test_several_methods_are_the_runs_of_their_own_commands(quickstart, name):
+    """In one command, whose runs may use one stack."""
+    folders = quickstart.Folders(Path("/tmp") / name)
+    together = runs_of(quickstart.training_command(folders, "psr", "nsr")[3:])
+    configs = [compose_config(overrides, device="cpu") for overrides in together]
+    alone = [
+        compose_config(quickstart.training_command(folders, method)[3:], device="cpu") for method in ("psr", "nsr")
+    ]
+    assert [resolved(config) for config in configs] == [resolved(config) for config in alone]
+    assert apart_because(configs[1], configs[0]) is None
+
+
+def test_only_what_is_not_trained_is_trained(quickstart, tmp_path, monkeypatch, capsys):
+    folders = quickstart.Folders(tmp_path)
+    tracker = folders.run("psr") / "checkpoints" / "latest_checkpointed_iteration.txt"
+    tracker.parent.mkdir(parents=True)
+    tracker.write_text(str(quickstart.NUM_STEPS))
+    made = []
+    monkeypatch.setattr(quickstart, "run", made.append)
+    quickstart.train(folders, ["psr", "nsr", "grpo"])
+    assert made == [quickstart.training_command(folders, "nsr", "grpo")]
+    shown = capsys.readouterr().out
+    assert f"already trained: {folders.run('psr')}" in shown
+    assert f"nsr alone: {shlex.join(quickstart.training_command(folders, 'nsr'))}" in shown
+    quickstart.train(folders, ["psr"])
+    assert len(made) == 1
 
 
 @pytest.mark.parametrize(("content", "is_done"), [("48", True), ("48\n", True), ("47", False), (None, False)])
