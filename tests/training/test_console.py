@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 from verl_ext.training.console import Console, output_to, step_line
+from verl_ext.training.events import emit, listening
 
 METRICS = {
     "train/correct_ratio": 0.3125,
@@ -65,6 +66,34 @@ def test_children_write_to_the_log_and_the_terminal_stays(tmp_path, capfd):
     print("after")
     assert set(log.read_text().splitlines()) == {"from Python", "from a child", "from C"}
     assert capfd.readouterr().out.splitlines() == ["for the person", "after"]
+
+
+def test_one_run_after_another_hears_only_its_own_events():
+    heard = {"first": [], "second": []}
+    for name in heard:
+        with listening(lambda kind, fields, name=name: heard[name].append((kind, fields["text"]))):
+            emit("phase", text=name)
+    emit("phase", text="nobody's")
+    assert heard == {"first": [("phase", "first")], "second": [("phase", "second")]}
+
+
+def test_what_is_said_between_two_runs_belongs_to_the_first(tmp_path):
+    """Of several runs in one process; in a process of its own, since standard output is not given back."""
+    code = f"""
+import sys, subprocess
+from pathlib import Path
+from verl_ext.training.console import send_output_to, terminal_of_this_process
+terminal = terminal_of_this_process()
+for name in ("first", "second"):
+    print("run", name, file=terminal)
+    send_output_to(Path({str(tmp_path)!r}) / name / "train.log")
+    subprocess.run([sys.executable, "-c", f"print('child of {{name}}')"])
+    print("after", name, flush=True)
+"""
+    shown = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert shown.split("\n") == ["run first", "run second", ""]
+    for name in ("first", "second"):
+        assert (tmp_path / name / "train.log").read_text() == f"child of {name}\nafter {name}\n"
 
 
 def test_prompts_that_failed_in_the_rollout_are_said():

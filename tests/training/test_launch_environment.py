@@ -42,6 +42,18 @@ def test_rays_workers_are_no_less_than_other_processes(monkeypatch, given, expec
     assert os.environ[launch.NICENESS] == expected
 
 
+def test_the_places_of_a_runs_results_are_those_of_no_other_run(monkeypatch, tmp_path):
+    """Of several runs in one process, each has its own; what the user has set stays."""
+    monkeypatch.delenv("TENSORBOARD_DIR", raising=False)
+    monkeypatch.setenv("VERL_FILE_LOGGER_PATH", "mine.jsonl")
+    for name in ("a", "b"):
+        with launch.environment_of(compose_config([f"trainer.output_dir={tmp_path}/{name}"], device="cpu")):
+            assert os.environ["TENSORBOARD_DIR"] == f"{tmp_path}/{name}/tensorboard"
+            assert os.environ["VERL_FILE_LOGGER_PATH"] == "mine.jsonl"
+    assert "TENSORBOARD_DIR" not in os.environ
+    assert os.environ["VERL_FILE_LOGGER_PATH"] == "mine.jsonl"
+
+
 def test_the_graders_settings_stand_in_the_record(grader_of_the_paper, tmp_path):
     write_run_record(tmp_path / "run.json", argv=["train"], config=resolved(compose_config([], device="cpu")))
     assert json.loads((tmp_path / "run.json").read_text())["grader"] == GRADER

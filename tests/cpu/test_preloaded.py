@@ -1,0 +1,49 @@
+"""What a process that forks vLLM's engine is started with."""
+
+from pathlib import Path
+
+import pytest
+
+from verl_ext.cpu import preloaded
+from verl_ext.cpu.preloaded import ld_preload
+
+
+@pytest.fixture
+def packages(tmp_path, monkeypatch):
+    """A vLLM with a malloc of its own beside a PyTorch with an OpenMP of its own."""
+    for name, file in (("vllm", "libs/libtcmalloc_minimal.so.4"), ("torch", "lib/libgomp-a34b3233.so.1")):
+        (tmp_path / name / file).parent.mkdir(parents=True)
+        (tmp_path / name / file).touch()
+    monkeypatch.delenv("LD_PRELOAD", raising=False)
+    monkeypatch.setattr(preloaded, "find_spec", lambda name: _spec(tmp_path / name))
+    return tmp_path
+
+
+def _spec(folder: Path):
+    return type("Spec", (), {"submodule_search_locations": [str(folder)]}) if folder.is_dir() else None
+
+
+def test_both_libraries_stand_in_front_of_what_was_given(packages, monkeypatch):
+    monkeypatch.setenv("LD_PRELOAD", "/lib/mine.so")
+    ours = [f"{packages}/vllm/libs/libtcmalloc_minimal.so.4", f"{packages}/torch/lib/libgomp-a34b3233.so.1"]
+    assert ld_preload().split(":") == [*ours, "/lib/mine.so"]
+
+
+@pytest.mark.parametrize("given", ["/usr/lib/libgomp.so.1", "/x/libgomp-1.so:/y/libtcmalloc_minimal.so.4"])
+def test_none_is_loaded_twice(packages, monkeypatch, given):
+    monkeypatch.setenv("LD_PRELOAD", given)
+    assert ld_preload().count("libgomp") == 1
+    assert ld_preload().count("libtcmalloc") == 1
+
+
+def test_what_is_not_there_is_left_out(packages, monkeypatch):
+    for folder in ("vllm", "torch"):
+        (packages / folder).rename(packages / f"no-{folder}")
+    assert ld_preload() == ""
+
+
+def test_it_is_the_openmp_that_torch_brings():
+    import torch
+
+    libraries = [Path(name).parent.parent for name in ld_preload().split(":") if "libgomp" in name]
+    assert libraries == [Path(torch.__file__).resolve().parent]
