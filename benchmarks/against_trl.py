@@ -2,7 +2,7 @@
 
     python benchmarks/against_trl.py --model byte                 # the small model: 64 samples of 16 tokens
     python benchmarks/against_trl.py --model smollm2 --json FILE  # SmolLM2-135M-Instruct: 64 samples of 64 tokens
-    python benchmarks/against_trl.py --model smollm2 --quick      # 16 samples of 32 tokens, two steps: does it work?
+    python benchmarks/against_trl.py --model smollm2 --quick      # a few samples and options: does it work?
 
 TRL has an environment of its own, which is made at the first run, and the fastest of its options that keeps float32
 weights, which are searched for first: precision, threads, size of a micro-batch. Where TRL is faster still with nothing
@@ -26,6 +26,8 @@ from time import monotonic
 from trl_comparison import Comparison
 from trl_report import ROOT, Report
 
+from verl_ext.pretrained.get import get_model
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -45,6 +47,13 @@ def main() -> None:
         help="SmolLM2's folder, made where it is missing",
     )
     options = parser.parse_args()
+    if options.json and not options.json.absolute().parent.is_dir():
+        parser.error(f"--json {options.json}: there is no such folder")
+    if options.model == "smollm2":
+        try:
+            get_model("smollm2-135m", options.model_path)
+        except (ValueError, OSError) as error:
+            parser.error(str(error))
     began = monotonic()
     with tempfile.TemporaryDirectory() as name:
         comparison = Comparison(
@@ -57,10 +66,10 @@ def main() -> None:
         )
         comparison.measure()
         report = Report(comparison)
-        report.print()
-    print(f"{monotonic() - began:.0f} s in all")
     if options.json:
-        options.json.write_text(json.dumps(report.as_dict() | {"argv": sys.argv}, indent=1) + "\n")
+        options.json.write_text(json.dumps(report.as_dict() | {"argv": sys.argv}, indent=1, allow_nan=False) + "\n")
+    report.print()
+    print(f"{monotonic() - began:.0f} s in all")
 
 
 if __name__ == "__main__":

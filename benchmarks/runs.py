@@ -146,12 +146,15 @@ def measured(command: Sequence[str], metrics: Path, env: Mapping[str, str]) -> R
     peak, looked = 0, 0.0
     with log.open("w") as output:
         process = subprocess.Popen(command, env=os.environ | env, stdout=output, stderr=subprocess.STDOUT)
-        while process.poll() is None:
-            now = time.monotonic() - started
-            arrivals += [now] * (_num_lines(metrics) - len(arrivals))
-            if now - looked > 2:
-                looked, peak = now, max(peak, _memory_of(process.pid))
-            time.sleep(0.05)
+        try:
+            while process.poll() is None:
+                now = time.monotonic() - started
+                arrivals += [now] * (_num_lines(metrics) - len(arrivals))
+                if now - looked > 2:
+                    looked, peak = now, max(peak, _memory_of(process.pid))
+                time.sleep(0.05)
+        finally:
+            process.kill()  # where it has not ended, this program does, and would leave it behind
     if process.returncode:
         shown = " ".join(map(str, command[:4]))
         raise RunFailed(f"error: {shown} failed ({process.returncode}); the end of {log}:\n{log.read_text()[-2000:]}")

@@ -1,6 +1,7 @@
 """The runs of one model on both sides, taking turns; shared work, checked step by step."""
 
 import json
+import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import mean, median
@@ -11,11 +12,10 @@ from model_flops import Sizes, StepShape, rollout_flops, update_flops
 from runs import Run, median_of, ours, prepare, shared_options
 from step_work import our_work, require_same, trl_work
 from trl_environment import environment
-from trl_runs import Search, Trial, TRLWork, Variant
+from trl_runs import Search, Trial, TRLWork, Variant, micro_batches
 
 from verl_ext.data.parquet import write_rows
 from verl_ext.data.rows import make_row
-from verl_ext.pretrained.get import get_model
 from verl_ext.tasks.countdown import generate_problems, long_prompt, short_prompt
 
 OBJECTIVES = ("grpo", "nsr", "psr")
@@ -42,7 +42,7 @@ PLANS = {
     ("byte", False): Plan(prompts=8, samples=8, answer_tokens=16, steps=20, warm_up=2, rounds=3),
     ("byte", True): Plan(prompts=4, samples=4, answer_tokens=8, steps=4, warm_up=1, rounds=1),
     ("smollm2", False): Plan(prompts=8, samples=8, answer_tokens=64, steps=5, warm_up=1, rounds=2),
-    ("smollm2", True): Plan(prompts=4, samples=4, answer_tokens=32, steps=2, warm_up=1, rounds=1),
+    ("smollm2", True): Plan(prompts=2, samples=4, answer_tokens=16, steps=2, warm_up=1, rounds=1),
 }
 
 
@@ -98,6 +98,8 @@ class Comparison:
     """For what is written on the way."""
     rows: list[Row] = field(default_factory=list)
     trials: list[Trial] = field(default_factory=list)
+    load: float = field(default_factory=lambda: os.getloadavg()[0])
+    """Processes that wanted a core in the minute before."""
 
     def __post_init__(self) -> None:
         self.plan = PLANS[self.kind, self.is_quick]
@@ -108,7 +110,6 @@ class Comparison:
             prepare(self.folder)
             self.model = self.folder / "model"
         else:
-            get_model("smollm2-135m", self.model_path)
             self.model = self.model_path
 
     def write_prompts(self) -> None:
@@ -126,8 +127,9 @@ class Comparison:
 
     def trl_rows(self, work: TRLWork) -> list[Row]:
         """TRL's best, and its best without float32 weights where that is faster."""
-        search = Search(work, steps=2 if self.is_quick else 3)
-        quarter = max(1, work.shape.num_sequences // 4)
+        quarter = work.shape.num_sequences // 4
+        sizes = [quarter] if self.is_quick else micro_batches(work.shape.num_sequences)
+        search = Search(work, steps=2 if self.is_quick else 3, sizes=sizes)
         start = Variant(precision="float32", threads=thread_counts()[-1], micro_batch=quarter)
         best = search.best(start, every=self.tries_all or (self.kind, self.is_quick) == ("byte", False))
         if search.trials[best].failure:

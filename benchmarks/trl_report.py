@@ -52,6 +52,7 @@ class Report:
             f"{shape.prompts} prompts x {shape.samples} samples x {shape.answer_tokens} tokens, prompts of "
             f"{shape.prompt_tokens:.0f} tokens; {mean(step.tokens for step in self.work):,.0f} tokens a step on both sides"
         )
+        print(f"load of the machine before: {self.comparison.load:.1f}; that of others blurs the seconds")
         for precision, by_threads in self.speeds.items():
             each = ", ".join(f"{speed / 1e9:.0f} with {threads}" for threads, speed in by_threads.items())
             print(f"GFLOP/s in {precision} by threads: {each}")
@@ -69,14 +70,17 @@ class Report:
 
     def as_dict(self) -> dict[str, Any]:
         return {
-            "hardware": hardware(),
+            "hardware": hardware() | {"load_before": self.comparison.load},
             "versions": versions() | {"trl environment": requirements()},
             "git": git_state(ROOT),
             "plan": asdict(self.plan) | {"prompt_tokens": self.shape.prompt_tokens},
             "flops": {"rollout": rollout_flops(self.sizes, self.shape), "update": update_flops(self.sizes, self.shape)},
             "speeds": self.speeds,
             "work": [each._asdict() for each in self.work],
-            "trials": [asdict(trial) for trial in self.comparison.trials],
+            "trials": [
+                asdict(trial) | {"seconds": None if trial.failure else trial.seconds}
+                for trial in self.comparison.trials
+            ],
             "rows": [
                 {"name": row.name, **self.numbers(row), "settings": row.settings, "runs": [asdict(r) for r in row.runs]}
                 for row in self.comparison.rows

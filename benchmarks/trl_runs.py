@@ -95,8 +95,8 @@ class Trial:
 class Search:
     """Tries variants for a few steps each, none twice, and remembers them."""
 
-    def __init__(self, work: TRLWork, steps: int) -> None:
-        self.work, self.steps = work, steps
+    def __init__(self, work: TRLWork, steps: int, sizes: Sequence[int]) -> None:
+        self.work, self.steps, self.sizes = work, steps, sizes
         self.trials: dict[Variant, Trial] = {}
 
     def seconds(self, variant: Variant) -> float:
@@ -123,12 +123,11 @@ class Search:
         One option after the other, each from the best so far; with ``every``, all combinations.
         """
         kept = [name for name in PRECISIONS if name != "bfloat16 weights"]
-        sizes = micro_batches(self.work.shape.num_sequences)
         if every:
-            grid = product(kept, thread_counts(), sizes)
+            grid = product(kept, thread_counts(), self.sizes)
             return self.fastest(Variant(precision=p, threads=t, micro_batch=m) for p, t, m in grid)
         found = self.fastest(replace(start, precision=name) for name in kept)
-        found = self.fastest(replace(found, micro_batch=size) for size in sizes)
+        found = self.fastest(replace(found, micro_batch=size) for size in self.sizes)
         return self.fastest(replace(found, threads=threads) for threads in thread_counts())
 
 

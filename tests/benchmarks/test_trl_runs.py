@@ -45,7 +45,7 @@ def two_cores(monkeypatch):
 @pytest.mark.parametrize("every", [False, True])
 def test_the_fastest_that_works_is_taken(two_cores, every, capsys):
     machine = Machine()
-    search = Search(machine, steps=3)
+    search = Search(machine, steps=3, sizes=micro_batches(16))
     assert search.best(START, every=every) == Variant(precision="bfloat16", threads=1, micro_batch=4)
     assert len(machine.asked) == len(set(machine.asked)) == (12 if every else 5)
     assert not any(variant.precision == "bfloat16 weights" for variant in machine.asked)
