@@ -171,7 +171,9 @@ class Comparison:
         options = self.our_options(objective)
         name = f"{objective}_{number}"
         row.runs.append(ours(self.folder, name, options))
-        config = json.loads((self.folder / name / "run.json").read_text())["config"]["actor_rollout_ref"]
+        whole = json.loads((self.folder / name / "run.json").read_text())["config"]
+        config = whole["actor_rollout_ref"]
+        row.threads = int(whole["ray_kwargs"]["ray_init"]["runtime_env"]["env_vars"]["OMP_NUM_THREADS"])
         row.settings = {"options": options, "actor": config["actor"]["fsdp_config"], "rollout": config["rollout"]}
         row.rollout_precision = WORDS[config["rollout"]["dtype"]]
         row.learner_precision = WORDS[config["actor"]["fsdp_config"]["mixed_precision"]["param_dtype"]]

@@ -86,8 +86,9 @@ def test_two_names_with_two_values_are_refused():
     ):
         check_dead_options(compose_config([f"{ACTOR}.grad_clip=0.5", f"{ACTOR}.optim.clip_grad=2.0"], device="gpu"))
     check_dead_options(compose_config([f"{ACTOR}.optim.clip_grad=2.0"], device="gpu"))
-    with pytest.raises(ValueError, match=r"dtype=float16 would be ignored"):  # the CPU's file sets what is read
-        check_dead_options(compose_config([f"{ACTOR}.fsdp_config.dtype=float16"], device="cpu"))
+    both = [f"{ACTOR}.fsdp_config.dtype=float16", f"{ACTOR}.fsdp_config.mixed_precision.param_dtype=fp32"]
+    with pytest.raises(ValueError, match=r"dtype=float16 would be ignored"):
+        check_dead_options(compose_config(both, device="cpu"))
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from verl_ext.host.vllm_on_cpu import register_variables
 from verl_ext.training.attention import choose as choose_attention
 from verl_ext.training.head import choose as choose_head
 from verl_ext.training.option_types import OPEN_ENDED, Kinds, is_text, option_kinds
+from verl_ext.training.processor_use import choose as choose_precision_and_threads
 
 CONFIG_DIR = Path(__file__).parent / "config"
 CONFIG_NAME = "trainer"
@@ -162,6 +163,7 @@ def compose_config(overrides: Sequence[str], *, device: str) -> DictConfig:
             message = re.sub(r"\n.*(full_key|reference_type|object_type|See https).*", "", str(error)).strip()
         raise ValueError(message) from error
     choose_attention(config)
+    choose_precision_and_threads(config)
     choose_head(config)
     return config
 

@@ -13,7 +13,7 @@ from typing import NamedTuple, NoReturn, TextIO
 from omegaconf import DictConfig
 
 from verl_ext.host.log_tail import tail
-from verl_ext.training import events, head, presets, run_folder
+from verl_ext.training import events, head, presets, processor_use, run_folder
 from verl_ext.training.attention import described
 from verl_ext.training.checkpoints import Checkpoint
 from verl_ext.training.checks import old_log_probs
@@ -93,6 +93,7 @@ def begin(prepared: Prepared, shown: TextIO, errors: TextIO) -> bool:
         print(f"error: trainer.output_dir={config.trainer.output_dir} cannot be written: {error}", file=errors)
         return False
     for line in (
+        processor_use.described(config),
         described(config),
         head.described(config),
         old_log_probs.described(config),

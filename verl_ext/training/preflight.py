@@ -28,6 +28,7 @@ from verl_ext.training.checks.option_values import check_types
 from verl_ext.training.checks.prompts import check_prompts
 from verl_ext.training.checks.resume import check_resume
 from verl_ext.training.head import check_head
+from verl_ext.training.processor_use import check_precision
 
 
 def check(config: Any) -> Checkpoint | None:
@@ -39,6 +40,7 @@ def check(config: Any) -> Checkpoint | None:
     check_launcher()
     check_grader()
     check_types(config)
+    check_precision(config)
     check_dead_options(config)
     check_estimator(config)
     check_loss(config)

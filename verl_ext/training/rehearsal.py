@@ -37,13 +37,14 @@ AS_ON_GPUS = {
     "trainer.v1.sampler.poll_interval": "",
     "actor_rollout_ref.model.use_remove_padding": "rows are packed",
     "actor_rollout_ref.model.enable_gradient_checkpointing": "",
-    "actor_rollout_ref.actor.fsdp_config.mixed_precision": "bfloat16 computes, float32 is kept",
-    "actor_rollout_ref.ref.fsdp_config.mixed_precision": "",
+    "precision": "",
+    "actor_rollout_ref.actor.fsdp_config.dtype": "bfloat16 computes, float32 is kept",
+    "actor_rollout_ref.ref.fsdp_config.dtype": "",
     f"{ROLLOUT}.dtype": "bfloat16",
     f"{ROLLOUT}.agent.agent_loop_manager_class": "verl's agent loop workers",
     "critic.model.use_remove_padding": "",
     "critic.model.enable_gradient_checkpointing": "",
-    "critic.fsdp.mixed_precision": "",
+    "critic.fsdp.dtype": "",
 }
 """What else ``device/cpu.yaml`` sets for speed or precision and a CPU can run as a GPU does."""
 

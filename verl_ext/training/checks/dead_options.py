@@ -103,7 +103,8 @@ def check_dead_options(config: DictConfig) -> None:
             raise ValueError(f"{given} would be ignored: verl does not read it. {instead}")
     for usual, unset, read in FOLLOWERS:
         value, actual = _plain(config, usual), _plain(config, read)
-        if value not in (unset, actual):
+        # On a CPU dtype is set by precision, and not by the user.
+        if value not in (unset, actual, config.get("precision")):
             raise ValueError(
                 f"{usual}={value} would be ignored, because verl reads {read}={actual}. Give one of the two."
             )

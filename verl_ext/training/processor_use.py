@@ -1,0 +1,78 @@
+"""Precision and threads of a run on a CPU: what the model's size and the processor make fastest, unless the user says.
+
+``precision=auto`` (the default of ``device=cpu``) is bfloat16 for models from ``BFLOAT16_FROM`` parameters on a processor with
+instructions for it. Weights, gradients' sums and the optimizer's moments stay float32; what is multiplied, and vLLM, is
+bfloat16. ``OMP_NUM_THREADS=auto`` is every core for models from ``ALL_CORES_FROM`` parameters: learner and rollout engine take
+turns, and ``OMP_WAIT_POLICY=PASSIVE`` lets the one that waits sleep. ``python benchmarks/threads_and_precision.py`` measures both.
+"""
+
+import os
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from verl_ext.cpu.precision import has_fast_bfloat16
+from verl_ext.host.cores import usable_cores
+from verl_ext.training.model_size import num_parameters
+
+AUTO = "auto"
+PRECISIONS = ("float32", "bfloat16")
+BFLOAT16_FROM = 10_000_000
+"""Parameters. A model of 6.5 million learned 2.4 times faster in bfloat16, but so small a step is short in float32 too, and
+there rollout and learner agree to 1e-7."""
+ALL_CORES_FROM = 2_000_000
+"""Parameters. A second thread made the learner of 0.5 million 1.2 times faster, of 2.3 million 1.5 times; in the rollout of
+so small a model threads wait for each other at every layer."""
+VARIABLES = "ray_kwargs.ray_init.runtime_env.env_vars"
+THREADS = "OMP_NUM_THREADS"
+
+
+def choose(config: Any) -> None:
+    """Replace ``auto`` in ``config`` by a precision and a number of threads. A caller's OMP_NUM_THREADS stays."""
+    if config.trainer.device != "cpu":
+        return
+    size = num_parameters(config.actor_rollout_ref.model.path)
+    if config.get("precision") == AUTO:
+        config.precision = "bfloat16" if _is_from(size, BFLOAT16_FROM) and has_fast_bfloat16() else "float32"
+    if OmegaConf.select(config, f"{VARIABLES}.{THREADS}") == AUTO:
+        threads = os.environ.get(THREADS) or str(_threads(config, size))
+        OmegaConf.update(config, f"{VARIABLES}.{THREADS}", threads)
+
+
+def _is_from(size: int | None, smallest: int) -> bool:
+    """Whether the model has that many parameters; one that is not here yet comes from a hub, where they do."""
+    return size is None or size >= smallest
+
+
+def _threads(config: Any, size: int | None) -> int:
+    """Threads of each process; the ranks of a machine share its cores."""
+    if not _is_from(size, ALL_CORES_FROM):
+        return 1
+    return max(1, usable_cores() // int(config.trainer.n_gpus_per_node))
+
+
+def check_precision(config: Any) -> None:
+    """``precision`` is one; raises ValueError."""
+    precision = config.get("precision")
+    if precision is not None and precision not in PRECISIONS:
+        raise ValueError(f"precision must be one of {', '.join((AUTO, *PRECISIONS))}, got {precision}.")
+
+
+def described(config: Any) -> str:
+    """Precision and threads of a run on a CPU, for the person who launches; empty on other devices."""
+    if config.trainer.device != "cpu":
+        return ""
+    threads = OmegaConf.select(config, f"{VARIABLES}.{THREADS}")
+    return f"{_described_precision(config)}\nthreads: {threads} for each of the learner and vLLM, which take turns ({THREADS})"
+
+
+def _described_precision(config: Any) -> str:
+    precision = config.actor_rollout_ref.actor.fsdp_config.mixed_precision.param_dtype
+    sampled = config.actor_rollout_ref.rollout.dtype
+    text = f"precision: {precision} in the learner, {sampled} in vLLM"
+    if precision != "bfloat16" and sampled != "bfloat16":
+        return text
+    text += "; weights, gradients and log-probs are float32 (precision=float32 for all)"
+    if not has_fast_bfloat16():
+        text += ". This processor has no instructions for bfloat16 and is many times slower in it than in float32"
+    return text
