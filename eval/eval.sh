@@ -22,8 +22,6 @@ source "$(dirname "${BASH_SOURCE[0]}")/../scripts/env.sh"
 [[ -n ${OUTPUT_DIR:-} ]] || die "OUTPUT_DIR is not set: the folder that the answers go to."
 read -ra TASKS <<<"${TASKS:-MATH AIME2025 AMC23}"
 TENSOR_PARALLEL_SIZE=${TENSOR_PARALLEL_SIZE:-1}
-DATA_PARALLEL_SIZE=${DATA_PARALLEL_SIZE:-1}
-MAX_NUM_SEQS=${MAX_NUM_SEQS:-512}
 COMPRESS=${COMPRESS:-none}
 
 OPTIONS=(
@@ -31,13 +29,11 @@ OPTIONS=(
     --output_dir "$OUTPUT_DIR"
     --task "${TASKS[@]}"
     --tensor_parallel_size "$TENSOR_PARALLEL_SIZE"
-    --data_parallel_size "$DATA_PARALLEL_SIZE"
-    --max_num_seqs "$MAX_NUM_SEQS"
     --compress "$COMPRESS"
 )
 # Knobs whose default eval.py knows: it asks the model's configuration for the family.
 for knob in NUM_SAMPLES TEMPERATURE TOP_P TOP_K MAX_TOKENS TEMPLATE SEED NUM_PROBLEMS DATA_DIR MAX_MODEL_LEN DTYPE \
-    SERVED_MODEL REQUEST_TIMEOUT DISAGREEMENTS CHUNK_SIZE; do
+    SERVED_MODEL REQUEST_TIMEOUT DISAGREEMENTS CHUNK_SIZE DATA_PARALLEL_SIZE MAX_NUM_SEQS; do
     [[ -z ${!knob:-} ]] || OPTIONS+=("--${knob,,}" "${!knob}")
 done
 

@@ -43,6 +43,7 @@ class FakeVllm(FakeSampler):
 def _fake_vllm(monkeypatch):
     FakeVllm.jobs, FakeVllm.fails_next = [], False
     monkeypatch.setattr(model_source, "VllmSampler", FakeVllm)
+    monkeypatch.setattr(model_source, "num_accelerators", lambda: 0)
 
 
 @pytest.fixture
@@ -78,6 +79,7 @@ def test_a_file_its_side_files_and_a_table(evaluate, tmp_path):
         "seeds": "31 bits",
         "dtype": run["sampling"]["dtype"],
         "max_model_len": None,
+        "token_draw": "one number a token",
     }
     assert run["problems"]["0"]["text"].startswith("<[{'role': 'user'")
     assert run["runs"][0]["num_drawn"] == 12

@@ -65,12 +65,23 @@ def test_a_bound_on_the_instructions_counts(processor, monkeypatch, name, value,
     assert precision.has_fast_bfloat16() is expected
 
 
+def test_the_number_of_parameters_is_that_of_all_files(tmp_path):
+    assert precision.num_parameters(tmp_path) is None
+    for name, shapes in {"a": [[2, 3], [5]], "b": [[7]]}.items():
+        tensors = {f"{name}{index}": {"dtype": "F32", "shape": shape} for index, shape in enumerate(shapes)}
+        header = json.dumps({"__metadata__": {"format": "pt"}} | tensors).encode()
+        (tmp_path / f"{name}.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
+    assert precision.num_parameters(tmp_path) == 2 * 3 + 5 + 7
+
+
 @pytest.mark.parametrize("flag", ["avx512_bf16", "avx512_vnni"])
 @pytest.mark.parametrize("stored", ["bfloat16", "float16", "float32", None])
-def test_bfloat16_only_for_weights_that_have_it_on_a_processor_that_has_it(processor, flag, stored):
+def test_bfloat16_for_weights_that_have_it_or_are_many_on_a_processor_that_is_fast_in_it(processor, flag, stored):
     processor(X86.format(flag))
-    is_both = (flag, stored) == ("avx512_bf16", "bfloat16")
-    assert precision.dtype_on_cpu(stored) == ("bfloat16" if is_both else "float32")
+    is_fast = flag == "avx512_bf16"
+    assert precision.dtype_on_cpu(stored, 300_000) == ("bfloat16" if is_fast and stored == "bfloat16" else "float32")
+    assert precision.dtype_on_cpu(stored, 134_515_008) == ("bfloat16" if is_fast else "float32")
+    assert precision.dtype_on_cpu(None, None) == "float32"
 
 
 def test_asking_loads_neither_torch_nor_verl():

@@ -50,8 +50,6 @@ def test_the_defaults_leave_the_papers_settings_to_eval_py(run):
         "--output_dir": ["out"],
         "--task": ["MATH", "AIME2025", "AMC23"],
         "--tensor_parallel_size": ["1"],
-        "--data_parallel_size": ["1"],
-        "--max_num_seqs": ["512"],
         "--compress": ["none"],
     }
 

@@ -9,6 +9,7 @@ import json
 import os
 from collections import Counter
 from functools import cache
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
 """Of x86 and, the last, of ARM."""
 BELOW_BFLOAT16 = ("SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX512_CORE", "AVX512_CORE_VNNI")
 """Values of ONEDNN_MAX_CPU_ISA that leave these instructions unused."""
+LARGE_MODEL = 10_000_000
+"""Parameters from which on a step's time is that of its matrix products."""
 
 
 def has_fast_bfloat16() -> bool:
@@ -40,12 +43,14 @@ def _flags() -> set[str]:
     return set()
 
 
-def dtype_on_cpu(stored: str | None) -> str:
+def dtype_on_cpu(stored: str | None, num_parameters: int | None) -> str:
     """The precision to sample in for weights stored as ``stored``, in vLLM's words.
 
-    That of the weights where the processor is fast in it; else float32, which holds every value of the smaller types.
+    bfloat16 where the processor is fast in it and the weights have it or are many: vLLM on an accelerator does not
+    sample in float32 either. Else float32, which holds every value of the smaller types.
     """
-    return "bfloat16" if stored == "bfloat16" and has_fast_bfloat16() else "float32"
+    is_worth_it = stored == "bfloat16" or (num_parameters or 0) >= LARGE_MODEL
+    return "bfloat16" if is_worth_it and has_fast_bfloat16() else "float32"
 
 
 def stored_dtype(folder: Path) -> str | None:
@@ -56,11 +61,22 @@ def stored_dtype(folder: Path) -> str | None:
     files = sorted(folder.glob("*.safetensors"))
     if not files:
         return None
-    with files[0].open("rb") as file:
-        header: dict[str, Any] = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-    codes = Counter(entry["dtype"] for name, entry in header.items() if name != "__metadata__")
+    codes = Counter(tensor["dtype"] for tensor in _tensors(files[0]))
     names = {"BF16": "bfloat16", "F16": "float16", "F32": "float32"}
     return names.get(codes.most_common(1)[0][0]) if codes else None
+
+
+def num_parameters(folder: Path) -> int | None:
+    """The numbers in a model's tensors; None for pickled weights."""
+    files = sorted(folder.glob("*.safetensors"))
+    return sum(prod(tensor["shape"]) for file in files for tensor in _tensors(file)) if files else None
+
+
+def _tensors(file: Path) -> list[dict[str, Any]]:
+    """What a file of tensors says of each."""
+    with file.open("rb") as opened:
+        header: dict[str, Any] = json.loads(opened.read(int.from_bytes(opened.read(8), "little")))
+    return [entry for name, entry in header.items() if name != "__metadata__"]
 
 
 def correct_dtype(folder: Path) -> None:

@@ -14,8 +14,6 @@ from typing import Any
 import numpy as np
 import torch
 
-METHOD = "one number a token"
-"""How a seed becomes a sample, in the words of an evaluation's side file."""
 BLOCK = 256
 """Weights that are summed up before they are searched: a row is read once, and searched in two short pieces."""
 

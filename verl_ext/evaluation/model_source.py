@@ -2,10 +2,20 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any, TextIO
 
-from verl_ext.cpu.precision import dtype_on_cpu, has_fast_bfloat16, stored_dtype
+from verl_ext.cpu.precision import dtype_on_cpu, has_fast_bfloat16, num_parameters, stored_dtype
 from verl_ext.evaluation.checkpoint import find_model, fingerprint, merge
+from verl_ext.evaluation.cpu_share import (
+    BYTES_OF,
+    MOST_ANSWERS,
+    answers_in_flight,
+    available_cores,
+    cache_bytes,
+    free_bytes,
+    share_of,
+)
 from verl_ext.evaluation.problems import Problem
 from verl_ext.evaluation.run_options import EvaluationOptions
 from verl_ext.evaluation.sampler import Sampler
@@ -14,7 +24,10 @@ from verl_ext.evaluation.vllm_process import Job, check_fits
 from verl_ext.evaluation.vllm_sampler import VllmSampler
 from verl_ext.host.accelerators import num_accelerators
 from verl_ext.host.command_line import shown
+from verl_ext.host.vllm_on_cpu import TOKEN_DRAW
 
+BLOCK_SIZE = 32
+"""Tokens of a block of vLLM's cache on a CPU: the fewest that its kernels take."""
 DEVICE_VARIABLES = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ASCEND_RT_VISIBLE_DEVICES")
 
 
@@ -38,11 +51,12 @@ class ModelSource:
         The engine's process counts the tokens of a chat prompt exactly, seconds later.
         """
         options, available = self._options, num_accelerators()
-        wanted = options.tensor_parallel_size * options.data_parallel_size
+        num_engines = options.data_parallel_size or 1
+        wanted = options.tensor_parallel_size * num_engines
         if available and wanted > available:
             raise ValueError(
                 f"--tensor_parallel_size {options.tensor_parallel_size} x --data_parallel_size "
-                f"{options.data_parallel_size} needs {wanted} accelerators, and there are {available}."
+                f"{num_engines} needs {wanted} accelerators, and there are {available}."
             )
         if self._context is None:
             return
@@ -59,12 +73,13 @@ class ModelSource:
         return {"name": shown(self._options.model_path), "fingerprint": fingerprint(model.folder)}
 
     def sampling_facts(self) -> dict[str, Any]:
-        return {"dtype": self._dtype(), "max_model_len": self._options.max_model_len}
+        facts = {"dtype": self._dtype(), "max_model_len": self._options.max_model_len}
+        return facts if num_accelerators() else facts | {"token_draw": TOKEN_DRAW}
 
     def engine_options(self) -> dict[str, Any]:
         options = self._options
         chosen: dict[str, Any] = {
-            "max_num_seqs": options.max_num_seqs,
+            "max_num_seqs": self._max_num_seqs(),
             "tensor_parallel_size": options.tensor_parallel_size,
             "dtype": self._dtype(),
             "enable_prefix_caching": True,
@@ -74,7 +89,19 @@ class ModelSource:
         if not num_accelerators():
             # vLLM 0.28 rewinds the generator of a seeded request whose prefill it cut; a CPU generator cannot
             chosen |= {"enforce_eager": True, "distributed_executor_backend": "uni", "enable_chunked_prefill": False}
+            # A prompt is shared in whole blocks, and vLLM's CPU blocks have 128 tokens
+            chosen["block_size"] = BLOCK_SIZE
         return {**chosen, **options.engine_options}
+
+    def describe(self) -> list[str]:
+        stored = stored_dtype(self._model.folder)
+        dtype = self._dtype()
+        of_weights = f" (weights: {stored})" if stored is not None and dtype not in (stored, "auto") else ""
+        engines = self._environments
+        threads = f", {engines[0]['OMP_NUM_THREADS']} threads each" if not num_accelerators() else ""
+        return [
+            f"engines   {len(engines)}{threads}, {self._max_num_seqs()} answers in flight each, precision {dtype}{of_weights}"
+        ]
 
     def warnings(self) -> list[str]:
         if self._options.dtype == "bfloat16" and not num_accelerators() and not has_fast_bfloat16():
@@ -84,7 +111,6 @@ class ModelSource:
     def sampler(
         self, problems: Sequence[Problem], sampling: Sampling, chat_options: Mapping[str, Any], log: TextIO
     ) -> Sampler:
-        options = self._options
         job = Job(
             model=str(self._model.folder),
             prompts=[problem.prompt_as_json() for problem in problems],
@@ -94,15 +120,37 @@ class ModelSource:
             chat_options=dict(chat_options),
             engine_options=self.engine_options(),
         )
-        environments = device_shares(options.data_parallel_size, options.tensor_parallel_size)
-        return VllmSampler(job, log, options.max_num_seqs, options.data_parallel_size, environments)
+        environments = self._environments
+        return VllmSampler(job, log, self._max_num_seqs(), len(environments), environments)
 
     def _dtype(self) -> str:
-        if self._options.dtype:
+        if self._options.dtype not in (None, "auto"):
             return self._options.dtype
         if num_accelerators():
             return "auto"
-        return dtype_on_cpu(stored_dtype(self._model.folder))
+        folder = self._model.folder
+        return dtype_on_cpu(stored_dtype(folder), num_parameters(folder))
+
+    def _max_num_seqs(self) -> int:
+        options = self._options
+        if options.max_num_seqs is not None:
+            return options.max_num_seqs
+        if num_accelerators():
+            return MOST_ANSWERS
+        max_tokens = options.sampling_of(self.defaults.sampling).max_tokens
+        return answers_in_flight(self._model.config, self._dtype(), max_tokens, cache_bytes())
+
+    @cached_property
+    def _environments(self) -> list[dict[str, str]]:
+        """Of each engine, what its environment has beside this process's."""
+        options = self._options
+        if num_accelerators():
+            return device_shares(options.data_parallel_size or 1, options.tensor_parallel_size)
+        weight_bytes = (num_parameters(self._model.folder) or 0) * BYTES_OF.get(self._dtype(), 2)
+        share = share_of(
+            available_cores(), weight_bytes=weight_bytes, memory=free_bytes(), wanted=options.data_parallel_size
+        )
+        return [{"OMP_NUM_THREADS": str(share.num_threads)} for _ in range(share.num_engines)]
 
 
 def context_of(config: Mapping[str, Any], wanted: int | None) -> int | None:

@@ -91,8 +91,8 @@ def _introduce(plan: Plan) -> None:
         f"sampling  temperature {sampling.temperature:g}, top_p {sampling.top_p:g}{top_k}, at most "
         f"{sampling.max_tokens} tokens, seed {sampling.seed}"
     )
-    for warning in plan.source.warnings():
-        print(warning)
+    for line in (*plan.source.describe(), *plan.source.warnings()):
+        print(line)
     print(f"log       {plan.log_path}", flush=True)
 
 

@@ -39,10 +39,13 @@ class EvaluationOptions:
     sampling: Mapping[str, Any] = field(default_factory=dict)
     """The fields of ``Sampling`` that were given."""
     tensor_parallel_size: int = 1
-    data_parallel_size: int = 1
-    max_num_seqs: int = 512
+    data_parallel_size: int | None = None
+    """Engines; None chooses."""
+    max_num_seqs: int | None = None
+    """None chooses."""
     max_model_len: int | None = None
     dtype: str | None = None
+    """None or auto chooses."""
     chunk_size: int = 16
     engine_options: Mapping[str, Any] = field(default_factory=dict)
     served_model: str | None = None
@@ -185,14 +188,17 @@ def _parser(description: str) -> argparse.ArgumentParser:
     engine.add_argument(
         "--data_parallel_size",
         type=int,
-        default=default["data_parallel_size"],
-        help="engines, which share the problems",
+        help="engines, which share the problems; default: 1, and on a CPU one per core, up to 4 and what memory holds",
     )
     engine.add_argument(
-        "--max_num_seqs", type=int, default=default["max_num_seqs"], help="answers in flight, per engine or server"
+        "--max_num_seqs",
+        type=int,
+        help="answers in flight, per engine or server; default: 512, and on a CPU as many as the cache holds",
     )
     engine.add_argument("--max_model_len", type=int, help="context: prompt and answer together")
-    engine.add_argument("--dtype")
+    engine.add_argument(
+        "--dtype", help="float32, bfloat16, ...; auto, the default, follows the weights, their number and the processor"
+    )
     engine.add_argument("--chunk_size", type=int, default=default["chunk_size"], help="samples per request")
     engine.add_argument("--engine_options", type=json.loads, default={}, help="JSON, for vLLM's EngineArgs")
     server = parser.add_argument_group("server", "the key is read from OPENAI_API_KEY")

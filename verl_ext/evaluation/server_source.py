@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
+from verl_ext.evaluation.cpu_share import MOST_ANSWERS
 from verl_ext.evaluation.problems import Problem
 from verl_ext.evaluation.run_options import EvaluationOptions
 from verl_ext.evaluation.sampler import Sampler
@@ -34,6 +35,9 @@ class ServerSource:
     def engine_options(self) -> None:
         return None
 
+    def describe(self) -> list[str]:
+        return []
+
     def warnings(self) -> list[str]:
         return []
 
@@ -44,7 +48,7 @@ class ServerSource:
             self._server,
             [problem.prompt_as_json() for problem in problems],
             sampling,
-            max_in_flight=self._options.max_num_seqs,
+            max_in_flight=self._options.max_num_seqs or MOST_ANSWERS,
             chat_options=chat_options,
             api_key=self._api_key,
             request_seconds=self._options.request_timeout,

@@ -38,6 +38,10 @@ class Source(Protocol):
         """vLLM's options; None where a server has its own."""
         ...
 
+    def describe(self) -> list[str]:
+        """What was chosen for it, a line each."""
+        ...
+
     def warnings(self) -> list[str]:
         """What makes it slower than it could be."""
         ...

@@ -9,9 +9,10 @@ CPU_PLATFORM = {
 }
 """Without these nothing runs."""
 
+KV_CACHE_VARIABLE = "VLLM_CPU_KVCACHE_SPACE"
+"""GiB of host memory for the keys and values of one engine."""
 VLLM_ON_CPU = CPU_PLATFORM | {
-    # GiB of host memory
-    "VLLM_CPU_KVCACHE_SPACE": "1",
+    KV_CACHE_VARIABLE: "1",
     # Without this vLLM's CPU platform puts the worker in a process of its own, to bind its threads
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
     # vLLM compiles its sampler at the first token, which a small vocabulary never pays back
@@ -19,6 +20,10 @@ VLLM_ON_CPU = CPU_PLATFORM | {
     "TOKENIZERS_PARALLELISM": "false",
 }
 """Also what suits small models: of training (``device=cpu``) and of evaluation."""
+
+
+TOKEN_DRAW = "one number a token"
+"""How vLLM makes a sample of a seed here (``verl_ext.cpu.token_draw``): what an evaluation's side file remembers."""
 
 
 def register_variables() -> None:
