@@ -69,10 +69,11 @@ def test_strict_verdicts(write):
         answer(2, 1, 1, tier="typed"),
         answer(2, 2, 1, tier="value"),
         answer(3, 0, 0),
+        answer(4, 0, 1, tier="score"),
     )
     run = read_generations(path)
-    assert run.num_correct_P.tolist() == [2, 3, 0]
-    assert run.num_strict_P.tolist() == [1, 3, 0]
+    assert run.num_correct_P.tolist() == [2, 3, 0, 1]
+    assert run.num_strict_P.tolist() == [1, 3, 0, 1]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from verl_ext.metrics.json_lines import decode_exactly, read_objects
 
-STRICT_TIERS = frozenset({"string", "exact", "typed", "value"})
+STRICT_TIERS = frozenset({"string", "exact", "typed", "value", "score"})
 """Tiers whose "correct" rests on strings, exact numbers and types alone; "value" is exact too, and Countdown's."""
 
 _LABELS = (True, False)  # equal to 1 and 0

@@ -91,7 +91,8 @@ In %. 95 % interval: other problems of this kind (bootstrap over problems). same
 again; at k = n every sample is used at once, and the file holds no information about it. pass^k: all k correct."""
 
 STRICT_LEGEND = """\
-strict: an answer counts as correct only if strings, exact numbers or types alone say so, and no formula was compared."""
+strict: an answer counts as correct only if strings, exact numbers, types or the task's own verifier say so, and no
+formula was compared."""
 
 MAJORITY_LEGEND = """\
 maj@k: the answer given most often among k is correct, ties broken uniformly."""
