@@ -65,6 +65,23 @@ def test_what_may_come_is_what_vllm_leaves(num_tokens, seed, limits):
         assert (is_left_B1.squeeze(1) | (logits_BV.gather(1, drawn_B1).squeeze(1) >= edge_B - 0.05)).all()
 
 
+@pytest.mark.parametrize("top_p", [None, 0.9])
+@given(num_tokens=SIZES, num_rows=st.integers(1, 40), seed=st.integers(0, 1000))
+def test_a_row_is_drawn_alike_alone_and_beside_others(top_p, num_tokens, num_rows, seed):
+    """So a sample does not depend on what else is in flight."""
+    logits_BV = random_logits(num_rows, num_tokens, seed)
+    uniform_B = torch.rand(num_rows, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    top_p_B = None if top_p is None else torch.full((num_rows,), top_p)
+    together = draw_tokens(logits_BV, uniform_B, top_p_B=top_p_B).tolist()
+    alone = [
+        draw_tokens(
+            logits_BV[row : row + 1], uniform_B[row : row + 1], top_p_B=None if top_p_B is None else top_p_B[:1]
+        ).item()
+        for row in range(num_rows)
+    ]
+    assert together == alone
+
+
 def test_a_token_that_must_not_come_never_does():
     logits_BV = torch.full((3, 2 * BLOCK), -torch.inf)
     logits_BV[:, BLOCK + 5] = 0.0

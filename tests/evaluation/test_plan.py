@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from verl_ext.evaluation import model_source
 from verl_ext.evaluation import plan as plan_module
 from verl_ext.evaluation.answer_file import run_path
 from verl_ext.evaluation.plan import make_plan, side_files
@@ -109,7 +110,23 @@ def test_a_side_file_without_answers_says_nothing(plan_of, tmp_path):
         side_files(plan_of(), MODEL)
 
 
-def test_what_vllm_is_started_with(plan_of, tmp_path):
+def test_an_engine_for_each_core(plan_of, tmp_path, monkeypatch):
+    """OMP_NUM_THREADS says how many; a side file of any number of engines is the same."""
+    monkeypatch.setattr(model_source, "num_accelerators", lambda: 0)
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    plan = plan_of()
+    with (tmp_path / "log").open("w") as log:
+        sampler = plan.source.sampler(plan.problems, plan.sampling, plan.chat_options, log)
+    assert (sampler.num_engines, sampler.max_num_seqs) == (2, 512)
+    assert sampler.environments == [{"OMP_NUM_THREADS": "1"}] * 2
+    assert plan.source.describe() == ["engines   2 of 1 thread, 512 answers in flight each, precision float32"]
+    one = plan_of(data_parallel_size=1, max_num_seqs=9)
+    assert one.source.describe() == ["engines   1 of 2 threads, 9 answers in flight each, precision float32"]
+    assert side_files(one, MODEL) == side_files(plan, MODEL)
+
+
+def test_what_vllm_is_started_with(plan_of, tmp_path, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     plan = plan_of(max_model_len=64, engine_options={"enforce_eager": False}, chat_options={"a": 1}, max_num_seqs=7)
     with (tmp_path / "log").open("w") as log:
         sampler = plan.source.sampler(plan.problems, plan.sampling, plan.chat_options, log)

@@ -98,7 +98,8 @@ class ModelSource:
         dtype = self._dtype()
         of_weights = f" (weights: {stored})" if stored is not None and dtype not in (stored, "auto") else ""
         engines = self._environments
-        threads = f", {engines[0]['OMP_NUM_THREADS']} threads each" if not num_accelerators() else ""
+        num_threads = engines[0].get("OMP_NUM_THREADS")
+        threads = {None: "", "1": " of 1 thread"}.get(num_threads, f" of {num_threads} threads")
         return [
             f"engines   {len(engines)}{threads}, {self._max_num_seqs()} answers in flight each, precision {dtype}{of_weights}"
         ]
