@@ -139,7 +139,8 @@ def forward_cpu(
     if self.logprobs_mode.startswith("processed"):
         if k is not None or p is not None:
             # What is asked for has to be computed for the whole vocabulary anyway.
-            return type(self).forward_native(self, logits, generators, k, p)
+            drawn: tuple[torch.Tensor, torch.Tensor | None] = self.forward_native(logits, generators, k, p)
+            return drawn
         to_return = logits if self.logprobs_mode == "processed_logits" else logits.log_softmax(-1, dtype=torch.float32)
     uniform_B = uniform_numbers(len(logits), generators)
     return draw_tokens(logits, uniform_B, top_k_B=k, top_p_B=p), to_return

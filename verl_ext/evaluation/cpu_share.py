@@ -75,5 +75,5 @@ def answers_in_flight(config: Mapping[str, Any], dtype: str, max_tokens: int, me
     layers = config.get("num_hidden_layers")
     if not (heads and size and layers):
         return MOST_ANSWERS
-    token_bytes = 2 * layers * heads * size * BYTES_OF.get(dtype, 2)
+    token_bytes = int(2 * layers * heads * size * BYTES_OF.get(dtype, 2))
     return max(FEWEST_ANSWERS, min(MOST_ANSWERS, memory // (token_bytes * max_tokens)))
