@@ -66,12 +66,12 @@ def test_a_bound_on_the_instructions_counts(processor, monkeypatch, name, value,
 
 
 def test_the_number_of_parameters_is_that_of_all_files(tmp_path):
-    assert precision.num_parameters(tmp_path) is None
+    assert precision.parameters_in(tmp_path) is None
     for name, shapes in {"a": [[2, 3], [5]], "b": [[7]]}.items():
         tensors = {f"{name}{index}": {"dtype": "F32", "shape": shape} for index, shape in enumerate(shapes)}
         header = json.dumps({"__metadata__": {"format": "pt"}} | tensors).encode()
         (tmp_path / f"{name}.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
-    assert precision.num_parameters(tmp_path) == 2 * 3 + 5 + 7
+    assert precision.parameters_in(tmp_path) == 2 * 3 + 5 + 7
 
 
 @pytest.mark.parametrize("flag", ["avx512_bf16", "avx512_vnni"])

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import psutil
 
+from verl_ext.host.cores import usable_cores
 from verl_ext.host.vllm_on_cpu import KV_CACHE_VARIABLE, VLLM_ON_CPU
 
 GIB = 1 << 30
@@ -29,9 +30,9 @@ class CpuShare(NamedTuple):
 
 
 def available_cores() -> int:
-    """Cores that an evaluation may use: OMP_NUM_THREADS where it is set, else those of this process."""
+    """Cores that an evaluation may use: OMP_NUM_THREADS where it is set, else what this process may use."""
     wanted = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
-    return int(wanted) if wanted.isdigit() and int(wanted) else len(os.sched_getaffinity(0))
+    return int(wanted) if wanted.isdigit() and int(wanted) else usable_cores()
 
 
 def free_bytes() -> int:

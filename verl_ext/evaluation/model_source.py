@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, TextIO
 
-from verl_ext.cpu.precision import dtype_on_cpu, has_fast_bfloat16, num_parameters, stored_dtype
+from verl_ext.cpu.precision import dtype_on_cpu, has_fast_bfloat16, parameters_in, stored_dtype
 from verl_ext.evaluation.checkpoint import find_model, fingerprint, merge
 from verl_ext.evaluation.cpu_share import (
     BYTES_OF,
@@ -130,7 +130,7 @@ class ModelSource:
         if num_accelerators():
             return "auto"
         folder = self._model.folder
-        return dtype_on_cpu(stored_dtype(folder), num_parameters(folder))
+        return dtype_on_cpu(stored_dtype(folder), parameters_in(folder))
 
     def _max_num_seqs(self) -> int:
         options = self._options
@@ -147,7 +147,7 @@ class ModelSource:
         options = self._options
         if num_accelerators():
             return device_shares(options.data_parallel_size or 1, options.tensor_parallel_size)
-        weight_bytes = (num_parameters(self._model.folder) or 0) * BYTES_OF.get(self._dtype(), 2)
+        weight_bytes = (parameters_in(self._model.folder) or 0) * BYTES_OF.get(self._dtype(), 2)
         share = share_of(
             available_cores(), weight_bytes=weight_bytes, memory=free_bytes(), wanted=options.data_parallel_size
         )

@@ -1,10 +1,9 @@
 """How many parameters the model of a run has, read from the headers of its files in milliseconds."""
 
-import json
-import math
 from pathlib import Path
 from typing import Any
 
+from verl_ext.cpu.precision import parameters_in
 from verl_ext.pretrained.hub import HUB_ID
 from verl_ext.training.paths import is_remote, local_path
 
@@ -12,9 +11,8 @@ from verl_ext.training.paths import is_remote, local_path
 def num_parameters(path: Any) -> int | None:
     """Numbers in the model's safetensors files; None where they are not here yet, are pickled, or cannot be read."""
     folder = _folder(path)
-    files = sorted(folder.glob("*.safetensors")) if folder is not None else []
     try:
-        return sum(map(_numbers_in, files)) if files else None
+        return None if folder is None else parameters_in(folder)
     except (ValueError, KeyError):  # no such file after all: whoever loads it says so
         return None
 
@@ -30,9 +28,3 @@ def _folder(path: Any) -> Path | None:
 
     cached = try_to_load_from_cache(str(path), "config.json")
     return Path(cached).parent if isinstance(cached, str) else None
-
-
-def _numbers_in(file: Path) -> int:
-    with file.open("rb") as opened:
-        header = json.loads(opened.read(int.from_bytes(opened.read(8), "little")))
-    return sum(math.prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")

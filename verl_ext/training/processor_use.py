@@ -11,15 +11,12 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from verl_ext.cpu.precision import has_fast_bfloat16
+from verl_ext.cpu.precision import BFLOAT16_FROM, has_fast_bfloat16
 from verl_ext.host.cores import usable_cores
 from verl_ext.training.model_size import num_parameters
 
 AUTO = "auto"
 PRECISIONS = ("float32", "bfloat16")
-BFLOAT16_FROM = 10_000_000
-"""Parameters. A model of 6.5 million learned 2.4 times faster in bfloat16, but so small a step is short in float32 too, and
-there rollout and learner agree to 1e-7."""
 ALL_CORES_FROM = 2_000_000
 """Parameters. A second thread made the learner of 0.5 million 1.2 times faster, of 2.3 million 1.5 times; in the rollout of
 so small a model threads wait for each other at every layer."""
