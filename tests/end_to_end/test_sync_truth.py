@@ -26,7 +26,7 @@ VARIANTS = {
     ),
 }
 FLOAT32_NOISE = 1e-7
-BFLOAT16_NOISE = 2e-3
+BFLOAT16_NOISE = 1e-4
 # Of one run's noise, times the first step's: it follows the probabilities, which grow as the policy sharpens, and the
 # adapter, which is zero at first. Up to 6 was seen where all was well, a million after one update that vLLM did not hear of.
 MOST_GROWTH = 30

@@ -1,7 +1,8 @@
 """verl's FSDP2 engines, registered for the CPU.
 
-The engines themselves are verl's. A CPU needs three things more: not to pin the memory of an offloaded (forward-only)
-model, merged LoRA weights in the precision that everything else has here, and exports that say which precision they have.
+The engines themselves are verl's. A CPU needs four things more: not to pin the memory of an offloaded (forward-only)
+model, merged LoRA weights in the precision that everything else has here, exports that say which precision they have, and
+an optimizer that goes through memory once.
 """
 
 from collections.abc import Iterator
@@ -23,6 +24,17 @@ class _OnCPU:
         super().save_checkpoint(local_path, *arguments, **options)  # type: ignore[misc]
         if torch.distributed.get_rank() == 0:
             correct_dtype(Path(local_path) / "huggingface")
+
+    def _build_optimizer(self, module: Any) -> Any:
+        """verl's, in torch's fused form where that exists and the caller has not chosen: a step reads each tensor once.
+
+        The other form makes a tensor as large as the model for each of its operations.
+        """
+        optimizer = super()._build_optimizer(module)  # type: ignore[misc]
+        for group in optimizer.param_groups:
+            if "fused" in group and group["fused"] is None and group.get("foreach") is None:
+                group["fused"] = True
+        return optimizer
 
     def _build_fsdp_module(self, module: Any) -> Any:
         with unpinned_offload(transformer_impl):
