@@ -18,7 +18,8 @@ import torch
 from verl.plugin.platform import PlatformBase, PlatformRegistry
 
 from verl_ext.cpu.preloaded import ld_preload
-from verl_ext.host.vllm_on_cpu import VLLM_ON_CPU
+from verl_ext.host.heap import give_back
+from verl_ext.host.vllm_on_cpu import KV_CACHE_VARIABLE, VLLM_ON_CPU
 
 CPU = torch.device("cpu")
 STATUS, CLEAR_REFS, RESET_PEAK = Path("/proc/self/status"), Path("/proc/self/clear_refs"), "5"
@@ -83,13 +84,14 @@ def _cpu_device_module() -> ModuleType:
         "memory_reserved": _resident_bytes,
         "max_memory_reserved": _peak_resident_bytes,
         "reset_peak_memory_stats": _forget_peak,
+        "empty_cache": give_back,
         "mem_get_info": _memory_info,
         "current_stream": torch.cpu.current_stream,
         "Stream": torch.cpu.Stream,
         "stream": torch.cpu.stream,
         "Event": _NoEvent,
     }
-    members |= dict.fromkeys(("set_device", "synchronize", "empty_cache", "ipc_collect"), _nothing)
+    members |= dict.fromkeys(("set_device", "synchronize", "ipc_collect"), _nothing)
     members["set_per_process_memory_fraction"] = _nothing
     for name, member in members.items():
         setattr(module, name, member)
@@ -101,6 +103,8 @@ class PlatformCPU(PlatformBase):
     """verl's device interface for a host without an accelerator."""
 
     _device_module = _cpu_device_module()
+    has_sized_cache = False
+    """vLLM's cache is sized by its own option, over which the variable would win."""
 
     @property
     def device_name(self) -> str:
@@ -140,7 +144,8 @@ class PlatformCPU(PlatformBase):
 
     def set_allocator_settings(self, settings: str) -> None: ...
 
-    def empty_cache(self) -> None: ...
+    def empty_cache(self) -> None:
+        give_back()
 
     def get_device_capability(self, device_index: int = 0) -> tuple[int | None, int | None]:
         return None, None
@@ -172,7 +177,9 @@ class PlatformCPU(PlatformBase):
 
     def rollout_env_vars(self) -> dict[str, str]:
         """What the vLLM server and its workers need on a CPU, unless the caller has set it."""
-        names = ("VLLM_TARGET_DEVICE", "VLLM_CPU_KVCACHE_SPACE")
+        names = ["VLLM_TARGET_DEVICE"]
+        if not self.has_sized_cache or KV_CACHE_VARIABLE in os.environ:
+            names.append(KV_CACHE_VARIABLE)
         return {name: os.environ.get(name, VLLM_ON_CPU[name]) for name in names} | {"LD_PRELOAD": ld_preload()}
 
     def cudart(self) -> None:

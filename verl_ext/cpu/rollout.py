@@ -18,6 +18,8 @@ from vllm.model_executor.layers.utils import dispatch_cpu_unquantized_gemm
 from vllm.model_executor.layers.vocab_parallel_embedding import ParallelLMHead
 from vllm.model_executor.model_loader.reload import finalize_layerwise_reload, initialize_layerwise_reload
 
+from verl_ext.host.heap import give_back
+
 
 def _unwrapped(layer: Any) -> Any:
     """The layer below vLLM's LoRA wrapper, or the layer itself."""
@@ -65,3 +67,5 @@ class CPUWorkerExtension(vLLMColocateWorkerExtension):
         self._update_weights(weights, peft_config=peft_config, base_sync_done=base_sync_done)
         finalize_layerwise_reload(model, self.model_runner.vllm_config.model_config)
         _retie(model)
+        weights.clear()
+        give_back()

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Sequence
 from typing import Any
 
 import ray
+from verl.plugin.platform import get_platform
 from verl.workers.rollout.llm_server import LLMServerClient, LLMServerManager
 from verl.workers.rollout.replica import RolloutMode
 from verl.workers.rollout.vllm_rollout.vllm_async_server import vLLMReplica
@@ -55,6 +56,7 @@ class EarlyServers:
 
     def __init__(self, config: Any) -> None:
         rollout = config.actor_rollout_ref.rollout
+        get_platform().has_sized_cache = bool(rollout.engine_kwargs.vllm.get("kv_cache_memory_bytes"))
         num_ranks = config.trainer.n_gpus_per_node * config.trainer.nnodes
         size = rollout.tensor_model_parallel_size * rollout.data_parallel_size * rollout.pipeline_model_parallel_size
         node_id = ray.get_runtime_context().get_node_id()

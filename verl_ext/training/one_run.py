@@ -13,7 +13,7 @@ from typing import NamedTuple, NoReturn, TextIO
 from omegaconf import DictConfig
 
 from verl_ext.host.log_tail import tail
-from verl_ext.training import events, head, presets, processor_use, run_folder
+from verl_ext.training import events, head, memory, presets, processor_use, run_folder
 from verl_ext.training.attention import described
 from verl_ext.training.checkpoints import Checkpoint
 from verl_ext.training.checks import old_log_probs
@@ -21,6 +21,7 @@ from verl_ext.training.checks.algorithm import limits_that_do_not_apply
 from verl_ext.training.configuration import compose_config, resolved
 from verl_ext.training.console import Console, output_to
 from verl_ext.training.device import chosen_device, default_device, device_defaults
+from verl_ext.training.killed import MemoryWatch, explanation
 from verl_ext.training.launch import environment_of
 from verl_ext.training.preflight import check
 from verl_ext.training.run_record import write_run_record
@@ -54,8 +55,8 @@ def composed(overrides: Sequence[str]) -> DictConfig:
 def prepare(overrides: Sequence[str]) -> Prepared:
     """Compose and check a run; raises ValueError with the first thing found wrong."""
     config = composed(overrides)
-    changed = presets.differences(config, overrides)
-    return Prepared(overrides, config, changed, check(config))
+    checkpoint = check(config)
+    return Prepared(overrides, config, presets.differences(config, overrides), checkpoint)
 
 
 def launch(prepared: Prepared, train: Callable[[DictConfig], None]) -> int:
@@ -96,6 +97,7 @@ def begin(prepared: Prepared, shown: TextIO, errors: TextIO) -> bool:
         processor_use.described(config),
         described(config),
         head.described(config),
+        memory.described(config),
         old_log_probs.described(config),
         limits_that_do_not_apply(config),
     ):
@@ -110,22 +112,26 @@ class Outcome(NamedTuple):
 
     seconds: float
     failure: BaseException | None
+    cause: str | None
+    """Of a failure, where it says less than is known."""
 
 
 def train_watched(prepared: Prepared, train: Callable[[DictConfig], None], terminal: TextIO) -> Outcome:
     """Train with a line per step on ``terminal``; a failure's traceback goes where standard error does."""
     started = time.monotonic()
     failure: BaseException | None = None
+    cause = None
     console = Console(terminal)
-    try:
-        with events.listening(console), environment_of(prepared.config):
-            train(prepared.config)
-    except BaseException as error:  # noqa: BLE001  the caller reports it, with the exit code it deserves
-        failure = error
-        traceback.print_exc()
-    finally:
-        console.close()
-    return Outcome(time.monotonic() - started, failure)
+    with MemoryWatch() as watch:
+        try:
+            with events.listening(console), environment_of(prepared.config):
+                train(prepared.config)
+        except BaseException as error:  # noqa: BLE001  the caller reports it, with the exit code it deserves
+            failure, cause = error, explanation(error, prepared.config, watch)
+            traceback.print_exc()
+        finally:
+            console.close()
+    return Outcome(time.monotonic() - started, failure, cause)
 
 
 def ended(prepared: Prepared, outcome: Outcome, shown: TextIO, errors: TextIO) -> int:
@@ -138,7 +144,7 @@ def ended(prepared: Prepared, outcome: Outcome, shown: TextIO, errors: TextIO) -
     if isinstance(outcome.failure, KeyboardInterrupt):
         print("interrupted", file=errors)
         return INTERRUPTED
-    print(f"error after {outcome.seconds:.0f} s: {outcome.failure}", file=errors)
+    print(f"error after {outcome.seconds:.0f} s: {outcome.cause or outcome.failure}", file=errors)
     return 1
 
 

@@ -78,6 +78,9 @@ TYPES = {
     "data.tool_config_path": _kinds("str|None"),
     "data.function_tool_path": _kinds("str|None"),
     "trainer.checkpoint_callback_class": _kinds("str|None"),
+    f"{ACTOR}.ppo_max_token_len_per_gpu": _kinds("int|None"),
+    "critic.ppo_max_token_len_per_gpu": _kinds("int|None"),
+    f"{ROLLOUT}.engine_kwargs.vllm.kv_cache_memory_bytes": _kinds("int|None"),
     f"{MODEL}.use_fused_kernels": _kinds("bool|None"),
     f"{MODEL}.external_lib": _kinds("str|list|None"),
     "critic.model.external_lib": _kinds("str|list|None"),
@@ -125,7 +128,12 @@ LIMITS = {
             *(f"{ROLLOUT}.{name}" for name in ("n", "tensor_model_parallel_size", "max_num_seqs", "max_model_len")),
             *(
                 f"{ROLLOUT}.{name}"
-                for name in ("max_num_batched_tokens", "log_prob_max_token_len_per_gpu", "val_kwargs.n")
+                for name in (
+                    "max_num_batched_tokens",
+                    "engine_kwargs.vllm.kv_cache_memory_bytes",
+                    "log_prob_max_token_len_per_gpu",
+                    "val_kwargs.n",
+                )
             ),
             *(f"critic.{name}" for name in ("ppo_mini_batch_size", "ppo_epochs", "ppo_max_token_len_per_gpu")),
             *(f"trainer.{name}" for name in ("total_epochs", "total_training_steps", "n_gpus_per_node", "nnodes")),

@@ -28,11 +28,12 @@ from verl_ext.training.checks.option_values import check_types
 from verl_ext.training.checks.prompts import check_prompts
 from verl_ext.training.checks.resume import check_resume
 from verl_ext.training.head import check_head
+from verl_ext.training.memory import check_memory, settle
 from verl_ext.training.processor_use import check_precision
 
 
 def check(config: Any) -> Checkpoint | None:
-    """Run every check; returns the checkpoint that the run goes on from.
+    """Run every check, and settle what follows from the model and the machine; returns the checkpoint that the run goes on from.
 
     Raises:
         ValueError: The first thing found wrong, with the option as typed, its value and the way out.
@@ -57,7 +58,9 @@ def check(config: Any) -> Checkpoint | None:
     check_data(config)
     check_template(config)
     check_batches(config)
+    settle(config)
     check_micro_batches(config)
+    check_memory(config)
     num_steps = check_steps(config, check_prompts(config))
     checkpoint = check_resume(config, num_steps)
     check_disk(config)

@@ -28,6 +28,7 @@ from verl_ext.training.checks.resume import NothingLeftError
 from verl_ext.training.console import send_output_to, terminal_of_this_process
 from verl_ext.training.device import chosen_device, default_device
 from verl_ext.training.launch import Stack
+from verl_ext.training.memory import agree
 from verl_ext.training.sharing import apart_because, collisions
 
 SEPARATOR = "--run"
@@ -122,6 +123,8 @@ def prepare(runs: Sequence[Sequence[str]]) -> list[Member]:
             members.append(Member(number, None, f"nothing left to train: {done}", 0))
         except ValueError as error:
             raise ValueError(f"run {number} of {len(runs)}: {error}") from None
+    prepared = [member.run for member in members if member.run is not None]
+    agree([run.config for run in prepared], [run.overrides for run in prepared])
     for message in collisions([member.run.config for member in members if member.run is not None]):
         raise ValueError(message)
     return members

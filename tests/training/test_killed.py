@@ -1,0 +1,120 @@
+"""A run whose worker was killed for memory says so, with the phase, what its processes had, and what to set."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.training.conftest import config_of
+from verl_ext.training import memory
+from verl_ext.training.killed import MemoryWatch, explanation, kills_of_the_kernel, phase_of
+
+ACTOR = """
+import os, signal, sys
+from pathlib import Path
+
+import psutil
+import ray
+
+from tests.training.conftest import config_of
+from verl_ext.training import memory
+from verl_ext.training.killed import MemoryWatch, explanation
+
+folder, by = Path(sys.argv[1]), sys.argv[2]
+vmstat = folder / "vmstat"
+vmstat.write_text("pgfault 1\\noom_kill 4\\n")
+if by == "ray":
+    machine = psutil.virtual_memory()
+    used = 1 - machine.available / machine.total
+    os.environ["RAY_memory_usage_threshold"] = str(used + 2**29 / machine.total)
+    os.environ["RAY_memory_monitor_refresh_ms"] = "50"
+
+
+@ray.remote
+class WorkerDict:
+    def learn(self, by):
+        if by != "ray":
+            os.kill(os.getpid(), signal.SIGKILL)
+        blocks = []
+        for _ in range(200):
+            blocks.append(b"1" * 2**26)
+        return len(blocks)
+
+
+class Trainer:
+    def fit(self):
+        self._update_actor()
+
+    def _update_actor(self):
+        ray.get(WorkerDict.remote().learn.remote(by))
+
+
+ray.init(num_cpus=1, include_dashboard=False, object_store_memory=2**27, log_to_driver=False)
+config = config_of(folder)
+memory.settle(config)
+with MemoryWatch(vmstat) as watch:
+    try:
+        Trainer().fit()
+    except BaseException as error:
+        if by == "kernel":
+            vmstat.write_text("pgfault 9\\noom_kill 5\\n")
+        print("explained:", explanation(error, config, watch))
+ray.shutdown()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("by", ["ray", "kernel", "somebody"])
+def test_a_worker_that_is_really_killed(folder, by):
+    """By Ray's own monitor; and by SIGKILL, with the kernel's counter as after its own kill, and as it was."""
+    done = subprocess.run([sys.executable, "-c", ACTOR, str(folder), by], capture_output=True, text=True, timeout=300)
+    (told,) = [line for line in done.stdout.splitlines() if line.startswith("explained: ")] or [done.stderr[-3000:]]
+    if by == "somebody":
+        assert told == "explained: None"
+        return
+    assert "a worker was killed for memory during the update. At most its processes had " in told
+    assert "trainer 0." in told
+    assert f"set {memory.BUDGET}=8192 (now 16384)" in told
+    assert memory.CACHE in told
+
+
+def test_another_failure_is_not_explained(folder):
+    with MemoryWatch() as watch:
+        pass
+    error = RuntimeError("no memory of it")
+    error.__cause__ = ValueError("something else")
+    assert explanation(error, config_of(folder), watch) is None
+    assert watch.last["trainer"] > 2**20
+
+
+class Trainer:
+    def init(self):
+        raise RuntimeError
+
+    def fit(self):
+        self._step_once()
+
+    def _step_once(self):
+        self._compute_ref_log_prob()
+
+    def _compute_ref_log_prob(self):
+        self.nothing_of_ours()
+
+    def nothing_of_ours(self):
+        raise RuntimeError
+
+
+@pytest.mark.parametrize(
+    ("function", "phase"),
+    [("init", "loading"), ("fit", "reference's log-probs"), ("nothing_of_ours", "start")],
+)
+def test_the_phase_is_that_of_the_innermost_function(function, phase):
+    with pytest.raises(RuntimeError) as raised:
+        getattr(Trainer(), function)()
+    assert phase_of(raised.tb) == phase
+
+
+def test_the_kernels_count(tmp_path):
+    (tmp_path / "vmstat").write_text("oom_kill_disable 7\noom_kill 3\n")
+    assert kills_of_the_kernel(tmp_path / "vmstat") == 3
+    assert kills_of_the_kernel(tmp_path / "none") == 0

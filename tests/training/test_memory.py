@@ -1,0 +1,223 @@
+"""A CPU run's sizes follow from the model and from what is free; what cannot fit is refused with the option."""
+
+import json
+from copy import deepcopy
+from functools import cache
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from omegaconf import OmegaConf
+
+from tests.training.conftest import overrides_of
+from verl_ext.host.memory import GIB, Memory
+from verl_ext.host.vllm_on_cpu import KV_CACHE_VARIABLE
+from verl_ext.training import memory
+from verl_ext.training.configuration import compose_config
+
+SMOLLM2 = {
+    "model_type": "llama", "hidden_size": 576, "num_attention_heads": 9, "num_key_value_heads": 3,
+    "num_hidden_layers": 30, "intermediate_size": 1536, "vocab_size": 49152, "tie_word_embeddings": True,
+    "max_position_embeddings": 8192,
+}  # fmt: skip
+LARGE = SMOLLM2 | {"hidden_size": 2048, "intermediate_size": 8192, "num_hidden_layers": 28, "vocab_size": 128256}
+STEP = [
+    "data.train_batch_size=8", "data.max_prompt_length=128", "data.max_response_length=64",
+    "actor_rollout_ref.rollout.n=8",
+]  # fmt: skip
+
+
+def having(gib: float, total: float | None = None) -> Memory:
+    return Memory(int(gib * GIB), int((total or gib) * GIB), "free on this machine")
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    """Folders with a config.json each, and no weights: their number is then counted from the sizes."""
+    folders = {}
+    for name, config in {"smollm2": SMOLLM2, "large": LARGE, "unknown": {"model_type": "llama"}}.items():
+        folders[name] = tmp_path_factory.mktemp(name)
+        (folders[name] / "config.json").write_text(json.dumps(config))
+    return folders
+
+
+@cache
+def _composed(path, overrides: tuple[str, ...], device: str):
+    return compose_config([f"actor_rollout_ref.model.path={path}", *STEP, *overrides], device=device)
+
+
+def composed(path, *overrides: str, device: str = "cpu"):
+    """A copy of a configuration that is composed once: that takes half a second."""
+    return deepcopy(_composed(path, overrides, device))
+
+
+def settled(path, available: Memory, *overrides: str):
+    config = composed(path, *overrides)
+    memory.settle(config, available)
+    return config
+
+
+def test_parameters_are_counted_from_the_sizes(models):
+    """SmolLM2-135M: 134.5 million."""
+    assert memory.shape_of(models["smollm2"]).num_parameters == pytest.approx(134.5e6, rel=0.001)
+
+
+def test_a_token_of_cache_in_a_worked_example(models):
+    """30 layers, keys and values of 3 heads of 64 numbers in float32: 46,080 bytes; 192 tokens are two blocks of 128."""
+    config = settled(models["smollm2"], having(64))
+    assert OmegaConf.select(config, memory.CACHE) == 64 * 2 * 128 * 46080
+    assert KV_CACHE_VARIABLE not in config.ray_kwargs.ray_init.runtime_env.env_vars
+    assert config.actor_rollout_ref.rollout.max_model_len == 192
+
+
+@given(gib=st.floats(0, 200), tokens=st.integers(16, 4000))
+def test_what_is_chosen_fits_or_is_the_least(models, gib, tokens):
+    config = composed(models["smollm2"])
+    config.data.max_response_length = tokens
+    memory.settle(config, having(gib))
+    planner, found = memory.planner_of(config), memory.estimate(config)
+    budget, cache = OmegaConf.select(config, memory.BUDGET), memory.cache_of(config)
+    assert planner.longest <= budget <= max(planner.longest, memory.LARGEST_BUDGET)
+    assert planner.least_cache() <= cache <= max(planner.least_cache(), memory.LARGEST_CACHE)
+    is_least = budget == planner.longest and cache == planner.least_cache()
+    assert is_least or found.peak_of("update") <= max(
+        memory.SHARE * gib * GIB, planner.estimate(planner.longest, 0, cache).peak
+    )
+    assert OmegaConf.select(config, "actor_rollout_ref.rollout.log_prob_max_token_len_per_gpu") == budget
+    assert OmegaConf.select(config, "actor_rollout_ref.ref.log_prob_max_token_len_per_gpu") == budget
+
+
+def test_more_memory_gives_no_smaller_sizes(models):
+    sizes = [
+        (OmegaConf.select(config, memory.BUDGET), memory.cache_of(config))
+        for config in (settled(models["smollm2"], having(gib)) for gib in (1, 4, 7, 8, 9, 12, 100))
+    ]
+    assert sizes == sorted(sizes)
+    assert sizes[0] < sizes[-1]
+
+
+def test_a_larger_vocabulary_without_chunks_gets_smaller_micro_batches(models):
+    chunks, whole = (
+        OmegaConf.select(
+            settled(models["smollm2"], having(64), f"actor_rollout_ref.model.use_fused_kernels={is_chunked}"),
+            memory.BUDGET,
+        )
+        for is_chunked in (True, False)
+    )
+    assert whole < chunks
+
+
+def test_what_is_given_stays(models, monkeypatch):
+    given = [f"{memory.BUDGET}=777", f"{memory.CACHE_IN_GIB}='3'", "actor_rollout_ref.rollout.max_model_len=500"]
+    config = settled(models["smollm2"], having(64), *given)
+    assert OmegaConf.select(config, memory.BUDGET) == 777
+    assert memory.cache_of(config) == 3 * GIB
+    assert config.ray_kwargs.ray_init.runtime_env.env_vars[KV_CACHE_VARIABLE] == "3"
+    assert config.actor_rollout_ref.rollout.max_model_len == 500
+    assert memory.cache_of(settled(models["smollm2"], having(64), f"{memory.CACHE}=12345")) == 12345
+    monkeypatch.setenv(KV_CACHE_VARIABLE, "5")
+    assert memory.cache_of(settled(models["smollm2"], having(64))) == 5 * GIB
+
+
+def test_accelerators_are_left_alone(models):
+    config = composed(models["smollm2"], device="gpu")
+    before = OmegaConf.to_container(config, resolve=True)
+    memory.settle(config, having(0))
+    assert OmegaConf.to_container(config, resolve=True) == before
+    memory.check_memory(config, having(0))
+    assert memory.described(config) == ""
+
+
+def test_a_model_of_unknown_sizes_gets_verls_numbers(models):
+    config = settled(models["unknown"], having(64))
+    assert OmegaConf.select(config, memory.BUDGET) == 16384
+    assert OmegaConf.select(config, memory.CRITIC_BUDGET) == 32768
+    assert memory.cache_of(config) == GIB
+    memory.check_memory(config, having(0.1))
+    assert memory.described(config) == ""
+
+
+REFUSED = {
+    "the model": ("large", [], having(16), r"model\.path=.*more even with one row.*lora_rank=16"),
+    "its micro-batches": (
+        "smollm2", [f"{memory.BUDGET}=8192"], having(9), r"ppo_max_token_len_per_gpu=8192: the run .*Leave the option out",
+    ),
+    "its rows": (
+        "smollm2",
+        ["actor_rollout_ref.actor.use_dynamic_bsz=False", "actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu=64"],
+        having(9), r"ppo_micro_batch_size_per_gpu=64: the run ",
+    ),
+    "its cache": ("smollm2", [f"{memory.CACHE_IN_GIB}='40'"], having(24), r"VLLM_CPU_KVCACHE_SPACE=40: the run .*lower it"),
+    "the critic's": (
+        "smollm2", ["algorithm.adv_estimator=gae", "critic.model.path=MODEL", f"{memory.CRITIC_BUDGET}=16384"], having(16),
+        r"critic\.ppo_max_token_len_per_gpu=16384: the run ",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_cannot_fit_is_refused_with_the_option(models, case):
+    model, overrides, available, message = REFUSED[case]
+    path = models[model]
+    config = settled(path, available, *(override.replace("MODEL", str(path)) for override in overrides))
+    with pytest.raises(ValueError, match=message) as refused:
+        memory.check_memory(config, available)
+    assert f"there are {available.total / GIB:.1f} GiB (free on this machine)" in str(refused.value)
+
+
+def test_what_only_others_take_is_no_reason_to_refuse(models):
+    available = having(2, total=24)
+    config = settled(models["smollm2"], available)
+    memory.check_memory(config, available)
+    assert "more than is free now" in memory.described(config, available)
+
+
+def test_an_adapter_fits_where_all_weights_do_not(models):
+    available = having(13)
+    with pytest.raises(ValueError, match="more even with one row"):
+        memory.check_memory(settled(models["large"], available), available)
+    needed = [
+        memory.estimate(settled(models["large"], available, *lora)).peak
+        for lora in ([], ["actor_rollout_ref.model.lora_rank=16"])
+    ]
+    assert needed[1] < 0.7 * needed[0]
+
+
+def test_the_launch_says_each_phase(models):
+    told = memory.described(settled(models["smollm2"], having(24)), having(24))
+    assert "of 24.0 free on this machine" in told
+    for phase in ("rollout", "loading", "update", "weight push"):
+        assert phase in told
+    assert "optimizer 1.0" in told
+    assert f"{memory.BUDGET}=" in told
+
+
+def test_the_launcher_settles_and_checks(folder, models, monkeypatch):
+    from verl_ext.training import preflight
+
+    config = compose_config(overrides_of(folder), device="cpu")
+    preflight.check(config)
+    assert OmegaConf.select(config, memory.BUDGET) > 0
+    monkeypatch.setattr(memory, "read_memory", lambda: having(0.5))
+    given = [*overrides_of(folder), f"actor_rollout_ref.model.path={folder}/model"]
+    (folder / "model" / "config.json").write_text(json.dumps(SMOLLM2 | {"dtype": "float32"}))
+    with pytest.raises(ValueError, match="more even with one row"):
+        preflight.check(compose_config(given, device="cpu"))
+
+
+def test_a_cache_that_is_no_number(models):
+    with pytest.raises(ValueError, match="VLLM_CPU_KVCACHE_SPACE must be a whole number of GiB, got much"):
+        settled(models["smollm2"], having(64), f"{memory.CACHE_IN_GIB}=much")
+
+
+def test_runs_on_one_stack_get_one_engine(models):
+    """The larger sizes, but for what a run was given; a run with another model has its own."""
+    given = [["data.max_response_length=64"], ["data.max_response_length=500"], [f"{memory.CACHE}=12345"], []]
+    paths = [models["smollm2"], models["smollm2"], models["smollm2"], models["large"]]
+    configs = [settled(path, having(64), *overrides) for path, overrides in zip(paths, given, strict=True)]
+    before = [(OmegaConf.select(c, memory.CACHE), OmegaConf.select(c, memory.MAX_MODEL_LEN)) for c in configs]
+    memory.agree(configs, given)
+    after = [(OmegaConf.select(c, memory.CACHE), OmegaConf.select(c, memory.MAX_MODEL_LEN)) for c in configs]
+    assert before[0] < before[1] == after[0] == after[1]
+    assert after[2] == (12345, 628)
+    assert after[3] == before[3]

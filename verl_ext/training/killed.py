@@ -1,0 +1,164 @@
+"""Why a run ended whose worker was killed for memory: in which phase, what its processes had, and what to set.
+
+Ray says of a dead worker that it died, with a list of what may have been the cause; its own memory monitor says more, and
+neither knows what this run's options have to do with it.
+"""
+
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import psutil
+from omegaconf import OmegaConf
+
+from verl_ext.host.memory import GIB, read_memory
+from verl_ext.training import memory
+
+VMSTAT = Path("/proc/vmstat")
+SECONDS_BETWEEN_LOOKS = 1.0
+OF_RAYS_MONITOR = ("running low on memory", "memory monitor")
+PHASES = {
+    "_update_actor": "update",
+    "_update_critic": "critic's update",
+    "_compute_old_log_prob": "old log-probs",
+    "_compute_ref_log_prob": "reference's log-probs",
+    "_compute_values": "critic's values",
+    "update_weights": "weight push",
+    "_update_weights": "weight push",
+    "_save_checkpoint": "saving of a checkpoint",
+    "_validate": "validation",
+    "init": "loading",
+    "_setup": "loading",
+    "prepare_step": "rollout",
+    "_step_once": "rollout",
+    "fit": "rollout",
+}
+"""Functions of the trainer, and what a run does in them; the innermost one counts."""
+NAMES = {
+    "WorkerDict": "learner",
+    "EngineCore": "vLLM's engine",
+    "vLLMHttpServer": "rollout server",
+    "python": "trainer",
+}
+"""Parts of processes' names, and what they are."""
+
+
+def kills_of_the_kernel(vmstat: Path = VMSTAT) -> int:
+    """How many processes of this machine its kernel has killed for memory since it started; 0 where it does not say."""
+    try:
+        lines = vmstat.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
+
+
+class MemoryWatch:
+    """Looks every second at the memory of this process and its descendants, so that it is known of those that are killed."""
+
+    def __init__(self, vmstat: Path = VMSTAT) -> None:
+        self._vmstat = vmstat
+        self.last: dict[str, int] = {}
+        """Bytes by what the processes are, when there were most."""
+        self._kills = kills_of_the_kernel(vmstat)
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="memory-watch", daemon=True)
+
+    def __enter__(self) -> "MemoryWatch":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_raised: object) -> None:
+        self._is_over.set()
+        self._thread.join()
+
+    @property
+    def num_kills(self) -> int:
+        """Of the kernel's, since this watch was made."""
+        return kills_of_the_kernel(self._vmstat) - self._kills
+
+    def _watch(self) -> None:
+        while True:
+            now = _memory_by_name()
+            if sum(now.values()) > sum(self.last.values()):
+                self.last = now
+            if self._is_over.wait(SECONDS_BETWEEN_LOOKS):
+                return
+
+
+def _memory_by_name() -> dict[str, int]:
+    """Bytes that are in memory, those that processes share left out."""
+    found: dict[str, int] = {}
+    root = psutil.Process()
+    for process in [root, *root.children(recursive=True)]:
+        try:
+            used, name = process.memory_info(), process.name() if process != root else "python"
+        except psutil.Error:
+            continue  # it has ended meanwhile
+        what = next((what for part, what in NAMES.items() if part in name), "others")
+        found[what] = found.get(what, 0) + int(used.rss - used.shared)
+    return found
+
+
+def explanation(failure: BaseException, config: Any, watch: MemoryWatch) -> str | None:
+    """What to tell of a run that ended with ``failure``; None where no worker was killed for memory."""
+    if "ray" not in sys.modules or not any(_is_of_memory(error, watch.num_kills > 0) for error in _chain(failure)):
+        return None
+    phase = phase_of(failure.__traceback__)
+    had = sorted(watch.last.items(), key=lambda one: -one[1])
+    parts = ", ".join(f"{what} {number / GIB:.1f}" for what, number in had if number >= GIB // 20)
+    found = read_memory()
+    total = sum(watch.last.values())
+    return (
+        f"a worker was killed for memory during the {phase}. At most its processes had {total / GIB:.1f} GiB ({parts}) "
+        f"of {found.total / GIB:.1f} GiB ({found.bound}). {_advice(phase, config)}"
+    )
+
+
+def _chain(failure: BaseException) -> Iterator[BaseException]:
+    seen: list[BaseException] = []
+    errors: list[Any] = [failure]
+    while errors:
+        error = errors.pop()
+        if isinstance(error, BaseException) and error not in seen:
+            seen.append(error)
+            yield error
+            errors += [error.__cause__, error.__context__, getattr(error, "cause", None)]
+
+
+def _is_of_memory(error: BaseException, has_kernel_killed: bool) -> bool:
+    """Whether Ray's monitor says so, or something has died and the kernel has killed for memory."""
+    from ray import exceptions
+
+    if isinstance(error, exceptions.OutOfMemoryError):
+        return True
+    has_died = isinstance(error, exceptions.RayActorError | exceptions.WorkerCrashedError | exceptions.NodeDiedError)
+    has_died |= "EngineDead" in f"{type(error).__name__} {error}"
+    return has_died and (has_kernel_killed or any(words in str(error) for words in OF_RAYS_MONITOR))
+
+
+def phase_of(traceback: TracebackType | None) -> str:
+    """What the trainer was doing where an exception was raised."""
+    phase = "start"
+    while traceback is not None:
+        phase = PHASES.get(traceback.tb_frame.f_code.co_name, phase)
+        traceback = traceback.tb_next
+    return phase
+
+
+def _advice(phase: str, config: Any) -> str:
+    budget = OmegaConf.select(config, memory.BUDGET)
+    cache = memory.CACHE if OmegaConf.select(config, memory.CACHE_IN_GIB) is None else memory.CACHE_IN_GIB
+    longest = config.data.max_prompt_length + config.data.max_response_length
+    lower_cache = f"lower {cache} (now {OmegaConf.select(config, cache)})"
+    smaller = f"train an adapter ({memory.MODEL}.lora_rank=16) or take a smaller model"
+    if phase in ("start", "loading", "weight push", "saving of a checkpoint"):
+        return f"To need less, {smaller}; {lower_cache}."
+    if phase in ("rollout", "validation"):
+        return f"To need less, {lower_cache}; or {smaller}."
+    option = memory.CRITIC_BUDGET if phase.startswith("critic") else memory.BUDGET
+    if budget is not None and budget // 2 >= longest:
+        return f"To need less, set {option}={budget // 2} (now {budget}); {lower_cache}; or {smaller}."
+    return f"To need less, shorten data.max_prompt_length and data.max_response_length; {lower_cache}; or {smaller}."
