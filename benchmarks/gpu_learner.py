@@ -98,6 +98,7 @@ def main() -> None:
         model_dtype="fp32",
         use_torch_compile=False,
         use_dynamic_bsz=True,
+        use_no_sync_for_gradient_accumulation=False,  # as verl's configuration says, and not its dataclass
         use_fused_kernels=case["chunks"],
     )
     engine.max_token_len_per_gpu = engine.infer_max_token_len_per_gpu = case["token_budget"]

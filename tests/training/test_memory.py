@@ -108,7 +108,7 @@ def test_a_larger_vocabulary_without_chunks_gets_smaller_micro_batches(models):
 
 
 def test_what_is_given_stays(models, monkeypatch):
-    given = [f"{memory.BUDGET}=777", f"{memory.CACHE_IN_GIB}='3'", "actor_rollout_ref.rollout.max_model_len=500"]
+    given = [f"{memory.BUDGET}=777", f"{memory.CACHE_IN_GIB}=3", "actor_rollout_ref.rollout.max_model_len=500"]
     config = settled(models["smollm2"], having(64), *given)
     assert OmegaConf.select(config, memory.BUDGET) == 777
     assert memory.cache_of(config) == 3 * GIB
@@ -147,7 +147,7 @@ REFUSED = {
         ["actor_rollout_ref.actor.use_dynamic_bsz=False", "actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu=64"],
         having(9), r"ppo_micro_batch_size_per_gpu=64: the run ",
     ),
-    "its cache": ("smollm2", [f"{memory.CACHE_IN_GIB}='40'"], having(24), r"VLLM_CPU_KVCACHE_SPACE=40: the run .*lower it"),
+    "its cache": ("smollm2", [f"{memory.CACHE_IN_GIB}=40"], having(24), r"VLLM_CPU_KVCACHE_SPACE=40: the run .*lower it"),
     "the critic's": (
         "smollm2", ["algorithm.adv_estimator=gae", "critic.model.path=MODEL", f"{memory.CRITIC_BUDGET}=16384"], having(16),
         r"critic\.ppo_max_token_len_per_gpu=16384: the run ",

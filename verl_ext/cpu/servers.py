@@ -56,7 +56,7 @@ class EarlyServers:
 
     def __init__(self, config: Any) -> None:
         rollout = config.actor_rollout_ref.rollout
-        get_platform().has_sized_cache = bool(rollout.engine_kwargs.vllm.get("kv_cache_memory_bytes"))
+        get_platform().has_sized_cache = bool((rollout.engine_kwargs.get("vllm") or {}).get("kv_cache_memory_bytes"))
         num_ranks = config.trainer.n_gpus_per_node * config.trainer.nnodes
         size = rollout.tensor_model_parallel_size * rollout.data_parallel_size * rollout.pipeline_model_parallel_size
         node_id = ray.get_runtime_context().get_node_id()

@@ -80,6 +80,7 @@ TYPES = {
     "trainer.checkpoint_callback_class": _kinds("str|None"),
     f"{ACTOR}.ppo_max_token_len_per_gpu": _kinds("int|None"),
     "critic.ppo_max_token_len_per_gpu": _kinds("int|None"),
+    "ray_kwargs.ray_init.runtime_env.env_vars.VLLM_CPU_KVCACHE_SPACE": _kinds("str|None"),
     f"{ROLLOUT}.engine_kwargs.vllm.kv_cache_memory_bytes": _kinds("int|None"),
     f"{MODEL}.use_fused_kernels": _kinds("bool|None"),
     f"{MODEL}.external_lib": _kinds("str|list|None"),

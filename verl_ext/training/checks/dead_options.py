@@ -103,8 +103,8 @@ def check_dead_options(config: DictConfig) -> None:
             raise ValueError(f"{given} would be ignored: verl does not read it. {instead}")
     for usual, unset, read in FOLLOWERS:
         value, actual = _plain(config, usual), _plain(config, read)
-        # On a CPU dtype is set by precision, and not by the user.
-        if value not in (unset, actual, config.get("precision")):
+        # On a CPU dtype is set by precision, and what is null is chosen by the launcher: neither is the user's.
+        if value not in (unset, actual, config.get("precision"), None):
             raise ValueError(
                 f"{usual}={value} would be ignored, because verl reads {read}={actual}. Give one of the two."
             )

@@ -83,7 +83,7 @@ def check_micro_batches(config: Any) -> None:
                 f"({options.max_tokens}={max_tokens}). Set {by_tokens}=False, or leave it out."
             )
         parallel = max(config.actor_rollout_ref.actor.ulysses_sequence_parallel_size, sequence_parallel)
-        if is_dynamic and longest > max_tokens * parallel:
+        if is_dynamic and max_tokens is not None and longest > max_tokens * parallel:  # null is chosen so that it fits
             raise ValueError(
                 f"data.max_prompt_length + data.max_response_length = {longest} tokens, more than "
                 f"{options.max_tokens}={max_tokens}: such a row fits no micro-batch. Raise it to {-(-longest // parallel)}."
