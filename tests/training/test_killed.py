@@ -1,23 +1,24 @@
 """A run whose worker was killed for memory says so, with the phase, what its processes had, and what to set."""
 
+import json
 import subprocess
 import sys
 
 import pytest
 
-from tests.training.conftest import config_of
+from tests.training.conftest import config_of, overrides_of
 from verl_ext.training import memory
 from verl_ext.training.killed import MemoryWatch, explanation, kills_of_the_kernel, phase_of
 
 ACTOR = """
-import os, signal, sys
+import json, os, signal, sys
 from pathlib import Path
 
 import psutil
 import ray
 
-from tests.training.conftest import config_of
 from verl_ext.training import memory
+from verl_ext.training.configuration import compose_config
 from verl_ext.training.killed import MemoryWatch, explanation
 
 folder, by = Path(sys.argv[1]), sys.argv[2]
@@ -50,7 +51,7 @@ class Trainer:
 
 
 ray.init(num_cpus=1, include_dashboard=False, object_store_memory=2**27, log_to_driver=False)
-config = config_of(folder)
+config = compose_config(json.loads(sys.argv[3]), device="cpu")
 memory.settle(config)
 with MemoryWatch(vmstat) as watch:
     try:
@@ -67,8 +68,14 @@ ray.shutdown()
 @pytest.mark.parametrize("by", ["ray", "kernel", "somebody"])
 def test_a_worker_that_is_really_killed(folder, by):
     """By Ray's own monitor; and by SIGKILL, with the kernel's counter as after its own kill, and as it was."""
-    done = subprocess.run([sys.executable, "-c", ACTOR, str(folder), by], capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        [sys.executable, "-c", ACTOR, str(folder), by, json.dumps(overrides_of(folder))],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     (told,) = [line for line in done.stdout.splitlines() if line.startswith("explained: ")] or [done.stderr[-3000:]]
+    print(told)
     if by == "somebody":
         assert told == "explained: None"
         return

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from tests.training.conftest import overrides_of
-from verl_ext.host.memory import GIB, Memory
+from verl_ext.host.free_memory import GIB, Memory
 from verl_ext.host.vllm_on_cpu import KV_CACHE_VARIABLE
 from verl_ext.training import memory
 from verl_ext.training.configuration import compose_config

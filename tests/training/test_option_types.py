@@ -72,7 +72,7 @@ def test_presets_and_recipes_pass(device, preset, recipe):
 
 @pytest.mark.parametrize("table", ["TYPES", "LIMITS", "CHOICES"])
 def test_the_tables_name_options_that_exist(table):
-    assert set(getattr(option_types, table)) <= set(kinds_of_options("gpu"))
+    assert set(getattr(option_types, table)) <= {*kinds_of_options("gpu"), *kinds_of_options("cpu")}
 
 
 def test_verls_dataclasses_are_read_as_they_are():

@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 from omegaconf import OmegaConf
 
-from verl_ext.host.memory import GIB, read_memory
+from verl_ext.host.free_memory import GIB, read_memory
 from verl_ext.training import memory
 
 VMSTAT = Path("/proc/vmstat")

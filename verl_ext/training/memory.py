@@ -15,7 +15,7 @@ from typing import Any
 
 from omegaconf import OmegaConf, open_dict
 
-from verl_ext.host.memory import GIB, Memory, read_memory
+from verl_ext.host.free_memory import GIB, Memory, read_memory
 from verl_ext.host.vllm_on_cpu import KV_CACHE_VARIABLE
 from verl_ext.training.checks.critic import uses_critic
 from verl_ext.training.model_file import model_config, num_parameters

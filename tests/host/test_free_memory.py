@@ -6,7 +6,7 @@ import sys
 import psutil
 import pytest
 
-from verl_ext.host.memory import GIB, NO_LIMIT, read_memory
+from verl_ext.host.free_memory import GIB, NO_LIMIT, read_memory
 
 
 def write(folder, **files):
@@ -66,7 +66,7 @@ def test_a_full_group_leaves_nothing(own):
 def test_a_limit_of_the_process():
     """A real one, set in a process of its own."""
     code = (
-        "import resource; from verl_ext.host.memory import read_memory;"
+        "import resource; from verl_ext.host.free_memory import read_memory;"
         f"resource.setrlimit(resource.RLIMIT_AS, ({2 * GIB}, {2 * GIB}));"
         "print(read_memory())"
     )
