@@ -94,10 +94,10 @@ def _memory_by_name() -> dict[str, int]:
     root = psutil.Process()
     for process in [root, *root.children(recursive=True)]:
         try:
-            used, name = process.memory_info(), process.name() if process != root else "python"
+            used, name = process.memory_info(), (process.cmdline() or [process.name()])[0]
         except psutil.Error:
             continue  # it has ended meanwhile
-        what = next((what for part, what in NAMES.items() if part in name), "others")
+        what = "trainer" if process == root else next((what for part, what in NAMES.items() if part in name), "others")
         found[what] = found.get(what, 0) + int(used.rss - used.shared)
     return found
 
