@@ -18,7 +18,8 @@ from omegaconf import OmegaConf, open_dict
 from verl_ext.host.free_memory import GIB, Memory, read_memory
 from verl_ext.host.vllm_on_cpu import KV_CACHE_VARIABLE
 from verl_ext.training.checks.critic import uses_critic
-from verl_ext.training.model_file import model_config, num_parameters
+from verl_ext.training.model_file import model_config
+from verl_ext.training.model_size import num_parameters
 from verl_ext.training.resources import num_ranks
 
 ACTOR, ROLLOUT, MODEL = "actor_rollout_ref.actor", "actor_rollout_ref.rollout", "actor_rollout_ref.model"

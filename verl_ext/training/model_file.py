@@ -28,14 +28,3 @@ def model_config(path: Any) -> dict[str, Any] | None:
         return read_object(file, "")
     except ValueError:
         return None
-
-
-def num_parameters(path: Any) -> int | None:
-    """How many numbers the weights of the model in the folder ``path`` are; None where there are none."""
-    folder = local_path(path)
-    files = [*folder.glob("*.safetensors"), *folder.glob("pytorch_model*.bin")]
-    if not files:
-        return None
-    config = (folder / "config.json").read_text(encoding="utf-8")
-    bytes_of_one = 2 if '"bfloat16"' in config or '"float16"' in config else 4
-    return sum(file.stat().st_size for file in files) // bytes_of_one

@@ -11,7 +11,6 @@ from omegaconf import OmegaConf
 
 from verl_ext.grading.workers.settings import read_settings
 from verl_ext.host.accelerators import num_accelerators
-from verl_ext.training.model_file import num_parameters
 from verl_ext.training.paths import local_path
 from verl_ext.training.resources import check_cpus, cluster_of
 
@@ -70,10 +69,12 @@ def check_vllm(config: Any, installed: Callable[[str], str | None] = installed_v
 
 def check_disk(config: Any, free_bytes: Callable[[Path], int] | None = None) -> None:
     """The checkpoints of the run fit on the disk they go to."""
-    number = num_parameters(config.actor_rollout_ref.model.path)
-    if config.trainer.save_freq <= 0 or number is None:
+    folder = local_path(config.actor_rollout_ref.model.path)
+    weights = list(folder.glob("*.safetensors")) + list(folder.glob("pytorch_model*.bin"))
+    if config.trainer.save_freq <= 0 or not weights:
         return
-    one = number * BYTES_PER_PARAMETER_SAVED
+    bytes_per_weight = 2 if '"bfloat16"' in (folder / "config.json").read_text(encoding="utf-8") else 4
+    one = sum(file.stat().st_size for file in weights) // bytes_per_weight * BYTES_PER_PARAMETER_SAVED
     # While a checkpoint is written the ones it replaces are still there.
     kept = config.trainer.max_actor_ckpt_to_keep
     needed = one * (1 if kept is None else kept + 1)
