@@ -43,7 +43,8 @@ def models(tmp_path_factory):
 
 @cache
 def _composed(path, overrides: tuple[str, ...], device: str):
-    return compose_config([f"actor_rollout_ref.model.path={path}", *STEP, *overrides], device=device)
+    precision = ["precision=float32"] if device == "cpu" else []  # whatever this processor is good at
+    return compose_config([f"actor_rollout_ref.model.path={path}", *STEP, *precision, *overrides], device=device)
 
 
 def composed(path, *overrides: str, device: str = "cpu"):
@@ -105,6 +106,15 @@ def test_a_larger_vocabulary_without_chunks_gets_smaller_micro_batches(models):
         for is_chunked in (True, False)
     )
     assert whole < chunks
+
+
+def test_bfloat16_halves_the_engine(models):
+    float32, bfloat16 = (
+        memory.estimate(settled(models["smollm2"], having(64), f"actor_rollout_ref.rollout.dtype={dtype}")).resident
+        for dtype in ("float32", "bfloat16")
+    )
+    assert [2 * bfloat16[part] for part in ("engine", "cache")] == [float32[part] for part in ("engine", "cache")]
+    assert bfloat16["weights"] == float32["weights"]
 
 
 def test_what_is_given_stays(models, monkeypatch):
