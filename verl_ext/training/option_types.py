@@ -93,6 +93,12 @@ TYPES = {
     "trainer.max_grader_error_ratio": _kinds("float|int|None"),
     "trainer.max_rollout_probs_diff": _kinds("float|int|None"),
     "trainer.max_rollout_probs_diff_growth": _kinds("float|int|None"),
+    **dict.fromkeys(
+        (f"trainer.ends_early.{name}" for name in ("min_entropy", "max_length_growth")), _kinds("float|int|None")
+    ),
+    "trainer.ends_early.plateau_validations": _kinds("int|None"),
+    "trainer.ends_early.plateau_metric": _kinds("str|None"),
+    "trainer.ends_early.request_file": _kinds("str|None"),
     "trainer.esi_redundant_time": _kinds("float|int"),
     "trainer.rollout_data_dir": _kinds("str|None"),
     "trainer.validation_data_dir": _kinds("str|None"),
@@ -140,6 +146,7 @@ LIMITS = {
             *(f"trainer.{name}" for name in ("total_epochs", "total_training_steps", "n_gpus_per_node", "nnodes")),
             *(f"trainer.{name}" for name in ("max_actor_ckpt_to_keep", "max_critic_ckpt_to_keep")),
             *("algorithm.pass_at_k", "algorithm.positive_advantage_weight_steps"),
+            *("trainer.ends_early.plateau_validations", "trainer.ends_early.over_steps"),
             *(f"{ACTOR}.ppo_micro_batch_size_per_gpu", "critic.ppo_micro_batch_size_per_gpu"),
         ),
         FROM_ONE,
@@ -158,6 +165,7 @@ LIMITS = {
             ),
             *("algorithm.kl_ctrl.kl_coef", "trainer.max_rollout_probs_diff", f"{ROLLOUT}.val_kwargs.temperature"),
             "trainer.max_rollout_probs_diff_growth",
+            *(f"trainer.ends_early.{name}" for name in ("plateau_min_gain", "plateau_standard_errors", "min_entropy")),
         ),
         FROM_ZERO,
     ),
@@ -165,6 +173,7 @@ LIMITS = {
         (
             *(f"{ROLLOUT}.temperature", f"{ACTOR}.clip_ratio_c", f"{ACTOR}.grad_clip", f"{ACTOR}.optim.clip_grad"),
             *("critic.grad_clip", "critic.optim.clip_grad", "trainer.v1.sampler.poll_interval"),
+            "trainer.ends_early.max_length_growth",
         ),
         ABOVE_ZERO,
     ),

@@ -12,6 +12,7 @@ from verl_ext.training.checks.adapter import check_adapter
 from verl_ext.training.checks.algorithm import check_estimator, check_loss, check_trainer
 from verl_ext.training.checks.data_files import check_batches, check_data, check_steps, check_template
 from verl_ext.training.checks.dead_options import check_dead_options
+from verl_ext.training.checks.early_end import check_early_end
 from verl_ext.training.checks.extensions import check_extensions
 from verl_ext.training.checks.loggers import check_loggers
 from verl_ext.training.checks.machine import (
@@ -46,6 +47,7 @@ def check(config: Any) -> Checkpoint | None:
     check_estimator(config)
     check_loss(config)
     check_trainer(config)
+    check_early_end(config)
     check_loggers(config)
     check_output(config)
     check_extensions(config)

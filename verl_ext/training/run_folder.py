@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from verl_ext.training import fingerprint, metrics_file
+from verl_ext.training import ending, fingerprint, metrics_file
 from verl_ext.training.checkpoints import Checkpoint, checkpoints_folder
 
 
@@ -25,6 +25,7 @@ def begin(config: Any, checkpoint: Checkpoint | None) -> Iterator[str]:
         yield f"resuming from step {checkpoint.step} of {checkpoint.folder.parent}{unknown}"
     if config.trainer.val_only:
         return
+    (checkpoints_folder(config) / ending.ENDED).unlink(missing_ok=True)  # it goes on from before, or starts over
     if config.trainer.save_freq > 0:
         fingerprint.write(checkpoints_folder(config), fingerprint.fingerprint(config))
     path = metrics_path(config)

@@ -34,7 +34,7 @@ from verl_ext.objectives.algorithm_options import AlgorithmOptions
 from verl_ext.objectives.catalog import drops_zero_advantage, objective_under
 from verl_ext.objectives.weight_schedule import held_at
 from verl_ext.patches import early_llm_servers, kept_worker_groups, short_padding_rows
-from verl_ext.training import own_log_prob_metrics, rollout_gap, validation
+from verl_ext.training import ending, own_log_prob_metrics, rollout_gap, validation
 from verl_ext.training.checks.old_log_probs import takes_own_log_probs
 from verl_ext.training.checks.trainer_options import check_trainer_options
 from verl_ext.training.events import emit
@@ -92,6 +92,7 @@ class SignFilterTrainer(PPOTrainerSync):
         self._gap = rollout_gap.RolloutGap(
             trainer.get("max_rollout_probs_diff"), trainer.get("max_rollout_probs_diff_growth")
         )
+        self._ending = ending.Ending(ending.Rules.of(self.config))
         self._takes_own_log_probs = takes_own_log_probs(self.config, options)
         self._gap_of_others: float | None = 0.0
         self._num_submitted: dict[str, int] = {}
@@ -260,6 +261,21 @@ class SignFilterTrainer(PPOTrainerSync):
         metrics |= step_report.clip_fractions(metrics)
         numbers = {name: float(value) for name, value in metrics.items() if isinstance(value, int | float | np.number)}
         emit("step", step=global_steps, total=self.total_training_steps, metrics=numbers)
+        self._ending.see_step(numbers)
+        self._end_where_it_should()
+
+    def _end_where_it_should(self) -> None:
+        """Make this step, which is over, the last one where a rule of ``trainer.ends_early`` says so."""
+        reason = self._ending.reason()
+        if reason is None or self.global_steps >= self.total_training_steps:
+            return
+        save_freq = self.config.trainer.save_freq
+        if save_freq > 0:
+            if self.global_steps % save_freq:
+                self._save_checkpoint()
+            ending.write_ended(Path(self.config.trainer.default_local_dir), self.global_steps, reason)
+        emit("phase", text=f"ends at step {self.global_steps}: {reason}")
+        self.total_training_steps = self.global_steps
 
     def _log_rollout_data(self, batch: KVBatchMeta, timing_raw: dict[str, float], rollout_data_dir: str) -> None:
         """Write every sample of the step, also those that the update did not need, and no padding."""
@@ -487,7 +503,9 @@ class SignFilterTrainer(PPOTrainerSync):
 
     def _save_checkpoint(self) -> None:
         super()._save_checkpoint()
-        self._gap.save(Path(self.config.trainer.default_local_dir) / f"global_step_{self.global_steps}")
+        folder = Path(self.config.trainer.default_local_dir) / f"global_step_{self.global_steps}"
+        self._gap.save(folder)
+        self._ending.save(folder)
 
     def _load_checkpoint(self) -> None:
         super()._load_checkpoint()
@@ -497,6 +515,7 @@ class SignFilterTrainer(PPOTrainerSync):
             folder = Path(trainer.resume_from_path)
         if self.global_steps:
             self._gap.restore(folder)
+            self._ending.restore(folder)
 
     def _val_metrics_update(
         self,
@@ -519,6 +538,8 @@ class SignFilterTrainer(PPOTrainerSync):
                 (expected_acc_counts or {}).values(), default=self.config.actor_rollout_ref.rollout.val_kwargs.n
             )
             metrics |= validation.means_over_prompts(data_sources, sample_uids, infos, expected, num_samples)
+        metrics |= validation.standard_errors(data_sources, sample_uids, infos)
+        self._ending.see_validation(self.global_steps, metrics)
         num_wanted = sum((expected_acc_counts or {}).values()) or len(sample_uids)
         emit(
             "validation",

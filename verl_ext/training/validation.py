@@ -2,8 +2,10 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from statistics import mean, stdev
 from typing import Any
 
+from verl_ext.training.ending import ERROR_PREFIX, STANDARD_ERROR
 from verl_ext.training.step.step_report import is_graded
 
 SCORES = ("reward", "score", "acc")
@@ -73,4 +75,22 @@ def means_over_prompts(
         )
         / sum(bool(scores) for scores in by_prompt.values())
         for (source, key), by_prompt in values.items()
+    }
+
+
+def standard_errors(data_sources: Sequence[str], uids: Sequence[str], infos: Infos) -> dict[str, float]:
+    """Of the mean of each data source's score: how far it may be from that of all problems of its kind.
+
+    A prompt counts once, with the mean of its samples, so more samples of the same prompts do not make it vanish. A source
+    of one prompt has none.
+    """
+    core = "acc" if "acc" in infos else "reward"
+    values: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for source, uid, value in zip(data_sources, uids, infos[core], strict=True):
+        if value is not None:
+            values[str(source)][str(uid)].append(float(value))
+    return {
+        f"{ERROR_PREFIX}{source}/{core}/{STANDARD_ERROR}": stdev(map(mean, by_prompt.values())) / len(by_prompt) ** 0.5
+        for source, by_prompt in values.items()
+        if len(by_prompt) > 1
     }

@@ -20,12 +20,14 @@ from verl_ext.objectives.names import (
 from verl_ext.objectives.weight_schedule import SCHEDULE
 from verl_ext.training.checks.trainer_options import GAP_LIMITS, check_trainer_options
 from verl_ext.training.configuration import CONFIG_DIR
+from verl_ext.training.ending import OPTIONS as EARLY_END
 
 OUR_PLUGIN = "verl_ext.plugin"
 SAFETY_LIMITS = ("trainer.max_grader_error_ratio", *(f"trainer.{name}" for name in GAP_LIMITS))
 ONLY_OUR_TRAINER = (
     *(f"algorithm.{name}" for name in ("drop_zero_advantage", "mask_truncated", "loss_normalizer", "mini_batches")),
     *("algorithm.one_pass", f"algorithm.{SCHEDULE}"),
+    *(f"{EARLY_END}.{name}" for name in ("plateau_validations", "min_entropy", "max_length_growth")),
     *SAFETY_LIMITS,
 )
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from verl_ext.training import fingerprint
+from verl_ext.training import ending, fingerprint
 from verl_ext.training.checkpoints import Checkpoint, checkpoints_folder, resumed_checkpoint, saved_steps
 
 
@@ -31,6 +31,12 @@ def check_resume(config: Any, num_steps: int | None) -> Checkpoint | None:
             f"{checkpoint.folder.parent} has a checkpoint of step {checkpoint.step} and this run ends at step {num_steps}: "
             "there is nothing left to train. Raise trainer.total_training_steps (or trainer.total_epochs), or start over "
             "in another trainer.output_dir."
+        )
+    ended = ending.read_ended(own)
+    if checkpoint is not None and ended is not None and ended.step <= checkpoint.step and not config.trainer.val_only:
+        raise ValueError(
+            f"This run has ended early, at step {ended.step}: {ended.reason}. Delete {own / ending.ENDED} to go on, with "
+            f"another rule ({ending.OPTIONS}) or without."
         )
     return checkpoint
 

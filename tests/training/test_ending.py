@@ -1,0 +1,176 @@
+"""A run ends early when a rule says so, with a checkpoint, and a resumed one knows what it had seen."""
+
+import json
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.training.stand_in import trainer_with
+from verl_ext.training.checks.early_end import check_early_end
+from verl_ext.training.checks.resume import check_resume
+from verl_ext.training.configuration import compose_config
+from verl_ext.training.ending import ENDED, Ending, Rules, Validation, gain_over, read_ended, write_ended
+from verl_ext.training.validation import standard_errors
+
+SCORE = "val-core/gsm8k/acc/mean@1"
+ERROR = "val-aux/gsm8k/acc/standard_error"
+FLAT = (0.452, 0.471, 0.446, 0.463, 0.449, 0.458, 0.466, 0.455)
+"""Of a run that had stopped to learn: 100 problems, a standard error of 0.05."""
+
+
+def ended_after(scores, rules: Rules, error: float = 0.05) -> int | None:
+    """Which of the validations ends the run; None for none."""
+    ending = Ending(rules)
+    for number, score in enumerate(scores):
+        ending.see_validation(10 * number, {SCORE: score, ERROR: error})
+        if ending.reason() is not None:
+            return number
+    return None
+
+
+def test_a_flat_curve_ends_at_the_first_moment_it_can():
+    assert ended_after(FLAT, Rules(plateau_validations=5)) == 5
+    assert ended_after(FLAT, Rules()) is None
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_rising_noisy_curve_goes_on(seed):
+    """0.03 a validation under noise of 0.02, which is what 600 answers have at one half."""
+    noise = random.Random(seed)
+    scores = [0.2 + 0.03 * number + noise.gauss(0, 0.02) for number in range(20)]
+    assert ended_after(scores, Rules(plateau_validations=5), error=0.02) is None
+
+
+def test_the_reason_names_what_was_compared():
+    ending = Ending(Rules(plateau_validations=2, plateau_min_gain=0.01))
+    for step, score in ((0, 0.4), (10, 0.41), (20, 0.41)):
+        ending.see_validation(step, {SCORE: score, ERROR: 0.0})
+    assert ending.reason() == (
+        "plateau: the validation score went from 0.4000 at step 0 to 0.4100 at step 20; the gain over 2 validations, 0.0100 "
+        "(standard error 0.0000), is not above 0.0100"
+    )
+
+
+@given(st.floats(-1, 1), st.floats(-1, 1), st.integers(2, 12), st.floats(0, 1))
+def test_the_gain_of_a_line_is_its_rise(start, slope, num, error):
+    line = [Validation(index, start + slope * index, error) for index in range(num)]
+    gain, gain_error = gain_over(line)
+    assert gain == pytest.approx(slope * (num - 1), abs=1e-9)
+    # Two points: the difference of two; more points tell it better, until they are many.
+    assert gain_error <= error * 2**0.5 + 1e-9
+
+
+def test_a_metric_can_be_named_and_has_to_be_there():
+    ending = Ending(Rules(plateau_validations=2, plateau_metric="val-core/math/acc/mean@1"))
+    with pytest.raises(
+        RuntimeError, match="plateau_metric=val-core/math/acc/mean@1 .* there are val-core/gsm8k/acc/mean@1"
+    ):
+        ending.see_validation(0, {SCORE: 0.5})
+
+
+def see(ending: Ending, name: str, *values: float) -> None:
+    for value in values:
+        ending.see_step({name: value})
+
+
+def test_entropy_and_length_are_means_over_steps():
+    ending = Ending(Rules(min_entropy=0.1, over_steps=2))
+    see(ending, "train/entropy", 0.5, 0.15, 0.06)
+    assert ending.reason() is None
+    see(ending, "train/entropy", 0.05)
+    assert ending.reason() == "entropy: 0.0550 over the last 2 steps, below 0.1"
+
+    ending = Ending(Rules(max_length_growth=2, over_steps=2))
+    see(ending, "train/response_length", 100, 100, 250, 150)
+    assert ending.reason() is None
+    see(ending, "train/response_length", 251)
+    assert ending.reason() == "length: 200.5 tokens over the last 2 steps, more than 2 times the first 2's 100.0"
+
+
+def test_a_file_asks_for_the_end(tmp_path):
+    ending = Ending(Rules(request_file=str(tmp_path / "now")))
+    assert ending.reason() is None
+    (tmp_path / "now").touch()
+    assert ending.reason() == f"asked for by {tmp_path / 'now'}"
+
+
+def test_a_resumed_run_ends_where_the_undisturbed_one_does(tmp_path):
+    """Saved after every validation; the one of the checkpoint's step, which a resume makes again, counts once."""
+    rules = Rules(plateau_validations=5)
+    for number, score in enumerate(FLAT[:6]):
+        ending = Ending(rules)
+        ending.restore(tmp_path)
+        if number:
+            ending.see_validation(10 * (number - 1), {SCORE: 0.9, ERROR: 0.05})
+        ending.see_validation(10 * number, {SCORE: score, ERROR: 0.05})
+        assert (ending.reason() is not None) == (number == 5)
+        ending.save(tmp_path)
+
+
+def test_the_standard_error_is_one_over_prompts():
+    """Four samples each of two prompts, all right and all wrong: as uncertain as two samples."""
+    uids = ["a"] * 4 + ["b"] * 4
+    errors = standard_errors(
+        ["gsm8k"] * 8 + ["math"], [*uids, "c"], {"acc": [1.0] * 4 + [0.0] * 4 + [1.0], "reward": []}
+    )
+    assert errors == {ERROR: pytest.approx(0.5)}
+    with_ungraded = {"acc": [1.0, 1.0, 1.0, None, 0.0, 0.0, 0.0, 0.0]}
+    assert standard_errors(["gsm8k"] * 8, uids, with_ungraded) == {ERROR: pytest.approx(0.5)}
+
+
+@pytest.fixture
+def ending_trainer(tmp_path, monkeypatch):
+    """A trainer whose rule has fired, and the steps that it saved."""
+    trainer = trainer_with(f"trainer.output_dir={tmp_path}", "trainer.ends_early.min_entropy=9", "trainer.save_freq=4")
+    saved = []
+    monkeypatch.setattr(type(trainer), "_save_checkpoint", lambda self: saved.append(self.global_steps))
+    for _ in range(5):
+        trainer._ending.see_step({"train/entropy": 1.0})
+    trainer.total_training_steps = 10
+    return trainer, saved, tmp_path / "checkpoints"
+
+
+def test_the_step_becomes_the_last_and_is_saved(ending_trainer):
+    trainer, saved, folder = ending_trainer
+    folder.mkdir()
+    trainer.global_steps = 6
+    trainer._end_where_it_should()
+    assert (trainer.total_training_steps, saved) == (6, [6])
+    assert read_ended(folder) == (6, "entropy: 1.0000 over the last 5 steps, below 9")
+
+
+def test_it_is_saved_once(ending_trainer):
+    trainer, saved, folder = ending_trainer
+    folder.mkdir()
+    trainer.global_steps = 8
+    trainer._end_where_it_should()
+    assert (trainer.total_training_steps, saved) == (8, [])
+
+
+def test_the_last_step_ends_as_it_would(ending_trainer):
+    trainer, saved, folder = ending_trainer
+    trainer.global_steps = 10
+    trainer._end_where_it_should()
+    assert not saved
+    assert read_ended(folder) is None
+
+
+def test_a_run_that_has_ended_does_not_go_on(tmp_path):
+    folder = tmp_path / "checkpoints"
+    (folder / "global_step_6").mkdir(parents=True)
+    (folder / "latest_checkpointed_iteration.txt").write_text("6")
+    config = compose_config([f"trainer.output_dir={tmp_path}"], device="cpu")
+    write_ended(folder, 6, "plateau: no more")
+    with pytest.raises(ValueError, match=r"ended early, at step 6: plateau: no more\. Delete .*ended.json to go on"):
+        check_resume(config, 10)
+    assert json.loads((folder / ENDED).read_text())["step"] == 6
+
+
+def test_a_plateau_needs_validations():
+    config = compose_config(["trainer.ends_early.plateau_validations=3", "trainer.test_freq=-1"], device="cpu")
+    with pytest.raises(
+        ValueError, match="plateau_validations=3 looks at validations, and trainer.test_freq=-1 makes none"
+    ):
+        check_early_end(config)
