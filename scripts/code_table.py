@@ -58,6 +58,7 @@ LAYERS = (
     _layer("cpu", *ENGINES),
     _layer("training", "ray", "torch", "verl"),
     _layer("evaluation", "torch", "vllm"),
+    _layer("stages", "torch"),
     _layer("commands"),
     _layer("plugin"),
 )

@@ -198,3 +198,25 @@ def test_float16_may_overflow(monkeypatch):
     trainer.actor_rollout_wg.metrics = {"grad_norm": [1.0], "loss": [math.inf]}
     with pytest.raises(RuntimeError, match="actor/loss"):
         trainer._update_actor(batch, {})
+
+
+@pytest.mark.parametrize(
+    ("options", "mode"),
+    [
+        (("top_p=1", "temperature=1"), "processed_logprobs"),
+        (("top_p=0.7", "temperature=1.0"), "raw_logprobs"),
+        (("top_k=20", "temperature=1"), "raw_logprobs"),
+        (("top_p=1", "temperature=1.2"), "processed_logprobs"),
+        (("top_p=0.7", "logprobs_mode=processed_logprobs"), "processed_logprobs"),
+    ],
+)
+def test_vllm_reports_the_distribution_that_the_actor_has(options, mode):
+    config = compose_config([f"actor_rollout_ref.rollout.{option}" for option in options], device="cpu")
+    assert config.actor_rollout_ref.rollout.logprobs_mode == mode
+
+
+def test_a_gap_that_is_there_from_the_start_has_no_absolute_limit():
+    cut = ["actor_rollout_ref.rollout.top_p=0.7", "actor_rollout_ref.rollout.temperature=1.2"]
+    with pytest.raises(ValueError, match=r"max_rollout_probs_diff=0.02 .* top_p=0.7, top_k=-1 at temperature 1.2 .*=null"):
+        check_gap_limits(compose_config(cut, device="cpu"))
+    check_gap_limits(compose_config([*cut, "trainer.max_rollout_probs_diff=null"], device="cpu"))

@@ -240,7 +240,7 @@ def _merge_here(folder: Path) -> None:
         if (folder / ADAPTER).is_file():
             _merge_adapter(folder, unfinished)
         else:
-            _merge_shards(folder, unfinished)
+            merge_shards(folder, unfinished)
 
 
 def _merge_adapter(folder: Path, target: Path) -> None:
@@ -272,11 +272,17 @@ def untie_for_merge(model: Any) -> None:
         base.config.tie_word_embeddings = False
 
 
-def _merge_shards(folder: Path, target: Path) -> None:
-    """verl's own merger rounds the weights to bfloat16 and leaves LoRA apart; this one does neither."""
+def merge_shards(folder: Path, target: Path) -> None:
+    """Make the model's folder ``target`` from the FSDP shards in ``folder``, an adapter merged into it.
+
+    verl's own merger rounds the weights to bfloat16 and leaves LoRA apart; this one does neither.
+
+    Raises:
+        ValueError: The shards, or an adapter in them, are of a kind that does not merge.
+    """
     from safetensors.torch import save_file
 
-    state = _joined_state(folder)
+    state = joined_state(folder)
     config = read_object(folder / "huggingface" / "config.json")
     # verl writes how the run attended into it, which may be a kernel that only this package has.
     config.pop("attn_implementation", None)
@@ -304,7 +310,7 @@ def _merge_shards(folder: Path, target: Path) -> None:
     )
 
 
-def _joined_state(folder: Path) -> dict[str, Any]:
+def joined_state(folder: Path) -> dict[str, Any]:
     """Every tensor of the model, from the shards of all ranks, in the precision they have."""
     import torch
     from torch.distributed.tensor import DTensor

@@ -22,6 +22,7 @@ from verl_ext.training.attention import choose as choose_attention
 from verl_ext.training.head import choose as choose_head
 from verl_ext.training.option_types import OPEN_ENDED, Kinds, is_text, option_kinds
 from verl_ext.training.processor_use import choose as choose_precision_and_threads
+from verl_ext.training.rollout_log_probs import choose_log_probs
 
 CONFIG_DIR = Path(__file__).parent / "config"
 CONFIG_NAME = "trainer"
@@ -165,6 +166,7 @@ def compose_config(overrides: Sequence[str], *, device: str) -> DictConfig:
     choose_attention(config)
     choose_precision_and_threads(config)
     choose_head(config)
+    choose_log_probs(config)
     return config
 
 

@@ -10,6 +10,7 @@ from verl_ext.objectives.catalog import check_objective, check_weight_schedule, 
 from verl_ext.objectives.names import VERL_ESTIMATORS
 from verl_ext.training.checks.critic import uses_critic
 from verl_ext.training.checks.old_log_probs import check_one_pass
+from verl_ext.training.rollout_log_probs import PROCESSED, is_cut
 from verl_ext.training.step.loss_share import LINEAR_LOSSES
 
 GAP_LIMITS = ("max_rollout_probs_diff", "max_rollout_probs_diff_growth")
@@ -80,6 +81,13 @@ def check_gap_limits(config: Any) -> None:
         raise ValueError(
             f"{' and '.join(limits)} compare the rollout's probabilities with the actor's, and {hiding}: a rollout that "
             f"samples from stale weights would go unseen. Change that, or set {' and '.join(f'trainer.{name}=null' for name in GAP_LIMITS)}."
+        )
+    rollout = config.actor_rollout_ref.rollout
+    if config.trainer.get(GAP_LIMITS[0]) is not None and is_cut(rollout) and rollout.logprobs_mode == PROCESSED:
+        raise ValueError(
+            f"{limits[0]} compares the rollout's probabilities with the actor's, and with top_p={rollout.top_p}, "
+            f"top_k={rollout.top_k} at temperature {rollout.temperature} vLLM reports those of the tokens that are left, "
+            f"which differ from the start. Set trainer.{GAP_LIMITS[0]}=null; {GAP_LIMITS[1]} still sees a gap that grows."
         )
 
 

@@ -1,0 +1,1 @@
+"""Training in stages with hard resets between them: merged weights, a new adapter, a new optimizer, a new reference."""

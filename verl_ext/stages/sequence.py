@@ -1,0 +1,222 @@
+"""Run the stages of a file one after the other, each from where it was, with a reset after each."""
+
+import ctypes
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from verl_ext.stages.history import Finished, read_history, write_history
+from verl_ext.stages.stage_file import MODEL_PATH, Stage
+from verl_ext.training.checkpoints import Checkpoint, resumed_checkpoint
+from verl_ext.training.configuration import compose_config
+from verl_ext.training.device import chosen_device, default_device, device_defaults
+from verl_ext.training.ending import Ended, read_ended, write_ended
+from verl_ext.training.preflight import check
+
+LOCK, REQUEST, MODELS = ".lock", "reset_now", "models"
+PR_SET_PDEATHSIG = 1
+
+
+class BusyError(Exception):
+    """Another process runs the stages of this folder."""
+
+
+class StageError(Exception):
+    """A stage or a reset ended with an exit code, and has said why."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(f"exit code {code}")
+        self.code = code
+
+
+class Stages:
+    """The stages of one output folder.
+
+    Args:
+        stages: In order.
+        output: The folder: ``<number>-<name>`` is a stage's run, ``models/<number>-<name>`` the model it handed on.
+        overrides: Options of the launcher that win over those of every stage.
+    """
+
+    def __init__(self, stages: Sequence[Stage], output: Path, overrides: Sequence[str]) -> None:
+        self._stages, self._output, self._overrides = stages, output, list(overrides)
+
+    def run(self, *, resets_now: bool) -> None:
+        """Do what is left to do.
+
+        Args:
+            resets_now: End the stage that was interrupted at its last checkpoint.
+
+        Raises:
+            ValueError: The folder holds other stages, or a stage could not run; before anything starts.
+            StageError: A run or a reset failed.
+            BusyError: Somebody is at it.
+        """
+        self._output.mkdir(parents=True, exist_ok=True)
+        with self._locked() as lock:
+            finished = read_history(self._output)
+            self._check_history(finished)
+            if resets_now:
+                self._end_at_last_checkpoint(len(finished))
+            for number in range(len(finished), len(self._stages)):
+                if self._ended(number) is None:
+                    check(self._config(number))
+            for number in range(len(finished), len(self._stages)):
+                ended = self._ended(number) or self._train(number, lock)
+                (self._output / REQUEST).unlink(missing_ok=True)
+                finished.append(self._reset(number, ended))
+                write_history(self._output, finished)
+
+    def ask_for_reset(self) -> None:
+        """Let the stage that another process runs end after its next step."""
+        (self._output / REQUEST).touch()
+
+    # ------------------------------------------------------------------ what a stage is
+
+    def name(self, number: int) -> str:
+        """Of its folders."""
+        return f"{number}-{self._stages[number].name}"
+
+    def options(self, number: int) -> list[str]:
+        """The launcher's arguments for a stage."""
+        options = [
+            *self._stages[number].overrides,
+            f"trainer.total_training_steps={self._stages[number].steps}",
+            *self._overrides,
+            f"trainer.output_dir={self._output / self.name(number)}",
+            f"trainer.ends_early.request_file={self._output / REQUEST}",
+        ]
+        if number:
+            model = self._output / MODELS / self.name(number - 1)
+            # Before the reset that makes it, the stage is checked with the first model, which has the same shape.
+            options += [f"{MODEL_PATH}={model}"] if model.is_dir() else []
+        return options
+
+    def _config(self, number: int) -> DictConfig:
+        options = self.options(number)
+        device = chosen_device(options) or default_device(options)[0]
+        config = compose_config([*device_defaults(options, device), *options], device=device)
+        if config.trainer.save_freq < 1:
+            raise ValueError(
+                f"Stage {self._stages[number].name} needs checkpoints, which a reset merges: trainer.save_freq={config.trainer.save_freq}. "
+                "Set it to a number of steps."
+            )
+        return config
+
+    def _checkpoint(self, number: int) -> Checkpoint | None:
+        return resumed_checkpoint(self._config(number))
+
+    def _ended(self, number: int) -> Ended | None:
+        """At which step a stage has ended, and why; None when it has not."""
+        checkpoint = self._checkpoint(number)
+        if checkpoint is None:
+            return None
+        if checkpoint.step >= self._config(number).trainer.total_training_steps:
+            return Ended(checkpoint.step, "all steps made")
+        early = read_ended(checkpoint.folder.parent)
+        return early if early is not None and early.step == checkpoint.step else None
+
+    # ------------------------------------------------------------------ doing it
+
+    def _train(self, number: int, lock: int) -> Ended:
+        print(f"\n=== stage {number + 1} of {len(self._stages)}: {self._stages[number].name}", flush=True)
+        command = [sys.executable, "-m", "verl_ext.training.main", *self.options(number)]
+        # The lock is the run's too: as long as it lives, nobody starts another.
+        process = subprocess.Popen(command, pass_fds=[lock], preexec_fn=_end_with_parent)
+        if code := process.wait():
+            raise StageError(code)
+        ended = self._ended(number)
+        if ended is None:
+            raise ValueError(
+                f"Stage {self._stages[number].name} has ended before its {self._stages[number].steps} steps and left no "
+                "checkpoint of its last one: its data was used up. Raise trainer.total_epochs."
+            )
+        return ended
+
+    def _reset(self, number: int, ended: Ended) -> Finished:
+        config = self._config(number)
+        checkpoint = resumed_checkpoint(config)
+        assert checkpoint is not None
+        target = self._output / MODELS / self.name(number)
+        print(f"\n=== reset: {ended.reason} at step {ended.step}; merging into {target}", flush=True)
+        with tempfile.TemporaryDirectory() as folder:
+            facts = Path(folder) / "facts.json"
+            arguments = [checkpoint.folder / "actor", config.actor_rollout_ref.model.path, target, facts]
+            command = [sys.executable, "-m", "verl_ext.stages.reset", *map(str, arguments)]
+            process = subprocess.Popen(command, preexec_fn=_end_with_parent)
+            if code := process.wait():
+                raise StageError(code)
+            made = json.loads(facts.read_text())
+        print(f"the merged model's logits differ by at most {made['max_logit_difference']:.2g}")
+        return Finished(
+            name=self._stages[number].name,
+            options=dict(self._stages[number].options),
+            steps=ended.step,
+            ended=ended.reason,
+            folder=str(target.relative_to(self._output)),
+            **made,
+        )
+
+    # ------------------------------------------------------------------ what was there before
+
+    def _check_history(self, finished: Sequence[Finished]) -> None:
+        """The finished stages are the first ones of this file, with the same options."""
+        for number, done in enumerate(finished):
+            if number >= len(self._stages) or done.name != self._stages[number].name:
+                raise ValueError(
+                    f"{self._output} has finished stage {number + 1}, {done.name}, which is not there in this file. Restore "
+                    "it, or choose another trainer.output_dir."
+                )
+            now = _plain(self._stages[number].options)
+            changed = [name for name in {**done.options, **now} if done.options.get(name) != now.get(name)]
+            if changed:
+                name = changed[0]
+                raise ValueError(
+                    f"Stage {done.name} is finished in {self._output}, with {name}={done.options.get(name)}, and the file says "
+                    f"{now.get(name)}. Restore it, or choose another trainer.output_dir."
+                )
+
+    def _end_at_last_checkpoint(self, number: int) -> None:
+        if number == len(self._stages):
+            raise ValueError(f"All stages in {self._output} are finished: there is none to reset.")
+        checkpoint = self._checkpoint(number)
+        if checkpoint is None:
+            raise ValueError(
+                f"Stage {self._stages[number].name} in {self._output} has no checkpoint yet, so there is nothing to merge. "
+                "Leave --reset-now out."
+            )
+        if self._ended(number) is None:
+            write_ended(checkpoint.folder.parent, checkpoint.step, "asked for by --reset-now")
+
+    @contextmanager
+    def _locked(self) -> Iterator[int]:
+        """Hold the folder; yields the lock's descriptor. A process that is killed lets go of it."""
+        with (self._output / LOCK).open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise BusyError(f"The stages in {self._output} are being run by another process.") from None
+            yield file.fileno()
+
+
+def _plain(options: Mapping[str, Any]) -> dict[str, Any]:
+    """As they are after a way through JSON."""
+    read: dict[str, Any] = json.loads(json.dumps(dict(options)))
+    return read
+
+
+def _end_with_parent() -> None:
+    """In the child: be killed when the parent dies, so that a stage that is run again is not run twice."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() == 1:
+        os._exit(1)
