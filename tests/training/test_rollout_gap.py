@@ -217,6 +217,8 @@ def test_vllm_reports_the_distribution_that_the_actor_has(options, mode):
 
 def test_a_gap_that_is_there_from_the_start_has_no_absolute_limit():
     cut = ["actor_rollout_ref.rollout.top_p=0.7", "actor_rollout_ref.rollout.temperature=1.2"]
-    with pytest.raises(ValueError, match=r"max_rollout_probs_diff=0.02 .* top_p=0.7, top_k=-1 at temperature 1.2 .*=null"):
+    with pytest.raises(
+        ValueError, match=r"max_rollout_probs_diff=0.02 .* top_p=0.7, top_k=-1 at temperature 1.2 .*=null"
+    ):
         check_gap_limits(compose_config(cut, device="cpu"))
     check_gap_limits(compose_config([*cut, "trainer.max_rollout_probs_diff=null"], device="cpu"))

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from verl_ext.host.command_line import typed_path
-from verl_ext.host.files import read_object, replacing
+from verl_ext.host.files import read_object, remove_unfinished, replacing
 from verl_ext.pretrained.hub import ADAPTER_WEIGHTS, HUB_FILES, HUB_ID
 
 SHARD = re.compile(r"model_world_size_(\d+)_rank_(\d+)\.pt")
@@ -234,8 +234,7 @@ def fingerprint(folder: Path) -> str:
 
 def _merge_here(folder: Path) -> None:
     """Make ``folder/merged`` from what is in ``folder``; it appears whole or not at all."""
-    for leftover in folder.glob(f".{MERGED}.*"):  # gigabytes of a merge that was killed
-        shutil.rmtree(leftover)
+    remove_unfinished(folder / MERGED)  # gigabytes of a merge that was killed
     with replacing(folder / MERGED) as unfinished:
         if (folder / ADAPTER).is_file():
             _merge_adapter(folder, unfinished)

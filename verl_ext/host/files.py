@@ -1,5 +1,6 @@
 """Files and folders: written whole or not at all, and read with an error that names them."""
 
+import glob
 import json
 import os
 import shutil
@@ -30,6 +31,12 @@ def replacing(path: Path) -> Iterator[Path]:
             shutil.rmtree(unfinished)
         else:
             unfinished.unlink(missing_ok=True)
+
+
+def remove_unfinished(path: Path) -> None:
+    """Remove what a killed ``replacing(path)`` has left beside ``path``; for a path that nobody else is writing."""
+    for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
 
 
 def write_whole(path: Path, text: str) -> None:

@@ -32,8 +32,8 @@ class Finished:
     """Digest of the model that it handed on."""
     folder: str
     """Of that model, below the one of ``stages.json``."""
-    max_logit_difference: float
-    """Between the model with the adapter and the merged one, on the check's prompts."""
+    logit_difference: float
+    """Between the model with the adapter and the merged one: the largest on the check's prompts, as a share of the largest logit."""
 
 
 def read_history(output: Path) -> list[Finished]:

@@ -22,12 +22,15 @@ from verl_ext.evaluation.checkpoint import (
     joined_state,
     merge_shards,
 )
-from verl_ext.host.files import read_object, replacing, write_whole
+from verl_ext.host.files import read_object, remove_unfinished, replacing, write_whole
 
 NUM_PROMPTS, PROMPT_TOKENS, SEED = 4, 32, 0
 """The check's prompts: random tokens, which reach more of the embedding than a text does."""
-TOLERANCE = {"float32": 2e-3, "bfloat16": 0.5, "float16": 0.1}
-"""Largest difference of two logits, by the precision in which the merged weights are kept: B @ A is rounded to it once."""
+TOLERANCE = {"float32": 1e-4, "bfloat16": 0.05, "float16": 0.01}
+"""Largest difference of two logits, as a share of the largest logit, by the precision in which the merged weights are kept.
+
+The sum W + alpha / r * B @ A is rounded to it once. SmolLM2-135M with adapters on all linear layers: 8e-6 and 0.014.
+"""
 PEFT_PREFIX = "base_model.model."
 
 
@@ -38,7 +41,8 @@ class Reset:
     base: str
     adapter: str | None
     model: str
-    max_logit_difference: float
+    logit_difference: float
+    """The largest, as a share of the largest logit."""
 
 
 def reset(actor: Path, base: Path, target: Path) -> Reset:
@@ -53,6 +57,7 @@ def reset(actor: Path, base: Path, target: Path) -> Reset:
         ValueError: The shards are no model, the base has changed under an adapter, or the merged model computes
             something else than the one with the adapter.
     """
+    remove_unfinished(target)
     state = joined_state(actor)
     adapter = {name: tensor for name, tensor in state.items() if ".lora_" in name}
     with replacing(target) as unfinished:
@@ -66,7 +71,7 @@ def reset(actor: Path, base: Path, target: Path) -> Reset:
         base=fingerprint(base),
         adapter=_digest(adapter) if adapter else None,
         model=digest,
-        max_logit_difference=difference,
+        logit_difference=difference,
     )
 
 
@@ -87,7 +92,7 @@ def _check_base(state: Mapping[str, Any], base: Path) -> None:
 
 
 def _logit_difference(actor: Path, state: Mapping[str, Any], merged: Path) -> float:
-    """The largest difference between the logits of the trained model and of ``merged``; raises ValueError beyond the tolerance."""
+    """The largest between the trained model and ``merged``, as a share; raises ValueError beyond the tolerance."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -98,12 +103,13 @@ def _logit_difference(actor: Path, state: Mapping[str, Any], merged: Path) -> fl
     generator = torch.Generator().manual_seed(SEED)
     tokens = torch.randint(after.config.get_text_config().vocab_size, (NUM_PROMPTS, PROMPT_TOKENS), generator=generator)
     with torch.no_grad():
-        difference = float((before(input_ids=tokens).logits - after(input_ids=tokens).logits).abs().max())
+        logits, others = before(input_ids=tokens).logits, after(input_ids=tokens).logits
+    difference = float((logits - others).abs().max() / logits.abs().max())
     tolerance = TOLERANCE[precision]
     if not difference <= tolerance:
         raise ValueError(
-            f"The merged model's logits differ by up to {difference:.3g} from those of the model that was trained, more than "
-            f"{tolerance} in {precision}. Nothing is put in place; the checkpoint in {actor} stays as it is."
+            f"The merged model's logits differ from those of the model that was trained by {difference:.2g} of the largest, "
+            f"more than {tolerance} in {precision}. Nothing is put in place; the checkpoint in {actor} stays as it is."
         )
     return difference
 

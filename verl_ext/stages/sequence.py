@@ -50,6 +50,7 @@ class Stages:
 
     def __init__(self, stages: Sequence[Stage], output: Path, overrides: Sequence[str]) -> None:
         self._stages, self._output, self._overrides = stages, output, list(overrides)
+        self._configs: dict[tuple[str, ...], DictConfig] = {}
 
     def run(self, *, resets_now: bool) -> None:
         """Do what is left to do.
@@ -104,6 +105,11 @@ class Stages:
 
     def _config(self, number: int) -> DictConfig:
         options = self.options(number)
+        if tuple(options) not in self._configs:
+            self._configs[tuple(options)] = self._composed(number, options)
+        return self._configs[tuple(options)]
+
+    def _composed(self, number: int, options: Sequence[str]) -> DictConfig:
         device = chosen_device(options) or default_device(options)[0]
         config = compose_config([*device_defaults(options, device), *options], device=device)
         if config.trainer.save_freq < 1:
@@ -149,15 +155,8 @@ class Stages:
         assert checkpoint is not None
         target = self._output / MODELS / self.name(number)
         print(f"\n=== reset: {ended.reason} at step {ended.step}; merging into {target}", flush=True)
-        with tempfile.TemporaryDirectory() as folder:
-            facts = Path(folder) / "facts.json"
-            arguments = [checkpoint.folder / "actor", config.actor_rollout_ref.model.path, target, facts]
-            command = [sys.executable, "-m", "verl_ext.stages.reset", *map(str, arguments)]
-            process = subprocess.Popen(command, preexec_fn=_end_with_parent)
-            if code := process.wait():
-                raise StageError(code)
-            made = json.loads(facts.read_text())
-        print(f"the merged model's logits differ by at most {made['max_logit_difference']:.2g}")
+        made = self._merge(checkpoint.folder / "actor", config.actor_rollout_ref.model.path, target)
+        print(f"the merged model's logits differ by at most {made['logit_difference']:.2g} of the largest")
         return Finished(
             name=self._stages[number].name,
             options=dict(self._stages[number].options),
@@ -166,6 +165,16 @@ class Stages:
             folder=str(target.relative_to(self._output)),
             **made,
         )
+
+    def _merge(self, actor: Path, base: str, target: Path) -> dict[str, Any]:
+        """The reset, in a process of its own; what it says of itself."""
+        with tempfile.TemporaryDirectory() as folder:
+            facts = Path(folder) / "facts.json"
+            command = [sys.executable, "-m", "verl_ext.stages.reset", *map(str, (actor, base, target, facts))]
+            if code := subprocess.Popen(command, preexec_fn=_end_with_parent).wait():
+                raise StageError(code)
+            made: dict[str, Any] = json.loads(facts.read_text())
+        return made
 
     # ------------------------------------------------------------------ what was there before
 
