@@ -31,7 +31,7 @@ FOLLOWED = re.compile(r"\$\{(?:oc\.select:)?([\w.]+)")
 SHELL_OPTION = re.compile(r"(?<![\w.$/{-])([a-z_0-9]+(?:\.[a-z_0-9]+)+)=")
 HANDED_OVER = {
     # Option or section, and where it goes as a whole to code that is not watched.
-    "trainer.ends_early": "verl_ext/training/ending.py:Rules.of",
+    "trainer.ends_early": "verl_ext/training/ending.py:EndingRules.of",
     "ray_kwargs.ray_init": "verl_ext/training/resources.py:ray_init_options, to ray.init",
     "ray_kwargs.ray_init.runtime_env": "verl_ext/training/launch.py:_start_ray, to ray.init and this process",
     # FSDPCriticConfig.__post_init__ copies it, and the engine reads the copy.

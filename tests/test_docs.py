@@ -210,7 +210,8 @@ def test_variables_are_read(page):
 def help_of(script: str, *subcommand: str) -> str:
     """A command's own text and, of Python, what its --help prints."""
     is_module = not script.endswith((".py", ".sh"))
-    text = (ROOT / (script.replace(".", "/") + ".py" if is_module else script)).read_text(encoding="utf-8")
+    file = ROOT / (script.replace(".", "/") + ".py" if is_module else script)
+    text = (file if file.exists() else file.with_suffix("") / "__main__.py").read_text(encoding="utf-8")
     if script.endswith(".sh"):
         return text
     command = [sys.executable, *(["-m"] if is_module else []), script, *subcommand, "--help"]

@@ -1,6 +1,7 @@
 """LoRA that verl would not bring to the rollout is refused before anything starts."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -8,6 +9,7 @@ import pytest
 from omegaconf import OmegaConf
 from peft.utils.other import match_target_against_key
 
+from tests.adapters import tiny_model
 from verl_ext.training.checks.adapter import EMBEDDINGS, check_adapter
 from verl_ext.training.configuration import compose_config
 
@@ -16,7 +18,7 @@ MODEL = "actor_rollout_ref.model"
 
 def config_of(**model):
     defaults = {"lora_rank": 8, "target_modules": "all-linear", "exclude_modules": None, "lora_adapter_path": None}
-    settings = defaults | {"lora": {"rank": 0, "merge": False}} | model
+    settings = {"path": "absent"} | defaults | {"lora": {"rank": 0, "merge": False}} | model
     return OmegaConf.create({"actor_rollout_ref": {"model": settings}})
 
 
@@ -140,3 +142,19 @@ def test_verl_still_merges_adapters_within_layers_only(tmp_path):
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert "merged q_proj\n" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("targets", "missing"),
+    [(["q_proj", "query"], "query"), (r".*\.(query|key)", r".*\.(query|key)"), (["mlp.q_proj"], "mlp.q_proj")],
+)
+def test_layers_that_the_model_lacks_are_named_with_those_it_has(tmp_path, targets, missing):
+    model = tiny_model(tmp_path, is_tied=True)
+    own = "down_proj, gate_proj, k_proj, o_proj, q_proj, up_proj, v_proj"
+    with pytest.raises(ValueError, match=f"has no layer {re.escape(missing)}. It has {own}"):
+        check_adapter(config_of(path=str(model), target_modules=targets))
+
+
+@pytest.mark.parametrize("targets", [["q_proj", "mlp.up_proj"], r".*\.(q|v)_proj", "all-linear", None])
+def test_layers_that_it_has_pass(tmp_path, targets):
+    check_adapter(config_of(path=str(tiny_model(tmp_path, is_tied=True)), target_modules=targets))

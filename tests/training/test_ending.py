@@ -11,7 +11,7 @@ from tests.training.stand_in import trainer_with
 from verl_ext.training.checks.early_end import check_early_end
 from verl_ext.training.checks.resume import check_resume
 from verl_ext.training.configuration import compose_config
-from verl_ext.training.ending import ENDED, Ending, Rules, Validation, gain_over, read_ended, write_ended
+from verl_ext.training.ending import ENDED, Ending, EndingRules, Validation, gain_over, read_ended, write_ended
 from verl_ext.training.validation import standard_errors
 
 SCORE = "val-core/gsm8k/acc/mean@1"
@@ -20,7 +20,7 @@ FLAT = (0.452, 0.471, 0.446, 0.463, 0.449, 0.458, 0.466, 0.455)
 """Of a run that had stopped to learn: 100 problems, a standard error of 0.05."""
 
 
-def ended_after(scores, rules: Rules, error: float = 0.05) -> int | None:
+def ended_after(scores, rules: EndingRules, error: float = 0.05) -> int | None:
     """Which of the validations ends the run; None for none."""
     ending = Ending(rules)
     for number, score in enumerate(scores):
@@ -31,8 +31,8 @@ def ended_after(scores, rules: Rules, error: float = 0.05) -> int | None:
 
 
 def test_a_flat_curve_ends_at_the_first_moment_it_can():
-    assert ended_after(FLAT, Rules(plateau_validations=5)) == 5
-    assert ended_after(FLAT, Rules()) is None
+    assert ended_after(FLAT, EndingRules(plateau_validations=5)) == 5
+    assert ended_after(FLAT, EndingRules()) is None
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -40,11 +40,11 @@ def test_a_rising_noisy_curve_goes_on(seed):
     """0.03 a validation under noise of 0.02, which is what 600 answers have at one half."""
     noise = random.Random(seed)
     scores = [0.2 + 0.03 * number + noise.gauss(0, 0.02) for number in range(20)]
-    assert ended_after(scores, Rules(plateau_validations=5), error=0.02) is None
+    assert ended_after(scores, EndingRules(plateau_validations=5), error=0.02) is None
 
 
 def test_the_reason_names_what_was_compared():
-    ending = Ending(Rules(plateau_validations=2, plateau_min_gain=0.01))
+    ending = Ending(EndingRules(plateau_validations=2, plateau_min_gain=0.01))
     for step, score in ((0, 0.4), (10, 0.41), (20, 0.41)):
         ending.see_validation(step, {SCORE: score, ERROR: 0.0})
     assert ending.reason() == (
@@ -63,7 +63,7 @@ def test_the_gain_of_a_line_is_its_rise(start, slope, num, error):
 
 
 def test_a_metric_can_be_named_and_has_to_be_there():
-    ending = Ending(Rules(plateau_validations=2, plateau_metric="val-core/math/acc/mean@1"))
+    ending = Ending(EndingRules(plateau_validations=2, plateau_metric="val-core/math/acc/mean@1"))
     with pytest.raises(
         RuntimeError, match="plateau_metric=val-core/math/acc/mean@1 .* there are val-core/gsm8k/acc/mean@1"
     ):
@@ -76,13 +76,13 @@ def see(ending: Ending, name: str, *values: float) -> None:
 
 
 def test_entropy_and_length_are_means_over_steps():
-    ending = Ending(Rules(min_entropy=0.1, over_steps=2))
+    ending = Ending(EndingRules(min_entropy=0.1, over_steps=2))
     see(ending, "train/entropy", 0.5, 0.15, 0.06)
     assert ending.reason() is None
     see(ending, "train/entropy", 0.05)
     assert ending.reason() == "entropy: 0.0550 over the last 2 steps, below 0.1"
 
-    ending = Ending(Rules(max_length_growth=2, over_steps=2))
+    ending = Ending(EndingRules(max_length_growth=2, over_steps=2))
     see(ending, "train/response_length", 100, 100, 250, 150)
     assert ending.reason() is None
     see(ending, "train/response_length", 251)
@@ -90,7 +90,7 @@ def test_entropy_and_length_are_means_over_steps():
 
 
 def test_a_file_asks_for_the_end(tmp_path):
-    ending = Ending(Rules(request_file=str(tmp_path / "now")))
+    ending = Ending(EndingRules(request_file=str(tmp_path / "now")))
     assert ending.reason() is None
     (tmp_path / "now").touch()
     assert ending.reason() == f"asked for by {tmp_path / 'now'}"
@@ -98,7 +98,7 @@ def test_a_file_asks_for_the_end(tmp_path):
 
 def test_a_resumed_run_ends_where_the_undisturbed_one_does(tmp_path):
     """Saved after every validation; the one of the checkpoint's step, which a resume makes again, counts once."""
-    rules = Rules(plateau_validations=5)
+    rules = EndingRules(plateau_validations=5)
     for number, score in enumerate(FLAT[:6]):
         ending = Ending(rules)
         ending.restore(tmp_path)

@@ -27,7 +27,7 @@ def grade(
         reference: The row's ground truth. For countdown a mapping, or its JSON text, with ``numbers`` and ``target``.
         task: The row's ``data_source``, a name of ``verl_ext.tasks.table.DATA_SOURCES``.
         is_truncated: The response was cut by its length limit.
-        grader: ``default``, ``marked`` or ``paper``; without one, what VERL_EXT_GRADER says, else ``default``.
+        grader: ``default``, ``marked``, ``paper`` or ``published_gsm8k``; without one, what VERL_EXT_GRADER says, else ``default``.
 
     Raises:
         ValueError: The task or the grader is unknown or the reference is broken. A fault in the grader itself does not

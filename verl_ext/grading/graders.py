@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any, Protocol
 
-from verl_ext.grading import countdown_grader, mathematics
+from verl_ext.grading import countdown_grader, mathematics, published_gsm8k
 from verl_ext.grading.answers.conventions import DEFAULTS, Conventions
 from verl_ext.grading.gym import gym_grader
 from verl_ext.grading.paper import grader as paper_grader
@@ -59,4 +59,13 @@ MARKED_GRADERS = {
 _PAPER = Grader(paper_grader.grade_parsed, paper_grader.parse_reference, paper_grader.grade_parsed_async)
 PAPER_GRADERS = {**GRADERS, "math": _PAPER, "gsm8k": _PAPER}
 """The paper's verdicts where it has them: for parity with its numbers, unsafe to trust (``paper.grader``)."""
-TABLES = {"default": GRADERS, "marked": MARKED_GRADERS, "paper": PAPER_GRADERS}
+PUBLISHED_GSM8K_GRADERS = {
+    **GRADERS,
+    "gsm8k": Grader(published_gsm8k.grade_published_gsm8k, published_gsm8k.parse_reference),
+}
+TABLES = {
+    "default": GRADERS,
+    "marked": MARKED_GRADERS,
+    "paper": PAPER_GRADERS,
+    "published_gsm8k": PUBLISHED_GSM8K_GRADERS,
+}

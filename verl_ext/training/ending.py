@@ -22,7 +22,7 @@ STANDARD_ERROR = "standard_error"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rules:
+class EndingRules:
     """The section ``trainer.ends_early`` of the configuration; None switches a rule off."""
 
     plateau_validations: int | None = None
@@ -43,7 +43,7 @@ class Rules:
     """End after the step in which this file is there."""
 
     @classmethod
-    def of(cls, config: Any) -> "Rules":
+    def of(cls, config: Any) -> "EndingRules":
         """Those of a run's configuration; all off where it is verl's own."""
         return cls(**(config.trainer.get("ends_early") or {}))
 
@@ -73,7 +73,7 @@ def gain_over(validations: Sequence[Validation]) -> tuple[float, float]:
 class Ending:
     """Sees the steps and validations of a run, and says why it should end."""
 
-    def __init__(self, rules: Rules) -> None:
+    def __init__(self, rules: EndingRules) -> None:
         self._rules = rules
         self._validations: list[Validation] = []
         self._entropies: list[float] = []

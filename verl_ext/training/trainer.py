@@ -65,6 +65,8 @@ class NothingKeptError(Exception):
 class SignFilterTrainer(PPOTrainerSync):
     """verl's ``sync`` trainer; differs in what reaches the learner, in its polling and in what it reports."""
 
+    total_training_steps: int
+
     @property
     def trainer_mode(self) -> str:
         """Always ``sync``: verl compares the mode with that word to pick a replay buffer and its checkpoint contents."""
@@ -92,7 +94,7 @@ class SignFilterTrainer(PPOTrainerSync):
         self._gap = rollout_gap.RolloutGap(
             trainer.get("max_rollout_probs_diff"), trainer.get("max_rollout_probs_diff_growth")
         )
-        self._ending = ending.Ending(ending.Rules.of(self.config))
+        self._ending = ending.Ending(ending.EndingRules.of(self.config))
         self._takes_own_log_probs = takes_own_log_probs(self.config, options)
         self._gap_of_others: float | None = 0.0
         self._num_submitted: dict[str, int] = {}

@@ -45,7 +45,7 @@ def test_the_cache_may_be_in_the_home_folder(tmp_path, monkeypatch):
 
 
 BAD = [
-    ("VERL_EXT_GRADER", "x", " is not a grader. There is default, marked, paper."),
+    ("VERL_EXT_GRADER", "x", " is not a grader. There is default, marked, paper, published_gsm8k."),
     ("VERL_EXT_GRADER_WORKERS", "2.5", " is not a number of processes: 1 or more."),
     ("VERL_EXT_GRADER_WORKERS", "0", " is not a number of processes: 1 or more."),
     ("VERL_EXT_GRADER_WORKERS", "-1", " is not a number of processes: 1 or more."),

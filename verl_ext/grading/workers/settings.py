@@ -12,7 +12,7 @@ from verl_ext.grading.answers.conventions import read_options
 GRADER, WORKERS, SECONDS, CACHE, CONVENTIONS = (
     f"VERL_EXT_GRADER{end}" for end in ("", "_WORKERS", "_SECONDS", "_CACHE", "_CONVENTIONS")
 )
-GRADER_NAMES = ("default", "marked", "paper")
+GRADER_NAMES = ("default", "marked", "paper", "published_gsm8k")
 """The keys of ``verl_ext.grading.graders.TABLES``."""
 DEFAULT_TIMEOUT_SECONDS = 2.0
 

@@ -1,5 +1,6 @@
 """LoRA: what is trained reaches the rollout and can be made into a model afterwards."""
 
+import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any
 
 from verl_ext.host.files import read_object
 from verl_ext.pretrained.hub import HUB_ID
-from verl_ext.training.paths import local_path
+from verl_ext.training.paths import is_remote, local_path
 
 EMBEDDINGS = ("lm_head", "model.embed_tokens", "embed_out", "transformer.wte")
 """What transformers' models call their embeddings."""
@@ -42,6 +43,7 @@ def check_adapter(config: Any) -> None:
         _check_given_adapter(local_path(path), model.lora_rank)
         return
     _check_targets(f"{MODEL}.target_modules", model.target_modules, model.get("exclude_modules"))
+    _check_there(model)
 
 
 def _check_targets(option: str, targets: Any, excluded: Any) -> None:
@@ -52,6 +54,35 @@ def _check_targets(option: str, targets: Any, excluded: Any) -> None:
             f"{MODEL}.lora.merge=True only adapters within a layer are merged, and vLLM applies one of an embedding for "
             "some models only. The run would sample from another model than it trains. Leave it out, as all-linear does."
         )
+
+
+def _check_there(model: Any) -> None:
+    """The model has every layer that is named; seen in its weights, where they are on this machine."""
+    modules = _modules_with_weights(local_path(model.path)) if not is_remote(model.path) else []
+    targets = model.target_modules
+    if not modules or targets is None or targets == "all-linear":
+        return
+    wanted = [targets] if isinstance(targets, str) else [[target] for target in targets]
+    for one in wanted:
+        if not any(_matches(one, module) for module in modules):
+            own = sorted({module.rpartition(".")[2] for module in modules if re.search(r"\.layers\.\d+\.", module)})
+            raise ValueError(
+                f"{MODEL}.target_modules: {model.path} has no layer {one if isinstance(one, str) else one[0]}. It has "
+                f"{', '.join(own)}."
+            )
+
+
+def _modules_with_weights(folder: Path) -> list[str]:
+    """The names of the modules that multiply by a matrix, embeddings too; none where there are no safetensors."""
+    tensors: dict[str, Any] = {}
+    for file in folder.glob("*.safetensors"):
+        with file.open("rb") as content:
+            tensors |= json.loads(content.read(int.from_bytes(content.read(8), "little")))
+    return [
+        name.removesuffix(".weight")
+        for name, tensor in tensors.items()
+        if name.endswith(".weight") and len(tensor["shape"]) > 1
+    ]
 
 
 def _matches(targets: Any, name: str) -> bool:
