@@ -24,7 +24,7 @@ name=qwen2-0.5b-gsm8k-prorl-$OBJECTIVE
 options=(algorithm.adv_estimator="$OBJECTIVE")
 if [[ $OBJECTIVE != grpo ]]; then
     # A score that is neither right nor wrong is no score to an objective of signs.
-    options+=(+reward.reward_kwargs.overlong_buffer_cfg.enable=False)
+    options+=(++reward.reward_kwargs.overlong_buffer_cfg.enable=False)
 fi
 if [[ ${PUBLISHED_REWARD:-False} == True ]]; then
     export VERL_EXT_GRADER=published_gsm8k

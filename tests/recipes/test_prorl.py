@@ -50,6 +50,14 @@ def test_the_last_phase_has_the_overlong_buffer():
     assert (last.reward_kwargs.max_resp_len, last.reward_kwargs.overlong_buffer_cfg.len) == (6144, 4096)
 
 
+@pytest.mark.parametrize("stage", STAGES, ids=[stage.name for stage in STAGES])
+def test_other_objectives_have_no_penalty_for_long_answers(stage):
+    """As the recipe says it, for every phase."""
+    (option,) = re.findall(r"\+\+reward\S+=False", (ROOT / "recipes" / STAGED).read_text())
+    config = compose_config([*stage.overrides, option, "algorithm.adv_estimator=nsr"], device="gpu")
+    assert config.reward.reward_kwargs.overlong_buffer_cfg.enable is False
+
+
 @pytest.fixture(scope="session")
 def gsm8k(tmp_path_factory):
     from verl_ext.data.parquet import write_rows
