@@ -34,7 +34,7 @@ def check_resume(config: Any, num_steps: int | None) -> Checkpoint | None:
         )
     ended = ending.read_ended(own)
     if checkpoint is not None and ended is not None and ended.step <= checkpoint.step and not config.trainer.val_only:
-        raise ValueError(
+        raise NothingLeftError(
             f"This run has ended early, at step {ended.step}: {ended.reason}. Delete {own / ending.ENDED} to go on, with "
             f"another rule ({ending.OPTIONS}) or without."
         )
