@@ -31,6 +31,8 @@ FOLLOWED = re.compile(r"\$\{(?:oc\.select:)?([\w.]+)")
 SHELL_OPTION = re.compile(r"(?<![\w.$/{-])([a-z_0-9]+(?:\.[a-z_0-9]+)+)=")
 HANDED_OVER = {
     # Option or section, and where it goes as a whole to code that is not watched.
+    # Read in the last phase of recipes/gsm8k_prorl.yaml only.
+    "reward.reward_kwargs": "verl/experimental/reward_loop/reward_manager/dapo.py:DAPORewardManager.__init__",
     "trainer.ends_early": "verl_ext/training/ending.py:EndingRules.of",
     "ray_kwargs.ray_init": "verl_ext/training/resources.py:ray_init_options, to ray.init",
     "ray_kwargs.ray_init.runtime_env": "verl_ext/training/launch.py:_start_ray, to ray.init and this process",
