@@ -260,14 +260,12 @@ def early_llm_servers(trainer_base: ModuleType, manager: type) -> Any:
     return replaced(trainer_base, "LLMServerManager", manager)
 
 
-def draw_tokens_with_one_number(topk_topp_sampler: Any) -> None:
-    """Tokens drawn by ``verl_ext.cpu.token_draw`` (``vllm.v1.sample.ops.topk_topp_sampler``).
+def draw_tokens_with_one_number(topk_topp_sampler: Any, forward_cpu: Any) -> None:
+    """Tokens drawn by ``forward_cpu`` of ``verl_ext.cpu.token_draw`` (``vllm.v1.sample.ops.topk_topp_sampler``).
 
     vLLM's CPU sampler takes longer than a small model's forward pass where the vocabulary is large, above all with seeds
     or top-p, and no option names another one.
     """
-    from verl_ext.cpu.token_draw import forward_cpu
-
     topk_topp_sampler.TopKTopPSampler.forward_cpu = forward_cpu
 
 

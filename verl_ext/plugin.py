@@ -67,10 +67,11 @@ def _add_cpu_platform() -> None:
     """``VERL_PLATFORM=cpu``: nothing below exists for a process on a machine with an accelerator."""
     import verl_ext.cpu.platform  # noqa: F401
     from verl_ext import patches
+    from verl_ext.cpu.environment import draw_tokens_on_cpu
 
     patches.answer_for_the_vllm_distribution()
     when_imported("verl.utils.distributed")(patches.use_one_gloo_backend)
-    when_imported("vllm.v1.sample.ops.topk_topp_sampler")(patches.draw_tokens_with_one_number)
+    draw_tokens_on_cpu()
     when_imported("vllm.utils.system_utils")(patches.fork_engine_of_server)
 
     @when_imported("verl.workers.engine.fsdp")

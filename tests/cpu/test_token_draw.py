@@ -121,7 +121,7 @@ def test_vllm_draws_by_it(monkeypatch):
     if original is not forward_cpu:  # the plugin has not replaced it in this process
         assert ".exponential_(generator=generator)" in inspect.getsource(original)
         monkeypatch.setattr(module.TopKTopPSampler, "forward_cpu", original)
-    draw_tokens_with_one_number(module)
+    draw_tokens_with_one_number(module, forward_cpu)
     assert list(inspect.signature(original).parameters) == list(inspect.signature(forward_cpu).parameters)
     for mode, expected in {
         "raw_logprobs": None,

@@ -1,6 +1,7 @@
 """A process that uses vLLM on a CPU, for programs that do not go through the launcher."""
 
 import os
+from types import ModuleType
 
 from wrapt import when_imported
 
@@ -16,8 +17,19 @@ def use_cpu_where_there_is_no_accelerator() -> bool:
         os.environ.setdefault(name, value)
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
     os.environ.setdefault("OMP_NUM_THREADS", str(os.cpu_count() or 1))
-    from verl_ext.patches import answer_for_the_vllm_distribution, draw_tokens_with_one_number
+    from verl_ext.patches import answer_for_the_vllm_distribution
 
     answer_for_the_vllm_distribution()
-    when_imported("vllm.v1.sample.ops.topk_topp_sampler")(draw_tokens_with_one_number)
+    draw_tokens_on_cpu()
     return True
+
+
+def draw_tokens_on_cpu() -> None:
+    """Let vLLM, once it is imported, draw tokens as ``verl_ext.cpu.token_draw`` does."""
+
+    @when_imported("vllm.v1.sample.ops.topk_topp_sampler")
+    def _draw(topk_topp_sampler: ModuleType) -> None:
+        from verl_ext.cpu.token_draw import forward_cpu
+        from verl_ext.patches import draw_tokens_with_one_number
+
+        draw_tokens_with_one_number(topk_topp_sampler, forward_cpu)
