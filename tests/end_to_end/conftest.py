@@ -2,12 +2,12 @@
 
 import json
 import os
-import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
 
 import psutil
 import pytest
@@ -29,7 +29,7 @@ class Result:
     shown: str
     folder: Path
     left_running: list[str]
-    """Command lines of processes of its Ray session that were there when it had ended."""
+    """Command lines of processes that it has started, or these, and that were there when it had ended."""
 
     @property
     def log(self) -> str:
@@ -106,12 +106,34 @@ def train(data, models) -> Callable[..., Result]:
             f"trainer.output_dir={folder}",
             *options,
         ]
-        process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(), cwd=folder
+        mark = {"VERL_EXT_TEST_RUN": uuid4().hex}  # whatever the run starts inherits it
+        process = subprocess.run(
+            command, capture_output=True, text=True, env=environment() | mark, cwd=folder, check=False
         )
-        output, errors = process.communicate()
-        session = re.compile(rf"session_\S+_{process.pid}\b")  # Ray's name for it
-        lines = [" ".join(other.info["cmdline"] or ()) for other in psutil.process_iter(["cmdline"])]
-        return Result(process.returncode, output + errors, folder, [line for line in lines if session.search(line)])
+        started = [other.info for other in psutil.process_iter(["cmdline", "environ"])]
+        left = [" ".join(info["cmdline"] or ()) for info in started if mark.items() <= (info["environ"] or {}).items()]
+        return Result(process.returncode, process.stdout + process.stderr, folder, left)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def train_together(train) -> Callable[..., dict[str, Result]]:
+    """Run the launcher once with several runs, each with its options and a folder of its name; what each left, by name.
+
+    Of the runs all but the last have to end well: one that fails takes the stack with it.
+    """
+
+    def together(folder: Path, runs: dict[str, Sequence[str]]) -> dict[str, Result]:
+        words = [word for name, own in runs.items() for word in ("--run", *own, f"trainer.output_dir={folder / name}")]
+        ended = train(folder, *words)
+        assert ended.shown.count("starting Ray") == 1, ended.shown
+        results = {}
+        for number, name in enumerate(runs, start=1):
+            head = f"\nrun {number} of {len(runs)}: "
+            _before, shown, said = ended.shown.split(head)
+            code = 0 if said.startswith("done") else int(said.removeprefix("FAILED with code ").partition(":")[0])
+            results[name] = Result(code, shown.partition("\nrun ")[0], folder / name, ended.left_running)
+        return results
+
+    return together

@@ -45,6 +45,7 @@ def test_a_run_after_another_on_one_stack_is_the_run_alone(train, models, tmp_pa
     assert ended.code == 1
     assert ended.shown.count("starting Ray") == 2
     assert "run 3 of 4: FAILED with code 1" in ended.shown
+    assert "The grader failed on 100.0% of the samples of step 1" in ended.shown
     assert "run 4 of 4: done" in ended.shown
 
     warm, alone, other = (results(tmp_path / name) for name in ("warm", "alone", "first"))

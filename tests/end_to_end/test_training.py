@@ -64,8 +64,30 @@ def test_nsr_saves_resumes_and_can_be_evaluated(train, tmp_path, data):
     assert len(generations.read_text().splitlines()) == 16 * 8
 
 
-def test_a_step_with_nothing_left_is_skipped_and_training_goes_on(train, tmp_path):
-    result = train(tmp_path, *reward("always_right"))
+@pytest.fixture(scope="module")
+def of_one_stack(train_together, tmp_path_factory):
+    """Runs that differ in options alone, not in what they are started on."""
+    runs = {
+        "always right": reward("always_right"),
+        "batch of one": (
+            "data.train_batch_size=1",
+            "actor_rollout_ref.rollout.n=1",
+            "actor_rollout_ref.actor.ppo_mini_batch_size=1",
+        ),
+        "psr": (
+            *reward("by_length"),
+            "algorithm.adv_estimator=psr",
+            "algorithm.loss_normalizer=all",
+            "actor_rollout_ref.actor.ppo_mini_batch_size=2",
+            "trainer.test_freq=2",
+        ),
+        "partial": reward("partial"),
+    }
+    return train_together(tmp_path_factory.mktemp("stack"), runs)
+
+
+def test_a_step_with_nothing_left_is_skipped_and_training_goes_on(of_one_stack):
+    result = of_one_stack["always right"]
     assert result.code == 0, result.shown
     assert result.shown.count("nothing to learn from: update skipped") == 2
     for step in result.steps:
@@ -73,34 +95,29 @@ def test_a_step_with_nothing_left_is_skipped_and_training_goes_on(train, tmp_pat
         assert "actor/grad_norm" not in step
 
 
-def test_a_batch_of_one(train, tmp_path):
+def test_a_batch_of_one(of_one_stack):
     """One sample left: what verl keeps as ragged tensors is rectangular then."""
-    options = (
-        "data.train_batch_size=1",
-        "actor_rollout_ref.rollout.n=1",
-        "actor_rollout_ref.actor.ppo_mini_batch_size=1",
-    )
-    result = train(tmp_path, *options)
+    result = of_one_stack["batch of one"]
     assert result.code == 0, result.shown
     assert [step["train/kept_samples"] for step in result.steps] == [1, 1]
 
 
-def test_psr_makes_as_many_updates_as_its_samples_fill(train, tmp_path):
+def test_psr_makes_as_many_updates_as_its_samples_fill(of_one_stack):
     """psr keeps about half of the samples; mini-batches of 8 samples make about two updates of them."""
-    result = train(
-        tmp_path,
-        *reward("by_length"),
-        "algorithm.adv_estimator=psr",
-        "algorithm.loss_normalizer=all",
-        "actor_rollout_ref.actor.ppo_mini_batch_size=2",
-        "trainer.test_freq=2",
-    )
+    result = of_one_stack["psr"]
     assert result.code == 0, result.shown
     assert "validation at step 2: countdown/acc/mean@1 0." in result.shown
     for step in result.steps:
         kept = step["train/kept_samples"]
         assert kept == round(step["train/correct_ratio"] * 32)
         assert step["train/num_updates"] == -(-kept // 8)
+
+
+def test_a_partial_reward_stops_the_first_step(of_one_stack):
+    result = of_one_stack["partial"]
+    assert result.code == 1
+    assert "nsr needs rewards of 0, 1 or -1, got 0.3 at row 0 (prompt " in result.shown
+    assert result.left_running == [], "nothing of the stack is left after a failure"
 
 
 def test_two_ranks_update_in_the_papers_mini_batches(train, tmp_path):
@@ -155,18 +172,6 @@ def test_grpo_with_a_kl_reference(train, tmp_path):
     first, second = (step["actor/kl_loss"] for step in result.steps)
     assert abs(first) < 1e-6
     assert second > 1e-6
-
-
-def test_a_partial_reward_stops_the_first_step(train, tmp_path):
-    result = train(tmp_path, *reward("partial"))
-    assert result.code == 1
-    assert "nsr needs rewards of 0, 1 or -1, got 0.3 at row 0 (prompt " in result.shown
-
-
-def test_a_failing_grader_stops_the_run(train, tmp_path):
-    result = train(tmp_path, *reward("failing_grader"))
-    assert result.code == 1
-    assert "The grader failed on 100.0% of the samples of step 1" in result.shown
 
 
 def test_stock_verl_trains_nsr(tmp_path, data, models):
