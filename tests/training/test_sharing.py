@@ -22,7 +22,7 @@ OWN = (
 )
 SHARED = (
     *("actor_rollout_ref.rollout.response_length=8", "actor_rollout_ref.rollout.max_model_len=48", "trainer.nnodes=2"),
-    *("actor_rollout_ref.rollout.dtype=bfloat16", "actor_rollout_ref.model.lora_rank=8"),
+    *("actor_rollout_ref.rollout.dtype=float16", "actor_rollout_ref.model.lora_rank=8"),
     *("actor_rollout_ref.rollout.max_num_seqs=3", "ray_kwargs.ray_init.runtime_env.env_vars.OMP_NUM_THREADS=2"),
 )
 
@@ -64,7 +64,7 @@ def test_an_accelerator_is_not_shared(folder):
 def test_a_model_may_have_other_weights_and_no_other_configuration(folder, tmp_path):
     for name in ("tuned", "deeper"):
         shutil.copytree(folder / "model", tmp_path / name)
-    (tmp_path / "tuned" / "model.safetensors").write_bytes(b"\1" * 4096)
+    (tmp_path / "tuned" / "model.safetensors").write_bytes(b"\0" * 4095 + b"\1")
     (tmp_path / "deeper" / "config.json").write_text(
         json.dumps({"max_position_embeddings": 64, "num_hidden_layers": 9})
     )
