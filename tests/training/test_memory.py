@@ -20,6 +20,7 @@ SMOLLM2 = {
     "num_hidden_layers": 30, "intermediate_size": 1536, "vocab_size": 49152, "tie_word_embeddings": True,
     "max_position_embeddings": 8192,
 }  # fmt: skip
+TINY = SMOLLM2 | {"hidden_size": 64, "num_attention_heads": 1, "num_key_value_heads": 1, "num_hidden_layers": 2}
 LARGE = SMOLLM2 | {"hidden_size": 2048, "intermediate_size": 8192, "num_hidden_layers": 28, "vocab_size": 128256}
 STEP = [
     "data.train_batch_size=8", "data.max_prompt_length=128", "data.max_response_length=64",
@@ -35,7 +36,7 @@ def having(gib: float, total: float | None = None) -> Memory:
 def models(tmp_path_factory):
     """Folders with a config.json each, and no weights: their number is then counted from the sizes."""
     folders = {}
-    for name, config in {"smollm2": SMOLLM2, "large": LARGE, "unknown": {"model_type": "llama"}}.items():
+    for name, config in {"smollm2": SMOLLM2, "tiny": TINY, "large": LARGE, "unknown": {"model_type": "llama"}}.items():
         folders[name] = tmp_path_factory.mktemp(name)
         (folders[name] / "config.json").write_text(json.dumps(config))
     return folders
@@ -106,6 +107,12 @@ def test_a_larger_vocabulary_without_chunks_gets_smaller_micro_batches(models):
         for is_chunked in (True, False)
     )
     assert whole < chunks
+
+
+def test_a_small_model_s_cache_holds_as_many_samples_as_vllm_takes(models):
+    """256 rows of 2 layers with 64 numbers of keys and of values: 2 x 2 x 64 x 4 x 256 bytes each."""
+    config = settled(models["tiny"], having(64))
+    assert OmegaConf.select(config, memory.CACHE) == 256 * 2 * 2 * 64 * 4 * 256
 
 
 def test_bfloat16_halves_the_engine(models):

@@ -50,6 +50,8 @@ ACTIVATIONS = GIB
 """A micro-batch is not made larger than this where it need not be: larger ones are hardly faster on a CPU."""
 LARGEST_CACHE = 4 * GIB
 """vLLM's cache is what samples at one time need, up to this: where it is less, some of them wait."""
+CHEAP_CACHE = GIB // 4
+"""It holds as many as vLLM takes where that is no more than this: validation has other numbers of samples."""
 FEW_ROWS = 8
 """Samples that the cache holds in any case: sampling one after the other would take for ever."""
 ROUND = 64
@@ -195,11 +197,12 @@ class Planner:
         return self.longest * -(-rows // self._ranks)
 
     def wanted_cache(self) -> int:
-        """Bytes that hold all samples that one engine works on at one time."""
+        """Bytes that hold all samples of a step that one engine works on at one time, or more where that is cheap."""
         rollout = self._config.actor_rollout_ref.rollout
         engines = max(1, self._ranks // rollout.tensor_model_parallel_size)
         at_one_time: int = min(rollout.max_num_seqs, -(-self._config.data.train_batch_size * rollout.n // engines))
-        return self._in_cache(self.longest) * at_one_time
+        of_row, most = self._in_cache(self.longest), int(rollout.max_num_seqs)
+        return max(of_row * at_one_time, min(of_row * most, CHEAP_CACHE))
 
     def least_cache(self) -> int:
         """Bytes without which vLLM does not start (a row of ``max_model_len``), or samples a few at a time."""
