@@ -85,6 +85,52 @@ def test_a_worker_that_is_really_killed(folder, by):
     assert memory.CACHE in told
 
 
+def died(text: str):
+    """What Ray raises when an actor's process has ended."""
+    from ray.core.generated.common_pb2 import ActorDiedErrorContext
+    from ray.exceptions import ActorDiedError
+
+    return ActorDiedError(ActorDiedErrorContext(class_name="WorkerDict", actor_id=b"1" * 16, error_message=text))
+
+
+BY_RAY = "1 worker(s) were killed due to the node running low on memory."
+BY_ANYTHING = "some common causes include: (1) the process was killed by the OOM killer due to high memory usage"
+
+
+@pytest.mark.parametrize(
+    ("text", "num_kills", "is_explained"), [(BY_RAY, 0, True), (BY_ANYTHING, 0, False), (BY_ANYTHING, 1, True)]
+)
+@pytest.mark.parametrize("is_wrapped", [False, True])
+def test_what_ray_says_of_a_dead_worker(folder, tmp_path, text, num_kills, is_explained, is_wrapped):
+    """Its text names the kernel among what may have been; whether the kernel did it, its counter says."""
+    vmstat = tmp_path / "vmstat"
+    vmstat.write_text("oom_kill 2\n")
+    with MemoryWatch(vmstat) as watch:
+        pass
+    vmstat.write_text(f"oom_kill {2 + num_kills}\n")
+    failure = died(text)
+    if is_wrapped:
+        failure = RuntimeError("the step failed")
+        failure.__cause__ = died(text)
+    config = config_of(folder)
+    memory.settle(config)
+    told = explanation(failure, config, watch)
+    assert (told is not None) == is_explained
+    if told is not None:
+        assert told.startswith("a worker was killed for memory during the start. At most its processes had ")
+        assert "To need less, train an adapter" in told
+
+
+def test_a_task_that_ray_has_ended(folder):
+    from ray.exceptions import OutOfMemoryError
+
+    with MemoryWatch() as watch:
+        pass
+    config = config_of(folder)
+    memory.settle(config)
+    assert "killed for memory" in explanation(OutOfMemoryError("low"), config, watch)
+
+
 def test_another_failure_is_not_explained(folder):
     with MemoryWatch() as watch:
         pass

@@ -18,8 +18,8 @@ from verl_ext.host.free_memory import GIB, read_memory
 from verl_ext.training import memory
 
 VMSTAT = Path("/proc/vmstat")
-SECONDS_BETWEEN_LOOKS = 1.0
-OF_RAYS_MONITOR = ("running low on memory", "memory monitor")
+SECONDS_BETWEEN_LOOKS = 2.0
+OF_RAYS_MONITOR = ("running low on memory", "memory pressure (OOM)")
 PHASES = {
     "_update_actor": "update",
     "_update_critic": "critic's update",
@@ -56,7 +56,7 @@ def kills_of_the_kernel(vmstat: Path = VMSTAT) -> int:
 
 
 class MemoryWatch:
-    """Looks every second at the memory of this process and its descendants, so that it is known of those that are killed."""
+    """Looks every two seconds at the memory of this process and its descendants, so that it is known of those that are killed."""
 
     def __init__(self, vmstat: Path = VMSTAT) -> None:
         self._vmstat = vmstat
