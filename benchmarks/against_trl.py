@@ -18,6 +18,7 @@ Both sides must have had the same samples, tokens and updates in every step, els
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -26,6 +27,7 @@ from time import monotonic
 from trl_comparison import Comparison
 from trl_report import ROOT, Report
 
+from verl_ext.host.threads import THREAD_VARIABLES
 from verl_ext.pretrained.get import get_model
 
 
@@ -54,6 +56,8 @@ def main() -> None:
             get_model("smollm2-135m", options.model_path)
         except (ValueError, OSError) as error:
             parser.error(str(error))
+    for name in THREAD_VARIABLES:
+        os.environ.pop(name, None)  # each side has its own number
     began = monotonic()
     with tempfile.TemporaryDirectory() as name:
         comparison = Comparison(

@@ -1,9 +1,10 @@
 """How fast this processor multiplies matrices of a model, in float32 and bfloat16, with one thread and with all."""
 
-import os
 from time import perf_counter
 
 import torch
+
+from verl_ext.host.cores import usable_cores
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 ROWS = 2048
@@ -26,7 +27,7 @@ def measure_speeds(hidden: int, intermediate: int, *, seconds: float = 1.0) -> S
 
 def thread_counts() -> list[int]:
     """One, and as many as this process may use at once."""
-    return sorted({1, len(os.sched_getaffinity(0))})
+    return sorted({1, usable_cores()})
 
 
 def _speed(dtype: torch.dtype, threads: int, hidden: int, intermediate: int, seconds: float) -> float:

@@ -7,6 +7,8 @@ import subprocess
 from collections.abc import Iterator
 from typing import Any
 
+from verl_ext.host.cores import usable_cores
+
 
 def hardware() -> dict[str, Any]:
     """The processor as ``lscpu`` describes it, its flags as a list, the cores that this process may use, and the memory."""
@@ -17,7 +19,7 @@ def hardware() -> dict[str, Any]:
     return {
         "processor": fields["Model name"],
         "flags": fields["Flags"].split(),
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": usable_cores(),
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "platform": platform.platform(),
     }

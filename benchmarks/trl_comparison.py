@@ -157,7 +157,7 @@ class Comparison:
         chats = [[{"role": "user", "content": prompt}] for prompt in self.prompts]
         work = TRLWork(python=python, model=self.model, prompts=chats, shape=self.shape(), folder=self.folder)
         theirs = self.trl_rows(work)
-        mine = [Row(name=f"ours, {name}", settings={}, threads=thread_counts()[-1]) for name in OBJECTIVES]
+        mine = [Row(name=f"ours, {name}", settings={}) for name in OBJECTIVES]
         self.rows = [*theirs, *mine]
         for number in range(self.plan.rounds):
             for index, row in enumerate(theirs):
