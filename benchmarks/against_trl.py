@@ -2,7 +2,7 @@
 
     python benchmarks/against_trl.py --model byte                 # the small model: 64 samples of 16 tokens
     python benchmarks/against_trl.py --model smollm2 --json FILE  # SmolLM2-135M-Instruct: 64 samples of 64 tokens
-    python benchmarks/against_trl.py --model smollm2 --quick      # a few samples and options: does it work?
+    python benchmarks/against_trl.py --model smollm2 --quick      # a few samples, TRL with one thread: does it work?
 
 TRL has an environment of its own, which is made at the first run, and the fastest of its options that keeps float32
 weights, which are searched for first: precision, threads, size of a micro-batch. Where TRL is faster still with nothing

@@ -128,9 +128,13 @@ class Comparison:
     def trl_rows(self, work: TRLWork) -> list[Row]:
         """TRL's best, and its best without float32 weights where that is faster."""
         quarter = work.shape.num_sequences // 4
-        sizes = [quarter] if self.is_quick else micro_batches(work.shape.num_sequences)
-        search = Search(work, steps=2 if self.is_quick else 3, sizes=sizes)
-        start = Variant(precision="float32", threads=thread_counts()[-1], micro_batch=quarter)
+        search = Search(
+            work,
+            steps=2 if self.is_quick else 3,
+            sizes=[quarter] if self.is_quick else micro_batches(work.shape.num_sequences),
+            threads=[1] if self.is_quick else thread_counts(),
+        )
+        start = Variant(precision="float32", threads=search.threads[-1], micro_batch=quarter)
         best = search.best(start, every=self.tries_all or (self.kind, self.is_quick) == ("byte", False))
         if search.trials[best].failure:
             raise SystemExit("error: TRL failed with every one of its options; see above.")

@@ -7,7 +7,6 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from matmul_speed import thread_counts
 from model_flops import StepShape
 from runs import Run, RunFailed, measured, median_of
 
@@ -95,8 +94,8 @@ class Trial:
 class Search:
     """Tries variants for a few steps each, none twice, and remembers them."""
 
-    def __init__(self, work: TRLWork, steps: int, sizes: Sequence[int]) -> None:
-        self.work, self.steps, self.sizes = work, steps, sizes
+    def __init__(self, work: TRLWork, steps: int, *, sizes: Sequence[int], threads: Sequence[int]) -> None:
+        self.work, self.steps, self.sizes, self.threads = work, steps, sizes, threads
         self.trials: dict[Variant, Trial] = {}
 
     def seconds(self, variant: Variant) -> float:
@@ -124,11 +123,11 @@ class Search:
         """
         kept = [name for name in PRECISIONS if name != "bfloat16 weights"]
         if every:
-            grid = product(kept, thread_counts(), self.sizes)
+            grid = product(kept, self.threads, self.sizes)
             return self.fastest(Variant(precision=p, threads=t, micro_batch=m) for p, t, m in grid)
         found = self.fastest(replace(start, precision=name) for name in kept)
         found = self.fastest(replace(found, micro_batch=size) for size in self.sizes)
-        return self.fastest(replace(found, threads=threads) for threads in thread_counts())
+        return self.fastest(replace(found, threads=threads) for threads in self.threads)
 
 
 def micro_batches(num_sequences: int) -> list[int]:

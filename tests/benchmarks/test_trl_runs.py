@@ -1,17 +1,19 @@
 """Which of TRL's options are tried and taken, the limit of a step, and how runs are watched. TRL itself is not needed."""
 
+import json
+import re
 import sys
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
-import trl_runs
 from model_flops import Sizes, StepShape, rollout_flops, update_flops
 from runs import Run, RunFailed, measured
-from trl_comparison import Row
+from trl_comparison import Comparison, Row
 from trl_environment import environment
-from trl_runs import Search, TRLWork, Variant, micro_batches
+from trl_report import Report
+from trl_runs import Search, Trial, TRLWork, Variant, micro_batches
 
 SHAPE = StepShape(prompts=4, samples=4, prompt_tokens=10, answer_tokens=8)
 START = Variant(precision="float32", threads=2, micro_batch=4)
@@ -37,15 +39,10 @@ class Machine:
         return steps(99.0, *[seconds if variant.precision == "float32" else seconds / 2] * (num_steps - 1))
 
 
-@pytest.fixture
-def two_cores(monkeypatch):
-    monkeypatch.setattr(trl_runs, "thread_counts", lambda: [1, 2])
-
-
 @pytest.mark.parametrize("every", [False, True])
-def test_the_fastest_that_works_is_taken(two_cores, every, capsys):
+def test_the_fastest_that_works_is_taken(every, capsys):
     machine = Machine()
-    search = Search(machine, steps=3, sizes=micro_batches(16))
+    search = Search(machine, steps=3, sizes=micro_batches(16), threads=[1, 2])
     assert search.best(START, every=every) == Variant(precision="bfloat16", threads=1, micro_batch=4)
     assert len(machine.asked) == len(set(machine.asked)) == (12 if every else 5)
     assert not any(variant.precision == "bfloat16 weights" for variant in machine.asked)
@@ -92,6 +89,58 @@ def test_seconds_of_a_row_leave_out_the_first_steps():
     row.runs[1].arrivals[:] = [60.0, 65.0, 71.0, 78.0]
     assert row.step_seconds(1) == 4.5
     assert row.wall_seconds(1) == 4.5
+
+
+@pytest.fixture
+def comparison(tmp_path):
+    """Of the byte model at the quick size, after runs of two steps: TRL's of 2 s, ours of 0.5 s with half of the tokens."""
+    made = Comparison(
+        kind="byte", is_quick=True, tries_all=False, environment=tmp_path, model_path=tmp_path, folder=tmp_path
+    )
+    theirs, ours = Row(name="TRL", settings={}, runs=[steps(9.0, 2.0)]), Row(name="ours, nsr", settings={})
+    for number, step in enumerate(theirs.runs[0].steps, start=1):
+        step |= {
+            "num_tokens": 384.0 * number,
+            "num_samples": 16,
+            "completions/min_length": 8.0,
+            "completions/max_length": 8.0,
+        }
+    ours.runs = [steps(9.0, 0.5)]
+    for step in ours.runs[0].steps:
+        step |= {
+            "train/samples": 16,
+            "train/kept_samples": 8,
+            "train/kept_token_ratio": 0.5,
+            "train/num_updates": 1,
+            "prompt_length/mean": 16.0,
+            "response_length/mean": 8.0,
+            "response_length/min": 8,
+            "response_length/max": 8,
+        }
+    made.rows, made.trials = [theirs, ours], [Trial(START, float("inf"), "failed: Killed")]
+    return made
+
+
+def test_the_report(comparison, capsys):
+    report = Report(comparison)
+    assert report.shape == StepShape(prompts=4, samples=4, prompt_tokens=16, answer_tokens=8)
+    report.print()
+    shown = capsys.readouterr().out
+    assert "384 tokens a step on both sides" in shown
+    assert re.search(r"^ours, nsr, 0\.50 of the tokens kept .* 0\.50 s .* 32\.00 .* 4\.00$", shown, flags=re.M)
+    numbers = json.loads(json.dumps(report.as_dict(), allow_nan=False))
+    assert numbers["trials"][0]["seconds"] is None
+    assert [row["times_trl"] for row in numbers["rows"]] == [1.0, 4.0]
+    assert numbers["rows"][1]["samples_per_second"] == 32
+    assert numbers["hardware"]["flags"]
+
+
+def test_runs_of_different_work_end_the_comparison(comparison):
+    theirs, ours = comparison.rows
+    comparison.require_same_work([theirs], [ours])
+    theirs.runs[0].steps[1]["num_samples"] = 8
+    with pytest.raises(SystemExit, match="error: ours, nsr against TRL: Step 2 is not the same work"):
+        comparison.require_same_work([theirs], [ours])
 
 
 WRITES = """
