@@ -18,8 +18,8 @@ from verl_ext.training.model_size import num_parameters
 AUTO = "auto"
 PRECISIONS = ("float32", "bfloat16")
 ALL_CORES_FROM = 2_000_000
-"""Parameters. A second thread made the learner of 0.5 million 1.2 times faster, of 2.3 million 1.5 times; in the rollout of
-so small a model threads wait for each other at every layer."""
+"""Parameters. A second thread hardly helps the learner of half a million and clearly that of two; in the rollout of so small a
+model threads wait for each other at every layer."""
 VARIABLES = "ray_kwargs.ray_init.runtime_env.env_vars"
 THREADS = "OMP_NUM_THREADS"
 
