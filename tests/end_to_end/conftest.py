@@ -19,6 +19,8 @@ from verl_ext.host.vllm_on_cpu import CPU_PLATFORM
 from verl_ext.tasks.countdown import generate_problems, short_prompt
 
 ROOT = Path(__file__).resolve().parents[2]
+DYING_SECONDS = 5
+"""What is killed is gone by then; what is left alone stays for a minute or for ever."""
 
 
 @dataclass(frozen=True)
@@ -110,9 +112,14 @@ def train(data, models) -> Callable[..., Result]:
         process = subprocess.run(
             command, capture_output=True, text=True, env=environment() | mark, cwd=folder, check=False
         )
-        started = [other.info for other in psutil.process_iter(["cmdline", "environ"])]
-        left = [" ".join(info["cmdline"] or ()) for info in started if mark.items() <= (info["environ"] or {}).items()]
-        return Result(process.returncode, process.stdout + process.stderr, folder, left)
+        started = [
+            other
+            for other in psutil.process_iter(["cmdline", "environ"])
+            if mark.items() <= (other.info["environ"] or {}).items()
+        ]
+        _gone, left = psutil.wait_procs(started, timeout=DYING_SECONDS)
+        lines = [" ".join(other.info["cmdline"] or ()) for other in left]
+        return Result(process.returncode, process.stdout + process.stderr, folder, lines)
 
     return run
 
