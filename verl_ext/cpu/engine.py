@@ -28,10 +28,11 @@ class _OnCPU:
     def _build_optimizer(self, module: Any) -> Any:
         """verl's, in torch's fused form where that exists and the caller has not chosen: a step reads each tensor once.
 
-        The other form makes a tensor as large as the model for each of its operations.
+        The other form makes a tensor as large as the model for each of its operations. Only Adam's: torch has SGD's and
+        Adagrad's for plain tensors alone, and FSDP2's are sharded ("does not have a sharding strategy registered").
         """
         optimizer = super()._build_optimizer(module)  # type: ignore[misc]
-        for group in optimizer.param_groups:
+        for group in optimizer.param_groups if isinstance(optimizer, torch.optim.Adam) else ():  # AdamW is one
             if "fused" in group and group["fused"] is None and group.get("foreach") is None:
                 group["fused"] = True
         return optimizer
