@@ -20,8 +20,8 @@ OBJECTIVES = [*((row.name, {}) for row in ROWS if isinstance(row.formula, SignWe
 LOSSES = {name: {"loss_mode": name} for name in (*VERL_LOSSES, *OUR_LOSSES) if name != "bypass_mode"}
 LOSSES["dro"]["dro_beta"] = 1.0
 """bypass_mode takes the rollout's log-probs for old ones."""
-LAYOUTS = {1: {}, 2: PACKED}
-"""Rows padded on one rank, and packed on two."""
+LAYOUTS = {1: {"use_fused_kernels": True, "fused_kernel_options": {"impl_backend": "torch"}}, 2: PACKED}
+"""Padded rows with log-probs in chunks on one rank, as a CPU's runs have them; packed rows with whole logits on two."""
 MAX_TOKENS = 40
 """Two to four of the rows: several micro-batches."""
 
