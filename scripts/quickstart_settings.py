@@ -79,19 +79,19 @@ SETTINGS = {
         model_text="SmolLM2-135M-Instruct, pretrained",
         task="reasoning_gym/number_filtering",
         task_options=(
-            *(f"--option={name}" for name in ("min_numbers=2", "max_numbers=3", "max_decimals=0")),
+            *(f"--option={name}" for name in ("min_numbers=3", "max_numbers=4", "max_decimals=0")),
             *("--option=min_value=0", "--option=max_value=99", "--bare", "--num_examples", "2"),
         ),
-        task_text="number filtering of reasoning-gym: which of two or three numbers are larger, or smaller, than another; "
+        task_text="number filtering of reasoning-gym: which of three or four numbers are larger, or smaller, than another; "
         "two solved examples; test problems are held out",
         num_train=400,
         num_test=30,
-        num_steps=24,
-        steps_between_checkpoints=24,  # 2 GB each with what resuming needs
+        num_steps=20,
+        steps_between_checkpoints=20,  # 2 GB each with what resuming needs
         prompts_per_step=8,
         samples_per_prompt=8,
         learning_rate="1e-5",
-        max_prompt_tokens=160,
+        max_prompt_tokens=176,
         max_response_tokens=24,
         saved="[hf_model]",
         evaluations_at_once=1,

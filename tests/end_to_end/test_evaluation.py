@@ -143,6 +143,8 @@ def test_vllms_own_server_gives_the_answers_of_the_engine(models, data, tmp_path
                 *(sys.executable, "-c", serve, "--model", str(models["tied"]), "--served-model-name", "small"),
                 *("--port", str(port), "--dtype", "float32", "--enforce-eager", "--max-model-len", "64"),
                 *("--no-enable-chunked-prefill", "--distributed-executor-backend", "uni"),
+                # As in training: the engine's own process draws tokens as ours does, once it has loaded this
+                *("--worker-extension-cls", "verl_ext.cpu.rollout.CPUWorkerExtension"),
             ],
             env=environment() | ONE_THREAD,
             stdout=log,
