@@ -276,7 +276,7 @@ def _settle_cache(config: Any, planner: Planner | None, free: int) -> None:
     if OmegaConf.select(config, CACHE_IN_GIB) is not None:
         return
     with open_dict(config):
-        del config.ray_kwargs.ray_init.runtime_env.env_vars[KV_CACHE_VARIABLE]
+        config.ray_kwargs.ray_init.runtime_env.env_vars.pop(KV_CACHE_VARIABLE, None)  # none where it was settled before
     if OmegaConf.select(config, CACHE) is None:
         OmegaConf.update(config, CACHE, planner.cache_within(free) if planner else GIB)
 

@@ -58,9 +58,11 @@ def _check_targets(option: str, targets: Any, excluded: Any) -> None:
 
 def _check_there(model: Any) -> None:
     """The model has every layer that is named; seen in its weights, where they are on this machine."""
-    modules = _modules_with_weights(local_path(model.path)) if not is_remote(model.path) else []
     targets = model.target_modules
-    if not modules or targets is None or targets == "all-linear":
+    if targets is None or targets == "all-linear" or is_remote(model.path):
+        return
+    modules = _modules_with_weights(local_path(model.path))
+    if not modules:
         return
     wanted = [targets] if isinstance(targets, str) else [[target] for target in targets]
     for one in wanted:
