@@ -59,7 +59,7 @@ with MemoryWatch(vmstat) as watch:
     except BaseException as error:
         if by == "kernel":
             vmstat.write_text("pgfault 9\\noom_kill 5\\n")
-        print("explained:", explanation(error, config, watch))
+        print("explained:", explanation(error, config, watch), flush=True)  # Ray may end the process
 ray.shutdown()
 """
 
@@ -74,7 +74,9 @@ def test_a_worker_that_is_really_killed(folder, by):
         text=True,
         timeout=300,
     )
-    (told,) = [line for line in done.stdout.splitlines() if line.startswith("explained: ")] or [done.stderr[-3000:]]
+    (told,) = [line for line in done.stdout.splitlines() if line.startswith("explained: ")] or [
+        f"{done.returncode}: {done.stderr[-3000:]}"
+    ]
     print(told)
     if by == "somebody":
         assert told == "explained: None"
