@@ -11,9 +11,9 @@ from collections import Counter
 from functools import cache
 from math import prod
 from pathlib import Path
-from typing import Any
 
 from verl_ext.host.files import read_object, write_whole
+from verl_ext.host.tensor_files import tensors_in
 
 CPUINFO = Path("/proc/cpuinfo")
 FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
@@ -62,7 +62,7 @@ def stored_dtype(folder: Path) -> str | None:
     files = sorted(folder.glob("*.safetensors"))
     if not files:
         return None
-    codes = Counter(tensor["dtype"] for tensor in _tensors(files[0]))
+    codes = Counter(tensor["dtype"] for tensor in tensors_in(files[0]).values())
     names = {"BF16": "bfloat16", "F16": "float16", "F32": "float32"}
     return names.get(codes.most_common(1)[0][0]) if codes else None
 
@@ -70,14 +70,7 @@ def stored_dtype(folder: Path) -> str | None:
 def parameters_in(folder: Path) -> int | None:
     """The numbers in a model's tensors; None for pickled weights."""
     files = sorted(folder.glob("*.safetensors"))
-    return sum(prod(tensor["shape"]) for file in files for tensor in _tensors(file)) if files else None
-
-
-def _tensors(file: Path) -> list[dict[str, Any]]:
-    """What a file of tensors says of each."""
-    with file.open("rb") as opened:
-        header: dict[str, Any] = json.loads(opened.read(int.from_bytes(opened.read(8), "little")))
-    return [entry for name, entry in header.items() if name != "__metadata__"]
+    return sum(prod(tensor["shape"]) for file in files for tensor in tensors_in(file).values()) if files else None
 
 
 def correct_dtype(folder: Path) -> None:

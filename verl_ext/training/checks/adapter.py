@@ -1,12 +1,12 @@
 """LoRA: what is trained reaches the rollout and can be made into a model afterwards."""
 
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from verl_ext.host.files import read_object
+from verl_ext.host.tensor_files import tensors_in
 from verl_ext.pretrained.hub import HUB_ID
 from verl_ext.training.paths import is_remote, local_path
 
@@ -76,13 +76,10 @@ def _check_there(model: Any) -> None:
 
 def _modules_with_weights(folder: Path) -> list[str]:
     """The names of the modules that multiply by a matrix, embeddings too; none where there are no safetensors."""
-    tensors: dict[str, Any] = {}
-    for file in folder.glob("*.safetensors"):
-        with file.open("rb") as content:
-            tensors |= json.loads(content.read(int.from_bytes(content.read(8), "little")))
     return [
         name.removesuffix(".weight")
-        for name, tensor in tensors.items()
+        for file in folder.glob("*.safetensors")
+        for name, tensor in tensors_in(file).items()
         if name.endswith(".weight") and len(tensor["shape"]) > 1
     ]
 
