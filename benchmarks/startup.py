@@ -8,7 +8,6 @@ cores is what a start cannot go below without doing less. The second run finds e
 """
 
 import argparse
-import os
 import re
 import subprocess
 import sys
@@ -22,6 +21,8 @@ from statistics import median
 
 import psutil
 from runs import prepare, shared_options
+
+from verl_ext.host.cores import usable_cores
 
 PHASE = re.compile(r"^\[ *(\d+\.\d) s\] (.*)$")
 
@@ -118,7 +119,7 @@ def _report(starts: Sequence[Start]) -> None:
         if one.processor_seconds >= 0.2:
             print(f"  {one.name:<34} {one.appeared_seconds:6.1f}  {one.processor_seconds:6.1f}")
     total = sum(one.processor_seconds for one in listed)
-    cores = len(os.sched_getaffinity(0))
+    cores = usable_cores()
     print(f"  {'together':<34} {'':6}  {total:6.1f}  over {cores} cores: {total / cores:.1f} s")
 
 

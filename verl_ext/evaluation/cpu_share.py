@@ -4,8 +4,6 @@ import os
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import psutil
-
 from verl_ext.host.cores import usable_cores
 from verl_ext.host.vllm_on_cpu import KV_CACHE_VARIABLE, VLLM_ON_CPU
 
@@ -33,11 +31,6 @@ def available_cores() -> int:
     """Cores that an evaluation may use: OMP_NUM_THREADS where it is set, else what this process may use."""
     wanted = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
     return int(wanted) if wanted.isdigit() and int(wanted) else usable_cores()
-
-
-def free_bytes() -> int:
-    """Memory that nobody uses now."""
-    return int(psutil.virtual_memory().available)
 
 
 def cache_bytes() -> int:

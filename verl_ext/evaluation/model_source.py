@@ -13,7 +13,6 @@ from verl_ext.evaluation.cpu_share import (
     answers_in_flight,
     available_cores,
     cache_bytes,
-    free_bytes,
     share_of,
 )
 from verl_ext.evaluation.problems import Problem
@@ -24,6 +23,7 @@ from verl_ext.evaluation.vllm_process import Job, check_fits
 from verl_ext.evaluation.vllm_sampler import VllmSampler
 from verl_ext.host.accelerators import num_accelerators
 from verl_ext.host.command_line import shown
+from verl_ext.host.free_memory import read_memory
 from verl_ext.host.vllm_on_cpu import TOKEN_DRAW
 
 BLOCK_SIZE = 32
@@ -149,7 +149,10 @@ class ModelSource:
             return device_shares(options.data_parallel_size or 1, options.tensor_parallel_size)
         weight_bytes = (parameters_in(self._model.folder) or 0) * BYTES_OF.get(self._dtype(), 2)
         share = share_of(
-            available_cores(), weight_bytes=weight_bytes, memory=free_bytes(), wanted=options.data_parallel_size
+            available_cores(),
+            weight_bytes=weight_bytes,
+            memory=read_memory().available,
+            wanted=options.data_parallel_size,
         )
         return [{"OMP_NUM_THREADS": str(share.num_threads)} for _ in range(share.num_engines)]
 
