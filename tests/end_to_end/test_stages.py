@@ -52,7 +52,8 @@ STAGES = [
 
 
 def steps_of(run):
-    return [json.loads(line)["data"] for line in (run / "metrics.jsonl").read_text().splitlines()]
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return {row["step"]: row["data"] for row in rows}
 
 
 def optimizer_steps(run, step):
@@ -95,13 +96,15 @@ def test_a_reset_starts_over_from_what_was_learned(data, models, tmp_path):
     assert all(stage["logit_difference"] < 1e-4 for stage in stages)
 
     before, after = steps_of(first), steps_of(second)
-    assert len(after) == 4
-    gaps = [step["training/rollout_probs_diff_mean"] for step in (*before, *after)]
+    # verl saves a step before it logs it: the kill may have come between the two.
+    assert set(before) == {1, 2, 3}
+    assert {1, 3, 4} <= set(after) <= {1, 2, 3, 4}
+    gaps = [step["training/rollout_probs_diff_mean"] for step in (*before.values(), *after.values())]
     assert max(gaps) < FLOAT32_NOISE, f"the rollout samples what was merged: {gaps}"
     # The reference is the merged model: it is the policy again, from which the first stage had moved away.
-    assert before[0]["actor/kl_loss"] == pytest.approx(0, abs=1e-7)
-    assert before[-1]["actor/kl_loss"] > 1e-6
-    assert after[0]["actor/kl_loss"] == pytest.approx(0, abs=1e-7)
-    assert after[-1]["actor/kl_loss"] > 1e-6
+    assert before[1]["actor/kl_loss"] == pytest.approx(0, abs=1e-7)
+    assert before[3]["actor/kl_loss"] > 1e-6
+    assert after[1]["actor/kl_loss"] == pytest.approx(0, abs=1e-7)
+    assert after[4]["actor/kl_loss"] > 1e-6
     assert optimizer_steps(first, 3) == {3}
     assert optimizer_steps(second, 4) == {4}, "the second stage's own steps"
