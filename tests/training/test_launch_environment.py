@@ -40,10 +40,12 @@ def test_rays_workers_are_no_less_than_other_processes(monkeypatch, given, expec
     monkeypatch.setattr(os, "environ", {launch.NICENESS: given} if given else {})
     launch.prepare_environment(compose_config([], device="cpu"))
     assert os.environ[launch.NICENESS] == expected
+    assert "None" not in os.environ.values(), "what is null is not set"
 
 
 def test_the_places_of_a_runs_results_are_those_of_no_other_run(monkeypatch, tmp_path):
     """Of several runs in one process, each has its own; what the user has set stays."""
+    monkeypatch.setattr(os, "environ", dict(os.environ))
     monkeypatch.delenv("TENSORBOARD_DIR", raising=False)
     monkeypatch.setenv("VERL_FILE_LOGGER_PATH", "mine.jsonl")
     for name in ("a", "b"):

@@ -27,9 +27,8 @@ NICENESS = "RAY_worker_niceness"  # Ray's own spelling
 
 def prepare_environment(config: DictConfig) -> None:
     """Set, for this process, the variables that Ray gives the workers; must run before verl is imported."""
-    variables: Mapping[str, str] = config.ray_kwargs.ray_init.runtime_env.get("env_vars") or {}
-    for name, value in variables.items():
-        os.environ[name] = str(value)
+    variables: Mapping[str, Any] = config.ray_kwargs.ray_init.runtime_env.get("env_vars") or {}
+    os.environ.update({name: str(value) for name, value in variables.items() if value is not None})
     # verl's plugin loader hides an import error at DEBUG level; this way of loading the plugin does not.
     modules = [name for name in os.environ.get("VERL_USE_EXTERNAL_MODULES", "").split(",") if name]
     if "verl_ext.plugin" not in modules:
