@@ -39,11 +39,17 @@ for file in gsm8k_train gsm8k_test; do
     [[ -f $DATA_DIR/$file.parquet ]] || die "DATA_DIR=$DATA_DIR has no $file.parquet. Make it with" \
         "  python scripts/prepare_data.py gsm8k --out $DATA_DIR"
 done
+# verl's data.val_max_samples takes other problems at every start.
+validation=$DATA_DIR/gsm8k_test_first_100.parquet
+[[ -f $validation ]] || python -c 'import sys; from pyarrow import parquet
+parquet.write_table(parquet.read_table(sys.argv[1]).slice(0, 100), sys.argv[2] + ".tmp")' \
+    "$DATA_DIR/gsm8k_test.parquet" "$validation"
+[[ ! -f $validation.tmp ]] || mv "$validation.tmp" "$validation"
 export VERL_USE_EXTERNAL_MODULES=${VERL_USE_EXTERNAL_MODULES:+$VERL_USE_EXTERNAL_MODULES,}verl_ext.plugin
 exec python -m verl_ext.stages "${STAGES:-$here/gsm8k_prorl.yaml}" \
     actor_rollout_ref.model.path="${MODEL_PATH:-Qwen/Qwen2-0.5B}" \
     data.train_files="$DATA_DIR/gsm8k_train.parquet" \
-    data.val_files="$DATA_DIR/gsm8k_test.parquet" \
+    data.val_files="$validation" \
     trainer.project_name=qwen2-0.5b-gsm8k \
     trainer.output_dir="${OUTPUT_DIR:-outputs/recipes/$name}" \
     "${options[@]}" "$@"

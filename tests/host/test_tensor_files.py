@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from verl_ext.host.tensor_files import tensors_in
+from verl_ext.host.tensor_files import pieces_of, tensors_in
 
 
 def test_what_a_file_holds(tmp_path):
@@ -34,3 +34,22 @@ def test_what_is_no_such_file(tmp_path_factory, content):
     else:
         with pytest.raises(ValueError, match="model.safetensors is no file of tensors"):
             tensors_in(file)
+
+
+@pytest.mark.parametrize("name", ["first", "middle", "last"])
+def test_a_change_in_any_tensor_is_seen(tmp_path, name):
+    """As a merged adapter changes two of many, all numbers of them: 64 KiB at 16 places of a large file saw none."""
+    tensors = {"first": torch.zeros(3), "middle": torch.zeros(500, 700), "last": torch.zeros(2, 5)}
+    save_file(tensors, tmp_path / "a.safetensors")
+    before = list(pieces_of(tmp_path / "a.safetensors"))
+    save_file(tensors | {name: tensors[name] + 1}, tmp_path / "a.safetensors")
+    assert list(pieces_of(tmp_path / "a.safetensors")) != before
+
+
+def test_of_other_files_the_first_and_the_last_bytes_count(tmp_path):
+    file = tmp_path / "pytorch_model.bin"
+    file.write_bytes(bytes(3_000_000))
+    before = list(pieces_of(file))
+    for place in (0, 2_999_999):
+        file.write_bytes(bytes(place) + b"x" + bytes(2_999_999 - place))
+        assert list(pieces_of(file)) != before

@@ -40,7 +40,7 @@ def test_a_phase_is_the_published_one(stage, published):
     assert (config.data.train_batch_size, config.data.max_prompt_length) == (2, 512)
     assert actor.ppo_mini_batch_size * rollout.n == 32
     assert actor.ppo_micro_batch_size_per_gpu == 16
-    assert (rollout.val_kwargs.temperature, rollout.val_kwargs.top_p, config.data.val_max_samples) == (1, 0.7, 100)
+    assert (rollout.val_kwargs.temperature, rollout.val_kwargs.top_p, config.data.val_max_samples) == (1, 0.7, -1)
     assert rollout.max_model_len == config.data.max_prompt_length + length
 
 
@@ -92,3 +92,12 @@ def test_it_helps_and_starts_nothing():
     assert done.returncode == 0
     assert "OBJECTIVE" in done.stdout
     assert "Hardware:" in done.stdout
+
+
+def test_it_validates_on_the_first_problems_of_the_test_set(gsm8k, model, tmp_path):
+    """Refused for its checkpoints, when the file is there."""
+    from pyarrow import parquet
+
+    start(STAGED, "trainer.save_freq=-1", DATA_DIR=gsm8k, MODEL_PATH=model, OUTPUT_DIR=tmp_path / "out")
+    first = parquet.read_table(gsm8k / "gsm8k_test_first_100.parquet")
+    assert first.equals(parquet.read_table(gsm8k / "gsm8k_test.parquet").slice(0, 100))

@@ -189,6 +189,7 @@ def test_a_reset_by_hand_of_a_stage_that_runs(tmp_path, inputs, capsys):
         assert "being run by another process. Wait for it" in capsys.readouterr().err
         assert main([str(file), f"trainer.output_dir={tmp_path / 'run'}", "--reset-now"]) == 0
     request = dict(option.split("=", 1) for option in running.options(0))["trainer.ends_early.request_file"]
+    assert Path(request).name == ".reset_now-0-a", "of this stage, not of the next"
     assert Path(request).exists()
     rehearsed(stages_of("a"), tmp_path / "run", overrides).run(resets_now=False)
     assert not Path(request).exists()
@@ -264,3 +265,50 @@ def test_a_run_that_was_ended_is_read_back(tmp_path, inputs):
     save_checkpoint(tmp_path / "0-a", model, 2)
     rehearsed(stages_of("a"), tmp_path, overrides).run(resets_now=True)
     assert read_ended(tmp_path / "0-a/checkpoints") == (2, "asked for by --reset-now")
+
+
+def test_every_stage_has_the_data_in_an_order_of_its_own(tmp_path, inputs):
+    _, overrides = inputs
+    for given, first in ((), 1), (("data.seed=7",), 7):
+        stages = Stages(stages_of("a", "b"), tmp_path, [*overrides, *given])
+        seeds = [[one for one in stages.options(number) if one.startswith("data.seed=")][-1] for number in (0, 1)]
+        assert seeds == [f"data.seed={first}", f"data.seed={first + 1}"]
+    bad = Stages(stages_of("a"), tmp_path, [*overrides, "data.seed=abc"])
+    with pytest.raises(ValueError, match="data.seed must be a whole number"):
+        bad.run(resets_now=False)
+
+
+def test_another_first_model_does_not_go_on(tmp_path, inputs):
+    model, overrides = inputs
+    rehearsed(stages_of("a"), tmp_path / "out", overrides).run(resets_now=False)
+    other = tiny_model(tmp_path / "other", is_tied=False)
+    changed = [option.replace(str(model), str(other)) for option in overrides]
+    with pytest.raises(
+        ValueError, match="has stages that started from another model than actor_rollout_ref.model.path="
+    ):
+        rehearsed(stages_of("a", "b"), tmp_path / "out", changed).run(resets_now=False)
+
+
+@pytest.mark.parametrize("option", ["{}.save_contents=[hf_model]", "+{}.save_lora_only=True"])
+def test_checkpoints_have_what_a_reset_needs(tmp_path, inputs, option):
+    _, overrides = inputs
+    options = [*overrides, option.format("actor_rollout_ref.actor.checkpoint")]
+    with pytest.raises(ValueError, match="Stage a needs whole checkpoints"):
+        rehearsed(stages_of("a"), tmp_path, options).run(resets_now=False)
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_a_child_ends_as_it_likes_when_the_command_is_interrupted(tmp_path, how):
+    """SIGTERM comes to the parent alone, Ctrl-C to both; the child has time to clean up, and the parent its exit code."""
+    script = (
+        "import signal, subprocess, sys; from verl_ext.stages import sequence as s, __main__ as m\n"
+        "signal.signal(signal.SIGTERM, m._terminate)\n"
+        "code = 'import sys, time\\ntry:\\n  print(1, flush=True); time.sleep(600)\\nexcept KeyboardInterrupt:\\n  time.sleep(1); print(2, flush=True)'\n"
+        "try: s._wait(subprocess.Popen([sys.executable, '-c', code], preexec_fn=s._end_with_parent))\n"
+        "except s.StageError as error: sys.exit(error.code)"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, start_new_session=True)
+    assert parent.stdout.readline() == "1\n"
+    os.kill(parent.pid, how) if how == signal.SIGTERM else os.killpg(parent.pid, how)
+    assert parent.communicate()[0] == "2\n"
+    assert parent.returncode == 130

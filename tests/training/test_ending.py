@@ -62,6 +62,16 @@ def test_the_gain_of_a_line_is_its_rise(start, slope, num, error):
     assert gain_error <= error * 2**0.5 + 1e-9
 
 
+def test_only_means_count_unless_another_is_named():
+    """verl puts best@n and its spread among the core metrics, too: the spread falls while the policy rises."""
+    metrics = {"val-core/m/acc/mean@4": 0.5, "val-core/m/acc/best@4/mean": 0.9, "val-core/m/acc/best@4/std": 0.2}
+    for named, score in ((None, 0.5), ("val-core/m/acc/best@4/mean", 0.9)):
+        ending = Ending(EndingRules(plateau_validations=1, plateau_metric=named))
+        ending.see_validation(0, metrics)
+        ending.see_validation(1, metrics)
+        assert f"went from {score:.4f}" in ending.reason()
+
+
 def test_a_metric_can_be_named_and_has_to_be_there():
     ending = Ending(EndingRules(plateau_validations=2, plateau_metric="val-core/math/acc/mean@1"))
     with pytest.raises(
@@ -147,6 +157,18 @@ def test_it_is_saved_once(ending_trainer):
     trainer.global_steps = 8
     trainer._end_where_it_should()
     assert (trainer.total_training_steps, saved) == (8, [])
+
+
+def test_a_checkpoint_knows_the_validation_that_came_after_it(ending_trainer):
+    """verl saves, validates, and then tells of the step."""
+    trainer, _, folder = ending_trainer
+    (folder / "global_step_8").mkdir(parents=True)
+    trainer.global_steps = trainer.total_training_steps = 8
+    trainer._num_updates = 0
+    trainer._compute_metrics(None, {"train/entropy": 7.0}, {}, global_steps=8, epoch=0)
+    later = Ending(EndingRules(min_entropy=9, over_steps=1))
+    later.restore(folder / "global_step_8")
+    assert later.reason() == "entropy: 7.0000 over the last 1 steps, below 9"
 
 
 def test_the_last_step_ends_as_it_would(ending_trainer):

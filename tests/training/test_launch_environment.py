@@ -30,9 +30,12 @@ def test_the_graders_settings_go_to_every_worker(grader_of_the_paper, monkeypatc
     monkeypatch.setattr(ray, "init", lambda **options: started.update(options))
     monkeypatch.setenv("VERL_USE_EXTERNAL_MODULES", "verl_ext.plugin")
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    launch._start_ray(compose_config([], device="cpu"))
+    off = "ray_kwargs.ray_init.runtime_env.env_vars.OMP_WAIT_POLICY=null"
+    launch._start_ray(compose_config([off], device="cpu"))
     told = started["runtime_env"]["env_vars"]
     assert {name: value for name, value in told.items() if name.startswith("VERL_EXT_GRADER")} == GRADER
+    assert "OMP_WAIT_POLICY" not in told, "Ray takes texts only"
+    assert None not in told.values()
 
 
 @pytest.mark.parametrize(("given", "expected"), [(None, "0"), ("5", "5")])

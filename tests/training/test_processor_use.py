@@ -5,7 +5,7 @@ import json
 import pytest
 from omegaconf import OmegaConf
 
-from verl_ext.training import processor_use
+from verl_ext.training import fingerprint, processor_use
 from verl_ext.training.checks.dead_options import check_dead_options
 from verl_ext.training.configuration import compose_config
 from verl_ext.training.model_size import num_parameters
@@ -120,3 +120,16 @@ def test_a_gpu_has_verls_own_keys(composed):
     assert "precision" not in config
     assert processor_use.described(config) == ""
     processor_use.check_precision(config)
+
+
+@pytest.mark.parametrize("recorded", ["float32", "bfloat16"])
+def test_a_run_goes_on_in_the_precision_of_its_checkpoints(composed, tmp_path, recorded):
+    """On another processor, or once its model has come from the hub, auto would choose the other."""
+    folder = tmp_path / "out" / "checkpoints"
+    options = [f"trainer.output_dir={tmp_path / 'out'}"]
+    fingerprint.write(folder, {"precision": recorded})
+    other = composed(LARGE, *options, has_bfloat16=recorded == "float32")
+    assert precisions(other).isdisjoint({recorded}), "without a checkpoint nothing is gone on from"
+    (folder / "global_step_3").mkdir()
+    assert precisions(composed(LARGE, *options, has_bfloat16=recorded == "float32")) == {recorded}
+    assert precisions(composed(LARGE, *options, "precision=float32")) == {"float32"}, "what is given counts"

@@ -49,6 +49,8 @@ def test_every_reason_is_counted(folder):
         ("actor_rollout_ref.actor.use_kl_loss=True", "a reference model is True instead of False"),
         ("trainer.v1.trainer_mode=sync", "trainer.v1.trainer_mode=sync"),
         ("actor_rollout_ref.rollout.trace.backend=mlflow", "trace"),
+        ("reward.num_workers=1", "reward workers"),
+        ("actor_rollout_ref.rollout.agent.agent_loop_manager_class=null", "another agent loop manager"),
     ],
 )
 def test_other_workers_are_other_processes(folder, option, part):

@@ -25,6 +25,7 @@ OURS_ALONE = {
     "trainer.max_grader_error_ratio=0.5": "leave it at 0.05",
     "trainer.max_rollout_probs_diff=0": "leave it at 0.02",
     "trainer.max_rollout_probs_diff_growth=2": "leave it at 10",
+    "trainer.ends_early.request_file=now": "leave it at None",
 }
 
 

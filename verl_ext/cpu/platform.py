@@ -98,6 +98,12 @@ def _cpu_device_module() -> ModuleType:
     return module
 
 
+def note_cache(rollout: Any) -> None:
+    """Tell the platform whether ``rollout`` (``actor_rollout_ref.rollout``) sizes vLLM's cache by its own option."""
+    engine = rollout.engine_kwargs.get("vllm") or {}
+    PlatformCPU.has_sized_cache = bool(engine.get("kv_cache_memory_bytes"))
+
+
 @PlatformRegistry.register(platform="cpu")
 class PlatformCPU(PlatformBase):
     """verl's device interface for a host without an accelerator."""

@@ -11,10 +11,11 @@ from collections.abc import Awaitable, Sequence
 from typing import Any
 
 import ray
-from verl.plugin.platform import get_platform
 from verl.workers.rollout.llm_server import LLMServerClient, LLMServerManager
 from verl.workers.rollout.replica import RolloutMode
 from verl.workers.rollout.vllm_rollout.vllm_async_server import vLLMReplica
+
+from verl_ext.cpu.platform import note_cache
 
 
 class DirectClient(LLMServerClient):
@@ -56,7 +57,7 @@ class EarlyServers:
 
     def __init__(self, config: Any) -> None:
         rollout = config.actor_rollout_ref.rollout
-        get_platform().has_sized_cache = bool((rollout.engine_kwargs.get("vllm") or {}).get("kv_cache_memory_bytes"))
+        note_cache(rollout)
         num_ranks = config.trainer.n_gpus_per_node * config.trainer.nnodes
         size = rollout.tensor_model_parallel_size * rollout.data_parallel_size * rollout.pipeline_model_parallel_size
         node_id = ray.get_runtime_context().get_node_id()

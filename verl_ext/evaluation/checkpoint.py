@@ -17,6 +17,7 @@ from typing import Any, TextIO
 
 from verl_ext.host.command_line import typed_path
 from verl_ext.host.files import read_object, remove_unfinished, replacing
+from verl_ext.host.tensor_files import pieces_of
 from verl_ext.pretrained.hub import ADAPTER_WEIGHTS, HUB_FILES, HUB_ID
 
 SHARD = re.compile(r"model_world_size_(\d+)_rank_(\d+)\.pt")
@@ -26,7 +27,6 @@ LORA_FACTS = "lora_train_meta.json"
 TRACKER = "latest_checkpointed_iteration.txt"
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "vocab.json", "tokenizer.model")
 PEFT_PREFIX, BASE_WEIGHT, LM_HEAD = "base_model.model.", ".base_layer.weight", "lm_head.weight"
-_NUM_PIECES, _PIECE_BYTES = 16, 1 << 16
 
 
 @dataclass(frozen=True)
@@ -219,13 +219,9 @@ def merge(model: Model, log: TextIO) -> None:
 def fingerprint(folder: Path) -> str:
     """A digest of the model's weights and tokenizer, from pieces of the files: a moment, also for large models."""
     digest = sha256()
-    for name in (file.name for file in _weight_files(folder)):
-        size = (folder / name).stat().st_size
-        digest.update(f"{name} {size}\n".encode())
-        with (folder / name).open("rb") as file:
-            for piece in range(_NUM_PIECES):
-                file.seek(piece * max(0, size - _PIECE_BYTES) // (_NUM_PIECES - 1))
-                digest.update(file.read(_PIECE_BYTES))
+    for file in _weight_files(folder):
+        for piece in pieces_of(file):
+            digest.update(piece)
     for name in TOKENIZER_FILES:
         if (folder / name).is_file():
             digest.update(name.encode() + (folder / name).read_bytes())

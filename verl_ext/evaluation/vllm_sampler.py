@@ -36,6 +36,8 @@ class VllmSampler:
     rendered_prompts: list[str] = field(default_factory=list, init=False)
     seconds: list[dict[str, float]] = field(default_factory=list, init=False)
     num_repeats: int = field(default=0, init=False)
+    _share: int = field(default=0, init=False)
+    """Samples that one engine may have at one time, as far as it is for the others' sake."""
 
     async def draw(self, chunks: Sequence[Chunk]) -> AsyncGenerator[tuple[Chunk, Sequence[Answer]], None]:
         """Yield every chunk with its answers, in the order in which they are done.
@@ -45,6 +47,8 @@ class VllmSampler:
             EngineError: vLLM failed.
         """
         pending = deque(enumerate(chunks))
+        # The first engine that is ready takes no more than its share of few samples.
+        self._share = -(-sum(chunk.count for chunk in chunks) // self.num_engines)
         done: asyncio.Queue[tuple[Chunk, Sequence[Answer]] | None] = asyncio.Queue()
         environments = [*self.environments, *([{}] * self.num_engines)][: self.num_engines]
         engines = [asyncio.create_task(self._serve(environment, pending, done)) for environment in environments]
@@ -106,7 +110,7 @@ class VllmSampler:
     ) -> None:
         """Give an engine its next chunks, or tell it to stop where it has none left and there are no more."""
         num_samples = sum(chunk.count for chunk in in_flight.values())
-        while pending and num_samples < WINDOWS * self.max_num_seqs:
+        while pending and num_samples < min(WINDOWS * self.max_num_seqs, self._share):
             number, chunk = pending.popleft()
             in_flight[number] = chunk
             num_samples += chunk.count

@@ -2,11 +2,12 @@
 
 import os
 import resource
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import psutil
+
+from verl_ext.host.control_groups import CGROUPS, OWN, groups_of
 
 GIB = 2**30
 NO_LIMIT = 2**60
@@ -24,7 +25,7 @@ class Memory(NamedTuple):
     """What ``available`` is bounded by, for a reader."""
 
 
-def read_memory(cgroups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> Memory:
+def read_memory(cgroups: Path = CGROUPS, own: Path = OWN) -> Memory:
     """The least of what is free on the machine and what the limits leave: control groups (version 1 and 2) and ``ulimit -v``.
 
     A page cache that can be dropped counts as free in all of them. ``ulimit -v`` is for each process, not for all together.
@@ -35,33 +36,12 @@ def read_memory(cgroups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/
     """
     machine = psutil.virtual_memory()
     found = [Memory(int(machine.available), int(machine.total), "free on this machine")]
-    found += [_in_group(folder) for folder in _groups(cgroups, own) if _limit(folder) is not None]
+    found += [_in_group(folder) for folder in groups_of("memory", cgroups, own) if _limit(folder) is not None]
     soft, _ = resource.getrlimit(resource.RLIMIT_AS)
     if soft != resource.RLIM_INFINITY:
         used = int(psutil.Process(os.getpid()).memory_info().vms)
         found.append(Memory(max(0, soft - used), soft, f"left of ulimit -v, {soft / GIB:.1f} GiB"))
     return min(found)._replace(total=min(memory.total for memory in found))
-
-
-def _groups(cgroups: Path, own: Path) -> Iterator[Path]:
-    """The folders of this process's memory groups, and those of the groups around them.
-
-    In a container the path is often that outside of it, while the mounted folder is the container's own: then only the
-    mounted folder is found.
-    """
-    if not own.is_file():
-        return
-    for line in own.read_text(encoding="utf-8").splitlines():
-        _, controllers, name = line.split(":", 2)
-        if controllers == "":
-            roots = [cgroups, cgroups / "unified"]
-        elif "memory" in controllers.split(","):
-            roots = [cgroups / "memory"]
-        else:
-            continue
-        inner = Path(name.lstrip("/"))
-        for root in roots:
-            yield from (root / part for part in (inner, *inner.parents))
 
 
 def _number(file: Path) -> int | None:

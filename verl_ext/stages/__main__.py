@@ -9,12 +9,13 @@ interruption: it goes on in the stage and step where it was.
                 everything goes (outputs/<name of FILE>)
 """
 
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from verl_ext.host.command_line import print_any_text, typed_path
-from verl_ext.stages.sequence import BusyError, StageError, Stages
+from verl_ext.stages.sequence import INTERRUPTED, BusyError, StageError, Stages, Terminated
 from verl_ext.stages.stage_file import DECIDED_HERE, read_stages
 
 OUTPUT = "trainer.output_dir="
@@ -26,9 +27,12 @@ def main(arguments: Sequence[str]) -> int:
         print(__doc__)
         return 0 if arguments else 2
     resets_now = "--reset-now" in arguments
-    file, *overrides = [argument for argument in arguments if argument != "--reset-now"]
+    file, *overrides = [argument for argument in arguments if argument != "--reset-now"] or [""]
     outputs = [override.removeprefix(OUTPUT) for override in overrides if override.startswith(OUTPUT)]
+    signal.signal(signal.SIGTERM, _terminate)
     try:
+        if not file or "=" in file or file.startswith("-"):
+            raise ValueError("The first argument is a file of stages, like recipes/gsm8k_prorl.yaml.")
         _check_overrides(overrides)
         path = typed_path(file)
         output = typed_path(outputs[-1]) if outputs else Path("outputs") / path.stem
@@ -47,8 +51,14 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     except StageError as error:
         return error.code
+    except KeyboardInterrupt:
+        return INTERRUPTED
     print(f"\nall stages are finished: {output / 'stages.json'}")
     return 0
+
+
+def _terminate(_number: int, _frame: object) -> None:
+    raise Terminated
 
 
 def _check_overrides(overrides: Sequence[str]) -> None:

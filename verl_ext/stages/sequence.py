@@ -15,6 +15,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from verl_ext.evaluation.checkpoint import find_model, fingerprint
 from verl_ext.stages.history import Finished, read_history, write_history
 from verl_ext.stages.stage_file import MODEL_PATH, Stage
 from verl_ext.training.checkpoints import Checkpoint, resumed_checkpoint
@@ -23,7 +24,9 @@ from verl_ext.training.device import chosen_device, default_device, device_defau
 from verl_ext.training.ending import Ended, read_ended, write_ended
 from verl_ext.training.preflight import check
 
-LOCK, REQUEST, MODELS = ".lock", "reset_now", "models"
+LOCK, REQUEST, MODELS = ".lock", ".reset_now", "models"
+INTERRUPTED = 130
+SEED = "data.seed="
 PR_SET_PDEATHSIG = 1
 
 
@@ -74,19 +77,25 @@ class Stages:
                     check(self._config(number))
             for number in range(len(finished), len(self._stages)):
                 ended = self._ended(number) or self._train(number, lock)
-                (self._output / REQUEST).unlink(missing_ok=True)
+                self._request(number).unlink(missing_ok=True)
                 finished.append(self._reset(number, ended))
                 write_history(self._output, finished)
 
     def ask_for_reset(self) -> None:
-        """Let the stage that another process runs end after its next step."""
-        (self._output / REQUEST).touch()
+        """Let the stage that another process runs end after its next step; one that is being merged has ended."""
+        number = len(read_history(self._output))
+        if number < len(self._stages):
+            self._request(number).touch()
 
     # ------------------------------------------------------------------ what a stage is
 
     def name(self, number: int) -> str:
         """Of its folders."""
         return f"{number}-{self._stages[number].name}"
+
+    def _request(self, number: int) -> Path:
+        """The file that ends a stage."""
+        return self._output / f"{REQUEST}-{self.name(number)}"
 
     def options(self, number: int) -> list[str]:
         """The launcher's arguments for a stage."""
@@ -95,8 +104,12 @@ class Stages:
             f"trainer.total_training_steps={self._stages[number].steps}",
             *self._overrides,
             f"trainer.output_dir={self._output / self.name(number)}",
-            f"trainer.ends_early.request_file={self._output / REQUEST}",
+            f"trainer.ends_early.request_file={self._request(number)}",
         ]
+        # With one order of the data, every stage would see the first problems again.
+        given = [option.removeprefix(SEED) for option in (f"{SEED}1", *options) if option.startswith(SEED)][-1]
+        if given.isdecimal():
+            options.append(f"{SEED}{int(given) + number}")
         if number:
             model = self._output / MODELS / self.name(number - 1)
             # Before the reset that makes it, the stage is checked with the first model, which has the same shape.
@@ -116,6 +129,13 @@ class Stages:
             raise ValueError(
                 f"Stage {self._stages[number].name} needs checkpoints, which a reset merges: trainer.save_freq={config.trainer.save_freq}. "
                 "Set it to a number of steps."
+            )
+        checkpoint = config.actor_rollout_ref.actor.checkpoint
+        if not {"model", "optimizer", "extra"} <= set(checkpoint.save_contents) or checkpoint.get("save_lora_only"):
+            raise ValueError(
+                f"Stage {self._stages[number].name} needs whole checkpoints, to go on from and to merge: "
+                f"actor_rollout_ref.actor.checkpoint.save_contents={list(checkpoint.save_contents)} must have model, optimizer "
+                "and extra, and save_lora_only must be False."
             )
         return config
 
@@ -139,8 +159,7 @@ class Stages:
         command = [sys.executable, "-m", "verl_ext.training.main", *self.options(number)]
         # The lock is the run's too: as long as it lives, nobody starts another.
         process = subprocess.Popen(command, pass_fds=[lock], preexec_fn=_end_with_parent)
-        if code := process.wait():
-            raise StageError(code)
+        _wait(process)
         ended = self._ended(number)
         if ended is None:
             raise ValueError(
@@ -171,15 +190,21 @@ class Stages:
         with tempfile.TemporaryDirectory() as folder:
             facts = Path(folder) / "facts.json"
             command = [sys.executable, "-m", "verl_ext.stages.reset", *map(str, (actor, base, target, facts))]
-            if code := subprocess.Popen(command, preexec_fn=_end_with_parent).wait():
-                raise StageError(code)
+            _wait(subprocess.Popen(command, preexec_fn=_end_with_parent))
             made: dict[str, Any] = json.loads(facts.read_text())
         return made
 
     # ------------------------------------------------------------------ what was there before
 
     def _check_history(self, finished: Sequence[Finished]) -> None:
-        """The finished stages are the first ones of this file, with the same options."""
+        """The finished stages are the first ones of this file, with the same options, from the same first model."""
+        if finished:
+            path = self._config(0).actor_rollout_ref.model.path
+            if fingerprint(find_model(path).folder) != finished[0].base:
+                raise ValueError(
+                    f"{self._output} has stages that started from another model than {MODEL_PATH}={path}. Restore it, or choose "
+                    "another trainer.output_dir."
+                )
         for number, done in enumerate(finished):
             if number >= len(self._stages) or done.name != self._stages[number].name:
                 raise ValueError(
@@ -216,6 +241,27 @@ class Stages:
             except BlockingIOError:
                 raise BusyError(f"The stages in {self._output} are being run by another process.") from None
             yield file.fileno()
+
+
+class Terminated(KeyboardInterrupt):
+    """This process was asked to end, and its child was not."""
+
+
+def _wait(process: "subprocess.Popen[bytes]") -> None:
+    """Wait for a child, also while it ends after an interrupt: left alone, it would be killed in its clean-up.
+
+    Raises:
+        StageError: It failed, or was interrupted.
+    """
+    try:
+        code = process.wait()
+    except KeyboardInterrupt as asked:
+        if isinstance(asked, Terminated):
+            process.send_signal(signal.SIGINT)
+        process.wait()
+        raise StageError(INTERRUPTED) from None
+    if code:
+        raise StageError(code)
 
 
 def _plain(options: Mapping[str, Any]) -> dict[str, Any]:

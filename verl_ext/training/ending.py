@@ -32,7 +32,7 @@ class EndingRules:
     plateau_standard_errors: float = 1.0
     """How many standard errors of the gain it has to be beyond that."""
     plateau_metric: str | None = None
-    """``val-core/...``; None: the mean of all of them."""
+    """``val-core/...``; None: the mean of all that are means, ``val-core/.../mean@<n>``."""
     min_entropy: float | None = None
     """Nats a token."""
     max_length_growth: float | None = None
@@ -83,9 +83,9 @@ class Ending:
         """Note a validation; one of a step that has one, as after a resume, counts once."""
         if self._rules.plateau_validations is None or step in [one.step for one in self._validations]:
             return
-        names = [name for name in metrics if name.startswith(SCORE_PREFIX)]
+        names = [name for name in metrics if name.startswith(SCORE_PREFIX) and "/mean@" in name]
         if self._rules.plateau_metric is not None:
-            names = [name for name in names if name == self._rules.plateau_metric]
+            names = [name for name in metrics if name == self._rules.plateau_metric]
             if not names:
                 found = ", ".join(sorted(name for name in metrics if name.startswith(SCORE_PREFIX)))
                 raise RuntimeError(

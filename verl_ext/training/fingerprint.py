@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from verl_ext.grading.workers.settings import read_settings
 from verl_ext.host.files import write_whole
+from verl_ext.host.tensor_files import pieces_of
 from verl_ext.training.checks.critic import uses_critic
 from verl_ext.training.configuration import leaves, resolved
 from verl_ext.training.paths import is_remote, local_files, local_path
@@ -24,7 +25,7 @@ IS_THE_RUN = (
     *("actor_rollout_ref.actor.*", "actor_rollout_ref.model.*", "critic.*"),
     *(f"actor_rollout_ref.rollout.{name}" for name in ("n", "temperature", "top_k", "top_p", "do_sample", "seed")),
     *(f"actor_rollout_ref.rollout.{name}" for name in ("ignore_eos", "multi_turn.*", "agent.default_agent_loop")),
-    *("trainer.critic_warmup", "trainer.v1.trainer_mode", "trainer.v1.sampler.*", "trainer.v1.*_async.*"),
+    *("precision", "trainer.critic_warmup", "trainer.v1.trainer_mode", "trainer.v1.sampler.*", "trainer.v1.*_async.*"),
 )
 
 MAY_CHANGE = (
@@ -49,9 +50,6 @@ MAY_CHANGE = (
     "*.rollout_n",  # follows rollout.n
 )
 
-BLOCKS_OF_WEIGHTS = 16
-BLOCK_BYTES = 1 << 16
-
 
 class ChangedSetting(NamedTuple):
     setting: str
@@ -72,16 +70,6 @@ def _content(path: Path) -> Iterator[bytes]:
             yield block
 
 
-def _blocks(path: Path) -> Iterator[bytes]:
-    """The size of a file and ``BLOCKS_OF_WEIGHTS`` pieces of it, the first and the last among them: weights are too big."""
-    size = path.stat().st_size
-    yield f"{path.name} {size}".encode()
-    with path.open("rb") as file:
-        for index in range(BLOCKS_OF_WEIGHTS):
-            file.seek(max(0, size - BLOCK_BYTES) * index // (BLOCKS_OF_WEIGHTS - 1))
-            yield file.read(BLOCK_BYTES)
-
-
 def _named(path: str, digest: str) -> str:
     """What a reader recognizes, and what is compared."""
     return f"{path} (content {digest})"
@@ -99,7 +87,7 @@ def model_identity(path: str) -> str:
     if is_remote(path) or not folder.is_dir():
         return path
     weights = sorted([*folder.glob("*.safetensors"), *folder.glob("*.bin"), folder / "config.json"])
-    return _named(path, _digest(piece for file in weights if file.is_file() for piece in _blocks(file)))
+    return _named(path, _digest(piece for file in weights if file.is_file() for piece in pieces_of(file)))
 
 
 def fingerprint(config: Any) -> dict[str, Any]:

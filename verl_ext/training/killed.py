@@ -97,7 +97,11 @@ def _memory_by_name() -> dict[str, int]:
             used, name = process.memory_info(), (process.cmdline() or [process.name()])[0]
         except psutil.Error:
             continue  # it has ended meanwhile
-        what = "trainer" if process == root else next((what for part, what in NAMES.items() if part in name), "others")
+        what = (
+            "trainer"
+            if process == root
+            else next((what for part, what in NAMES.items() if part in Path(name).name), "others")
+        )
         found[what] = found.get(what, 0) + int(used.rss - used.shared)
     return found
 
@@ -149,6 +153,8 @@ def phase_of(traceback: TracebackType | None) -> str:
 
 
 def _advice(phase: str, config: Any) -> str:
+    if config.trainer.device != "cpu":
+        return "This is the host's memory: offload less of the models to it, or use nodes that have more."
     budget = OmegaConf.select(config, memory.BUDGET)
     cache = memory.CACHE if OmegaConf.select(config, memory.CACHE_IN_GIB) is None else memory.CACHE_IN_GIB
     longest = config.data.max_prompt_length + config.data.max_response_length

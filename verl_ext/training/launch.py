@@ -63,7 +63,7 @@ def _start_ray(config: DictConfig) -> None:
         OmegaConf.merge(get_ppo_ray_runtime_env(config), config.ray_kwargs.ray_init.runtime_env), resolve=True
     )
     assert isinstance(runtime_env, dict)
-    runtime_env["env_vars"] |= {
+    runtime_env["env_vars"] = {name: value for name, value in runtime_env["env_vars"].items() if value is not None} | {
         "TRANSFER_QUEUE_ENABLE": "1",
         "VERL_USE_EXTERNAL_MODULES": os.environ["VERL_USE_EXTERNAL_MODULES"],
         # The workers of a cluster that was already running have its environment, not this process's.
@@ -231,6 +231,10 @@ class Stack:
         )
         assert self._starting is not None
         _wait(self._is_ray_started, self._starting)
+        if config.trainer.device == "cpu":
+            from verl_ext.cpu.platform import note_cache
+
+            note_cache(config.actor_rollout_ref.rollout)
         return get_trainer_cls(config.trainer.v1.trainer_mode)(config=config)
 
     def stop(self) -> None:

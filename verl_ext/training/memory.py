@@ -202,12 +202,20 @@ class Planner:
         engines = max(1, self._ranks // rollout.tensor_model_parallel_size)
         at_one_time: int = min(rollout.max_num_seqs, -(-self._config.data.train_batch_size * rollout.n // engines))
         of_row, most = self._in_cache(self.longest), int(rollout.max_num_seqs)
-        return max(of_row * at_one_time, min(of_row * most, CHEAP_CACHE))
+        return self._unused_block + max(of_row * at_one_time, min(of_row * most, CHEAP_CACHE))
 
     def least_cache(self) -> int:
         """Bytes without which vLLM does not start (a row of ``max_model_len``), or samples a few at a time."""
         longest = self._config.actor_rollout_ref.rollout.max_model_len or self.longest
-        return max(self._in_cache(longest), min(FEW_ROWS * self._in_cache(self.longest), self.wanted_cache()))
+        few_rows = FEW_ROWS * self._in_cache(self.longest)
+        return self._unused_block + max(
+            self._in_cache(longest), min(few_rows, self.wanted_cache() - self._unused_block)
+        )
+
+    @property
+    def _unused_block(self) -> int:
+        """Bytes of the one block that vLLM never gives to a sample; its check at the start does not count it."""
+        return self._in_cache(0)
 
     def _in_cache(self, tokens: int) -> int:
         """Bytes of a row of so many tokens, in whole blocks."""

@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 
 from verl_ext.cpu.precision import BFLOAT16_FROM, has_fast_bfloat16
 from verl_ext.host.cores import usable_cores
+from verl_ext.training.checkpoints import checkpoints_folder, saved_steps
 from verl_ext.training.model_size import num_parameters
 
 AUTO = "auto"
@@ -30,10 +31,22 @@ def choose(config: Any) -> None:
         return
     size = num_parameters(config.actor_rollout_ref.model.path)
     if config.get("precision") == AUTO:
-        config.precision = "bfloat16" if _is_from(size, BFLOAT16_FROM) and has_fast_bfloat16() else "float32"
+        fastest = "bfloat16" if _is_from(size, BFLOAT16_FROM) and has_fast_bfloat16() else "float32"
+        config.precision = _of_checkpoints(config) or fastest
     if OmegaConf.select(config, f"{VARIABLES}.{THREADS}") == AUTO:
         threads = os.environ.get(THREADS) or str(_threads(config, size))
         OmegaConf.update(config, f"{VARIABLES}.{THREADS}", threads)
+
+
+def _of_checkpoints(config: Any) -> str | None:
+    """What the run's checkpoints were made with: a resumed run goes on so, on another processor too."""
+    from verl_ext.training import fingerprint  # it composes configurations
+
+    folder = checkpoints_folder(config)
+    if config.trainer.resume_mode != "auto" or not saved_steps(folder):
+        return None
+    recorded = (fingerprint.read(folder) or {}).get("precision")
+    return recorded if recorded in PRECISIONS else None
 
 
 def _is_from(size: int | None, smallest: int) -> bool:

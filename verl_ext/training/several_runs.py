@@ -219,6 +219,8 @@ def serve(descriptor: int) -> NoReturn:
         pipe.send(code)
         if code:
             break
+    if code == one_run.CANNOT_BEGIN:
+        stack.stop()  # after any other end the training has
     one_run.exit_now(code)
 
 

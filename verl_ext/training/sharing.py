@@ -33,6 +33,7 @@ EACH_RUN_ITS_OWN = (
 OF_THE_STACK = ("trainer.device", "trainer.n_gpus_per_node", "trainer.nnodes", "trainer.v1.trainer_mode")
 """Exceptions to ``trainer.*``."""
 TRAINER_MODE = "sign_filter_sync"
+AGENT_LOOP_MANAGER = "verl_ext.cpu.agent_loop.LocalAgentLoopManager"
 WEIGHTS = ("*.safetensors", "*.safetensors.index.json", "*.bin", "*.bin.index.json", "*.pt", "*.gguf")
 OUTPUT_VARIABLES = ("TENSORBOARD_DIR", METRICS_VARIABLE)
 """Where they are set, they win over the folder of a run."""
@@ -75,6 +76,10 @@ def apart_because(config: Any, before: Any) -> str | None:
         return f"trainer.v1.trainer_mode={config.trainer.v1.trainer_mode} has no way to keep one"
     if config.reward.reward_model.enable or config.distillation.enabled:
         return "a reward model or a teacher is not kept"
+    if config.reward.num_workers:
+        return "reward workers (reward.num_workers) are not kept"
+    if config.actor_rollout_ref.rollout.agent.agent_loop_manager_class != AGENT_LOOP_MANAGER:
+        return "another agent loop manager (actor_rollout_ref.rollout.agent.agent_loop_manager_class) is not kept"
     if config.actor_rollout_ref.rollout.trace.backend:
         return "what writes a trace (actor_rollout_ref.rollout.trace.backend) is set up once in a process"
     found: list[ChangedSetting] = differences(stack_settings(before), stack_settings(config))

@@ -264,6 +264,9 @@ class SignFilterTrainer(PPOTrainerSync):
         numbers = {name: float(value) for name, value in metrics.items() if isinstance(value, int | float | np.number)}
         emit("step", step=global_steps, total=self.total_training_steps, metrics=numbers)
         self._ending.see_step(numbers)
+        folder = Path(self.config.trainer.default_local_dir) / f"global_step_{self.global_steps}"
+        if folder.is_dir():  # verl saves before it validates; what was seen since belongs to the checkpoint too
+            self._ending.save(folder)
         self._end_where_it_should()
 
     def _end_where_it_should(self) -> None:

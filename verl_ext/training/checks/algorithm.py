@@ -27,7 +27,7 @@ SAFETY_LIMITS = ("trainer.max_grader_error_ratio", *(f"trainer.{name}" for name 
 ONLY_OUR_TRAINER = (
     *(f"algorithm.{name}" for name in ("drop_zero_advantage", "mask_truncated", "loss_normalizer", "mini_batches")),
     *("algorithm.one_pass", f"algorithm.{SCHEDULE}"),
-    *(f"{EARLY_END}.{name}" for name in ("plateau_validations", "min_entropy", "max_length_growth")),
+    *(f"{EARLY_END}.{name}" for name in ("plateau_validations", "min_entropy", "max_length_growth", "request_file")),
     *SAFETY_LIMITS,
 )
 
