@@ -1,6 +1,5 @@
 """Run the stages of a file one after the other, each from where it was, with a reset after each."""
 
-import ctypes
 import fcntl
 import json
 import os
@@ -16,6 +15,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from verl_ext.evaluation.checkpoint import find_model, fingerprint
+from verl_ext.host.parent_death import end_with_parent
 from verl_ext.stages.history import Finished, read_history, write_history
 from verl_ext.stages.stage_file import MODEL_PATH, Stage
 from verl_ext.training.checkpoints import Checkpoint, resumed_checkpoint
@@ -27,7 +27,6 @@ from verl_ext.training.preflight import check
 LOCK, REQUEST, MODELS = ".lock", ".reset_now", "models"
 INTERRUPTED = 130
 SEED = "data.seed="
-PR_SET_PDEATHSIG = 1
 
 
 class BusyError(Exception):
@@ -272,6 +271,6 @@ def _plain(options: Mapping[str, Any]) -> dict[str, Any]:
 
 def _end_with_parent() -> None:
     """In the child: be killed when the parent dies, so that a stage that is run again is not run twice."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    end_with_parent(signal.SIGKILL)
     if os.getppid() == 1:
         os._exit(1)

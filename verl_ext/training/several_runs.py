@@ -8,7 +8,6 @@ the runs goes on: after a run that failed, and where a run needs another stack (
 run leaves what it leaves when it is started alone, and goes on from its checkpoints; one that has none left is passed by.
 """
 
-import ctypes
 import multiprocessing
 import signal
 import subprocess
@@ -23,6 +22,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 
+from verl_ext.host.parent_death import end_with_parent
 from verl_ext.training import one_run
 from verl_ext.training.checks.resume import NothingLeftError
 from verl_ext.training.console import send_output_to, terminal_of_this_process
@@ -35,8 +35,6 @@ SEPARATOR = "--run"
 SWEEPS = ("--multirun", "-m")
 SERVE = "from verl_ext.training.several_runs import serve; serve({descriptor})"
 """What the process of a stack runs."""
-SET_PARENT_DEATH_SIGNAL = 1
-"""Of Linux's prctl."""
 
 
 def is_asked_for(argv: Sequence[str]) -> bool:
@@ -201,7 +199,7 @@ def serve(descriptor: int) -> NoReturn:
     Ends with the first that fails, and when the process at the other end does. Once the first run has begun, standard
     output is a log file: Ray says something between the runs, too, and that belongs to the one that it comes from.
     """
-    ctypes.CDLL(None).prctl(SET_PARENT_DEATH_SIGNAL, signal.SIGTERM)
+    end_with_parent(signal.SIGTERM)
     pipe = Connection(descriptor)
     members, total = pipe.recv()
     one_run.print_any_name()
