@@ -1,5 +1,6 @@
-"""What a model's ``config.json`` says, where it is here: in a folder, or in the cache of the hub."""
+"""Where the files of a run's model are, and what its ``config.json`` says: a folder, or the cache of the hub."""
 
+from pathlib import Path
 from typing import Any
 
 from verl_ext.host.files import read_object
@@ -7,24 +8,29 @@ from verl_ext.pretrained.hub import HUB_ID
 from verl_ext.training.paths import is_remote, local_path
 
 
-def model_config(path: Any) -> dict[str, Any] | None:
-    """The content of the file of the model at ``path``; None where it is out of reach or no such file.
+def model_folder(path: Any) -> Path | None:
+    """The folder of the model at ``path``, or that of the hub's cache; None where it is out of reach.
 
-    ``verl_ext.training.checks.model`` says what is wrong with it, and fetches it from the hub.
+    A path that is neither a folder nor the name of a model on the hub is returned as it is.
     """
     if path is None or is_remote(path):
         return None
-    file = local_path(path) / "config.json"
-    if not file.is_file():
-        if not HUB_ID.fullmatch(str(path)):
-            return None
-        from huggingface_hub import try_to_load_from_cache
+    folder = local_path(path)
+    if folder.is_dir() or not HUB_ID.fullmatch(str(path)):
+        return folder
+    from huggingface_hub import try_to_load_from_cache
 
-        cached = try_to_load_from_cache(str(path), "config.json")
-        if not isinstance(cached, str):
-            return None
-        file = local_path(cached)
+    cached = try_to_load_from_cache(str(path), "config.json")
+    return Path(cached).parent if isinstance(cached, str) else None
+
+
+def model_config(path: Any) -> dict[str, Any] | None:
+    """The content of ``config.json`` of the model at ``path``; None where it is out of reach or no such file.
+
+    ``verl_ext.training.checks.model`` says what is wrong with it, and fetches it from the hub.
+    """
+    folder = model_folder(path)
     try:
-        return read_object(file, "")
-    except ValueError:
+        return None if folder is None else read_object(folder / "config.json", "")
+    except (ValueError, OSError):
         return None
