@@ -41,10 +41,11 @@ for file in gsm8k_train gsm8k_test; do
 done
 # verl's data.val_max_samples takes other problems at every start.
 validation=$DATA_DIR/gsm8k_test_first_100.parquet
-[[ -f $validation ]] || python -c 'import sys; from pyarrow import parquet
-parquet.write_table(parquet.read_table(sys.argv[1]).slice(0, 100), sys.argv[2] + ".tmp")' \
-    "$DATA_DIR/gsm8k_test.parquet" "$validation"
-[[ ! -f $validation.tmp ]] || mv "$validation.tmp" "$validation"
+if [[ ! -f $validation ]]; then
+    python -c 'import sys; from pyarrow import parquet
+parquet.write_table(parquet.read_table(sys.argv[1]).slice(0, 100), sys.argv[2])' "$DATA_DIR/gsm8k_test.parquet" "$validation.tmp"
+    mv "$validation.tmp" "$validation"
+fi
 export VERL_USE_EXTERNAL_MODULES=${VERL_USE_EXTERNAL_MODULES:+$VERL_USE_EXTERNAL_MODULES,}verl_ext.plugin
 exec python -m verl_ext.stages "${STAGES:-$here/gsm8k_prorl.yaml}" \
     actor_rollout_ref.model.path="${MODEL_PATH:-Qwen/Qwen2-0.5B}" \

@@ -264,9 +264,8 @@ class SignFilterTrainer(PPOTrainerSync):
         numbers = {name: float(value) for name, value in metrics.items() if isinstance(value, int | float | np.number)}
         emit("step", step=global_steps, total=self.total_training_steps, metrics=numbers)
         self._ending.see_step(numbers)
-        folder = Path(self.config.trainer.default_local_dir) / f"global_step_{self.global_steps}"
-        if folder.is_dir():  # verl saves before it validates; what was seen since belongs to the checkpoint too
-            self._ending.save(folder)
+        if self._step_folder.is_dir():  # verl saves before it validates; what was seen since belongs to it too
+            self._ending.save(self._step_folder)
         self._end_where_it_should()
 
     def _end_where_it_should(self) -> None:
@@ -506,18 +505,20 @@ class SignFilterTrainer(PPOTrainerSync):
 
     # ------------------------------------------------------------------ checkpoints and validation
 
+    @property
+    def _step_folder(self) -> Path:
+        """Where verl saves this step, if it does."""
+        return Path(self.config.trainer.default_local_dir) / f"global_step_{self.global_steps}"
+
     def _save_checkpoint(self) -> None:
         super()._save_checkpoint()
-        folder = Path(self.config.trainer.default_local_dir) / f"global_step_{self.global_steps}"
-        self._gap.save(folder)
-        self._ending.save(folder)
+        self._gap.save(self._step_folder)
+        self._ending.save(self._step_folder)
 
     def _load_checkpoint(self) -> None:
         super()._load_checkpoint()
         trainer = self.config.trainer
-        folder = Path(trainer.default_local_dir) / f"global_step_{self.global_steps}"
-        if trainer.resume_mode == "resume_path":
-            folder = Path(trainer.resume_from_path)
+        folder = Path(trainer.resume_from_path) if trainer.resume_mode == "resume_path" else self._step_folder
         if self.global_steps:
             self._gap.restore(folder)
             self._ending.restore(folder)

@@ -59,12 +59,12 @@ def means_over_prompts(
     verl names a prompt's mean after the samples that it has, and averages each name apart. Here a prompt counts once,
     with the mean of what could be graded of it; missing samples are wrong in ``acc``, as verl has it.
     """
-    core = "acc" if "acc" in infos else "reward"
-    values: dict[tuple[str, str], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for key in SCORES:
-        for source, uid, value in zip(data_sources, uids, infos.get(key, ()), strict=False):
-            if value is not None:
-                values[str(source), key][str(uid)].append(float(value))
+    core = _core_score(infos)
+    values = {
+        (source, key): by_prompt
+        for key in SCORES
+        for source, by_prompt in _by_prompt(data_sources, uids, infos.get(key, ())).items()
+    }
     for (source, uid), count in (expected or {}).items():
         if (source, "acc") in values:
             of_prompt = values[source, "acc"][uid]
@@ -84,13 +84,25 @@ def standard_errors(data_sources: Sequence[str], uids: Sequence[str], infos: Inf
     A prompt counts once, with the mean of its samples, so more samples of the same prompts do not make it vanish. A source
     of one prompt has none.
     """
-    core = "acc" if "acc" in infos else "reward"
-    values: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for source, uid, value in zip(data_sources, uids, infos[core], strict=True):
-        if value is not None:
-            values[str(source)][str(uid)].append(float(value))
+    core = _core_score(infos)
     return {
         f"{ERROR_PREFIX}{source}/{core}/{STANDARD_ERROR}": stdev(map(mean, by_prompt.values())) / len(by_prompt) ** 0.5
-        for source, by_prompt in values.items()
+        for source, by_prompt in _by_prompt(data_sources, uids, infos[core]).items()
         if len(by_prompt) > 1
     }
+
+
+def _core_score(infos: Infos) -> str:
+    """The score that verl puts among its core metrics."""
+    return "acc" if "acc" in infos else "reward"
+
+
+def _by_prompt(
+    data_sources: Sequence[str], uids: Sequence[str], values: Sequence[Any]
+) -> dict[str, dict[str, list[float]]]:
+    """Data source -> prompt -> a score of its samples, without those that have none; ``values`` may be empty."""
+    found: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for source, uid, value in zip(data_sources, uids, values, strict=False):
+        if value is not None:
+            found[str(source)][str(uid)].append(float(value))
+    return found
