@@ -41,7 +41,8 @@ STAGES = [
     },
     {
         "name": "all-linear",
-        "steps": 4,
+        # Many after the kill: it comes a moment after the second, and the run must not be over by then.
+        "steps": 12,
         "options": {
             "actor_rollout_ref.model.target_modules": "all-linear",
             "actor_rollout_ref.model.lora.merge": True,
@@ -90,7 +91,7 @@ def test_a_reset_starts_over_from_what_was_learned(data, models, tmp_path):
     assert stages[0] == json.loads(history)["stages"][0], "what was finished is as it was"
     assert [(stage["name"], stage["steps"], stage["ended"]) for stage in stages] == [
         ("attention", 3, "all steps made"),
-        ("all-linear", 4, "all steps made"),
+        ("all-linear", 12, "all steps made"),
     ]
     assert stages[1]["base"] == stages[0]["model"] != stages[0]["base"]
     assert all(stage["logit_difference"] < 1e-4 for stage in stages)
@@ -98,13 +99,14 @@ def test_a_reset_starts_over_from_what_was_learned(data, models, tmp_path):
     before, after = steps_of(first), steps_of(second)
     # verl saves a step before it logs it: the kill may have come between the two.
     assert set(before) == {1, 2, 3}
-    assert {1, 3, 4} <= set(after) <= {1, 2, 3, 4}
+    assert len(set(range(1, 13)) - set(after)) <= 1
+    assert {1, 12} <= set(after) <= set(range(1, 13))
     gaps = [step["training/rollout_probs_diff_mean"] for step in (*before.values(), *after.values())]
     assert max(gaps) < FLOAT32_NOISE, f"the rollout samples what was merged: {gaps}"
     # The reference is the merged model: it is the policy again, from which the first stage had moved away.
     assert before[1]["actor/kl_loss"] == pytest.approx(0, abs=1e-7)
     assert before[3]["actor/kl_loss"] > 1e-6
     assert after[1]["actor/kl_loss"] == pytest.approx(0, abs=1e-7)
-    assert after[4]["actor/kl_loss"] > 1e-6
+    assert after[12]["actor/kl_loss"] > 1e-6
     assert optimizer_steps(first, 3) == {3}
-    assert optimizer_steps(second, 4) == {4}, "the second stage's own steps"
+    assert optimizer_steps(second, 12) == {12}, "the second stage's own steps"
