@@ -16,6 +16,7 @@ BASE = [
     "numpy>=2.0",
     "orjson>=3.9",
     "pyarrow>=19",
+    "statsmodels>=0.14",  # a study's table of least squares
 ]
 
 # Training reaches into verl's trainer, Ray's options and TransferQueue's, none of which keep still between releases:

@@ -236,3 +236,40 @@ def test_find_files(write, tmp_path, monkeypatch):
         find_files("empty")
     with pytest.raises(ValueError, match=r"^no/such/dir\.jsonl does not exist\.$"):
         find_files("no/such/dir.jsonl")
+
+
+def test_fields_that_may_be_missing(tmp_path):
+    """By what every line has and what is the same throughout a problem; null, lists and what changes are left out."""
+    path = tmp_path / "run.jsonl"
+    lines = [
+        {"question_id": "a", "label": 1, "level": 3, "subject": "x", "type": None, "task": "t"},
+        {"question_id": "a", "label": 0, "level": 3, "subject": "y", "type": None, "task": "t"},
+        {"question_id": "b", "label": 0, "level": 4, "subject": "z", "type": None},
+    ]
+    path.write_text("\n".join(map(json.dumps, lines)))
+    run = read_generations(path, by_if_constant=["level", "subject", "type", "task", "other"])
+    assert run.groups == {"level": ["3", "4"]}
+    assert read_generations(path, by=["level"], by_if_constant=["subject"]).groups == {"level": ["3", "4"]}
+
+
+def test_take(tmp_path):
+    path = tmp_path / "run.jsonl"
+    lines = [
+        {
+            "question_id": name,
+            "label": label,
+            "gold_answer": name,
+            "pred_answer": "1",
+            "level": name,
+            "reason": "correct",
+        }
+        for name, label in [("a", 0), ("b", 1), ("c", 1), ("c", 1)]
+    ]
+    path.write_text("\n".join(map(json.dumps, lines)))
+    part = read_generations(path, by=["level"], with_answers=True).take([2, 0])
+    assert part.question_ids == part.references == part.groups["level"] == ["c", "a"]
+    assert part.num_samples_P.tolist() == [2, 1]
+    assert part.num_correct_P.tolist() == [2, 0]
+    assert part.answers == [{"1": 2}, {"1": 1}]
+    assert part.correct_answers == [{"1": 2}, {}]
+    assert part.reasons == {}

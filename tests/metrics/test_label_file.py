@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from verl_ext.metrics import label_file
 from verl_ext.metrics.generations import read_generations
-from verl_ext.metrics.label_file import UnusableLabels, labels_path, read_labels, write_labels
+from verl_ext.metrics.label_file import UnusableLabels, labels_path, left_aside, read_counts, read_labels, write_labels
 from verl_ext.metrics.majority import maj_at_k
 from verl_ext.metrics.summary import as_json, curve_of, strict_curve_of
 
@@ -210,3 +210,19 @@ def test_kilobytes(tmp_path):
     ]
     assert write_labels(write(tmp_path / "run.jsonl", lines)).stat().st_size < 100_000
     assert read_labels(Path(tmp_path / "run.jsonl")).num_correct == labels.sum()
+
+
+def test_read_counts_takes_the_label_file_where_it_is_good(file):
+    """Lines first, then labels, then lines again with the reason, since the labels are of another state of the file."""
+    told = []
+    fields = {"by_if_constant": ["level", "subject"], "on_unusable": told.append}
+    from_lines = read_counts(file, **fields)
+    assert (from_lines.counted_from, from_lines.groups) == (None, {"level": ["5", "2"]})
+    write_labels(file)
+    from_labels = read_counts(file, **fields)
+    assert (from_labels.counted_from, from_labels.groups) == (str(labels_path(file)), from_lines.groups)
+    assert told == []
+    with file.open("a") as lines:
+        lines.write(json.dumps(answer("b", 9, True, level=5)) + "\n")
+    assert read_counts(file, **fields).num_answers == 6
+    assert "was made from another state" in left_aside(told[0])

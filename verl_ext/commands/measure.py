@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from verl_ext.metrics.generations import Generations, find_files, read_generations, stem
-from verl_ext.metrics.label_file import UnusableLabels, labels_path, read_labels
+from verl_ext.metrics.generations import Generations, find_files, stem
+from verl_ext.metrics.label_file import left_aside, read_counts
 from verl_ext.metrics.pass_at_k import powers_of_two_up_to
 from verl_ext.metrics.summary import (
     MajorityCurve,
@@ -139,13 +139,13 @@ def _measure(path: Path, name: str, options: Options) -> FileMetrics:
 
 
 def _count(path: Path, name: str, options: Options) -> Generations:
-    if labels_path(path).exists():
-        try:
-            return read_labels(path, name=name, by=options.by, with_answers=options.maj)
-        except UnusableLabels as reason:
-            print(f"Note: {reason}. It is left aside, and the answers themselves are read.", file=sys.stderr)
-    return read_generations(
-        path, name=name, by=options.by, with_answers=options.maj, skip_bad_lines=options.skip_bad_lines
+    return read_counts(
+        path,
+        name=name,
+        by=options.by,
+        with_answers=options.maj,
+        skip_bad_lines=options.skip_bad_lines,
+        on_unusable=lambda reason: print(left_aside(reason), file=sys.stderr),
     )
 
 

@@ -162,6 +162,25 @@ class AnswerCounter:
                 problem.correct_answers[answer] += 1
 
 
+class ConstantFields:
+    """Fields that every answer has and that are the same throughout a problem, with their value per problem."""
+
+    def __init__(self, fields: Sequence[str]) -> None:
+        self.values: dict[str, list[Any]] = {field: [] for field in fields}
+        """A field that is not constant is taken out."""
+
+    def note(self, row: int, record: Mapping[str, Any]) -> None:
+        """Look at an answer to the problem in place ``row``."""
+        for name, values in list(self.values.items()):
+            value = record.get(name)
+            if value is None or isinstance(value, (dict, list)):
+                del self.values[name]
+            elif row == len(values):
+                values.append(value)
+            elif value != values[row]:
+                del self.values[name]
+
+
 def count_answers(path: Path, counter: AnswerCounter, *, skip_bad_lines: bool = False) -> None:
     """Add every answer of a file to ``counter``.
 

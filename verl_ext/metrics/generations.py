@@ -8,14 +8,14 @@ as ``level``. A line with ``"kind": "header"`` holds facts about the run and is 
 import difflib
 import glob
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from verl_ext.host.command_line import shown, typed_path
-from verl_ext.metrics.counter import AnswerCounter, count_answers
+from verl_ext.metrics.counter import AnswerCounter, ConstantFields, count_answers
 from verl_ext.metrics.pass_at_k import IntArray
 
 ENDINGS = (".jsonl", ".jsonl.gz", ".jsonl.zst")
@@ -39,7 +39,7 @@ class Generations:
     references: list[Any]
     """``gold_answer`` of each problem's first line; None where the file has none."""
     groups: Mapping[str, list[str]] = field(default_factory=dict)
-    """For each field asked for, its value per problem."""
+    """For each field asked for (and there, if asked ``by_if_constant``), its value per problem."""
     answers: list[dict[str, int]] | None = None
     """How often each answer was given, per problem, if asked for; responses without an answer are in no count."""
     correct_answers: list[dict[str, int]] | None = None
@@ -63,6 +63,22 @@ class Generations:
     @property
     def num_correct(self) -> int:
         return int(self.num_correct_P.sum())
+
+    def take(self, rows: Sequence[int]) -> "Generations":
+        """The problems in these places, in this order; without ``reasons``, which are of the whole file."""
+        picked_P = np.asarray(rows, dtype=np.int64)
+        return replace(
+            self,
+            question_ids=[self.question_ids[row] for row in rows],
+            num_samples_P=self.num_samples_P[picked_P],
+            num_correct_P=self.num_correct_P[picked_P],
+            num_strict_P=None if self.num_strict_P is None else self.num_strict_P[picked_P],
+            references=[self.references[row] for row in rows],
+            groups={name: [values[row] for row in rows] for name, values in self.groups.items()},
+            answers=None if self.answers is None else [self.answers[row] for row in rows],
+            correct_answers=None if self.correct_answers is None else [self.correct_answers[row] for row in rows],
+            reasons={},
+        )
 
 
 def find_files(pattern: str) -> list[Path]:
@@ -108,6 +124,7 @@ def read_generations(
     *,
     name: str | None = None,
     by: Sequence[str] = (),
+    by_if_constant: Sequence[str] = (),
     with_answers: bool = False,
     skip_bad_lines: bool = False,
 ) -> Generations:
@@ -119,6 +136,7 @@ def read_generations(
         path: A file of JSON lines, plain or compressed by gzip or zstd.
         name: What to call it; the file's name without its ending if None.
         by: Fields to group problems by; each must have one value per problem.
+        by_if_constant: More such fields; one that is missing in a line or changes within a problem is left out.
         with_answers: Also count ``pred_answer`` per problem.
         skip_bad_lines: Count lines that cannot be read as an answer instead of stopping at the first.
 
@@ -126,7 +144,13 @@ def read_generations(
         ValueError: The file cannot be counted; names it, the line and what was expected. A (question_id, generation_id)
             that comes twice stops the count even with ``skip_bad_lines``.
     """
-    counter = AnswerCounter(path, by, with_answers=with_answers)
+    constant = ConstantFields(by_if_constant)
+    counter = AnswerCounter(
+        path,
+        by,
+        with_answers=with_answers,
+        on_answer=(lambda problem, record: constant.note(problem.index, record)) if by_if_constant else None,
+    )
     count_answers(path, counter, skip_bad_lines=skip_bad_lines)
     problems = list(counter.problems.values())
     return Generations(
@@ -141,7 +165,10 @@ def read_generations(
             else None
         ),
         references=[problem.reference for problem in problems],
-        groups={name: [str(problem.groups[column]) for problem in problems] for column, name in enumerate(by)},
+        groups={
+            **{name: [str(problem.groups[column]) for problem in problems] for column, name in enumerate(by)},
+            **{name: list(map(str, values)) for name, values in constant.values.items()},
+        },
         answers=[dict(problem.answers) for problem in problems] if with_answers else None,
         correct_answers=[dict(problem.correct_answers) for problem in problems] if with_answers else None,
         reasons=dict(counter.reasons),

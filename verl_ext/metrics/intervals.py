@@ -70,6 +70,27 @@ def share_interval(
     return low_K, high_K
 
 
+def ratio_interval(
+    parts_P: FloatArray, wholes_P: FloatArray, *, num_resamples: int = NUM_RESAMPLES, seed: int = 0
+) -> tuple[float, float]:
+    """95 % percentile bootstrap over problems of sum(parts) / sum(wholes), 0 <= parts <= wholes.
+
+    Where no part, or every whole, counts it has the width of ``share_interval`` for as many problems as the wholes add up
+    to. NaN where fewer than two problems have a whole above 0.
+    """
+    if np.count_nonzero(wholes_P) < 2:
+        return np.nan, np.nan
+    reach = float((_ALPHA / 2) ** (1 / wholes_P.sum()))
+    if (parts_P == 0).all():
+        return 0.0, 1 - reach
+    if (parts_P == wholes_P).all():
+        return reach, 1.0
+    means_R2 = resampled_means(np.stack([parts_P, wholes_P], axis=1), num_resamples=num_resamples, seed=seed)
+    means_R2 = means_R2[means_R2[:, 1] > 0]
+    low, high = np.quantile(means_R2[:, 0] / means_R2[:, 1], [_ALPHA / 2, 1 - _ALPHA / 2])
+    return float(low), float(high)
+
+
 def resampled_means(values_PK: FloatArray, *, num_resamples: int = NUM_RESAMPLES, seed: int = 0) -> FloatArray:
     """Mean of each column over problems drawn with replacement, one row per resample.
 

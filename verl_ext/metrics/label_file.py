@@ -18,7 +18,7 @@ import zipfile
 import zlib
 from array import array
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +27,15 @@ import numpy.typing as npt
 
 from verl_ext.host.command_line import shown
 from verl_ext.host.files import replacing
-from verl_ext.metrics.counter import STRICT_TIERS, AnswerCounter, ProblemCounts, answer_in, count_answers
-from verl_ext.metrics.generations import LABELS_ENDING, Generations, stem
+from verl_ext.metrics.counter import (
+    STRICT_TIERS,
+    AnswerCounter,
+    ConstantFields,
+    ProblemCounts,
+    answer_in,
+    count_answers,
+)
+from verl_ext.metrics.generations import LABELS_ENDING, Generations, read_generations, stem
 from verl_ext.metrics.pass_at_k import IntArray
 
 MISSING = -1
@@ -72,7 +79,7 @@ def write_labels(generations_path: Path) -> Path:
         **_stamp(after),
         "question_ids": list(counter.problems),
         "references": [problem.reference for problem in problems],
-        "groups": {field: list(map(str, values)) for field, values in labels.constant_fields.items()},
+        "groups": {field: list(map(str, values)) for field, values in labels.constant_fields.values.items()},
         "reasons": counter.reasons,
         "headers": counter.headers,
     }
@@ -95,11 +102,17 @@ def write_labels(generations_path: Path) -> Path:
 
 
 def read_labels(
-    generations_path: Path, *, name: str | None = None, by: Sequence[str] = (), with_answers: bool = False
+    generations_path: Path,
+    *,
+    name: str | None = None,
+    by: Sequence[str] = (),
+    by_if_constant: Sequence[str] = (),
+    with_answers: bool = False,
 ) -> Generations:
     """The counts of a generations file, from its label file.
 
-    Arguments as in ``read_generations``. ``answers`` are numbered instead of spelled out.
+    Arguments as in ``read_generations``, ``by_if_constant`` from ``GROUP_FIELDS``. ``answers`` are numbered instead of
+    spelled out.
 
     Raises:
         UnusableLabels: The label file is of another state of the generations file, damaged, or lacks a field of ``by``.
@@ -122,12 +135,48 @@ def read_labels(
         num_correct_P=(labels_PN == 1).sum(axis=1),
         num_strict_P=(strict_PN == 1).sum(axis=1) if strict_PN.size else None,
         references=facts["references"],
-        groups={field: facts["groups"][field] for field in by},
+        groups={field: facts["groups"][field] for field in (*by, *by_if_constant) if field in facts["groups"]},
         answers=_counts(answers_PN) if with_answers else None,
         correct_answers=_counts(np.where(labels_PN == 1, answers_PN, 0)) if with_answers else None,
         reasons=facts["reasons"],
         headers=facts["headers"],
         counted_from=shown(path),
+    )
+
+
+def left_aside(reason: UnusableLabels) -> str:
+    """What a command prints of a label file that it does not use."""
+    return f"Note: {reason}. It is left aside, and the answers themselves are read."
+
+
+def read_counts(
+    generations_path: Path,
+    *,
+    name: str | None = None,
+    by: Sequence[str] = (),
+    by_if_constant: Sequence[str] = (),
+    with_answers: bool = False,
+    skip_bad_lines: bool = False,
+    on_unusable: Callable[[UnusableLabels], None],
+) -> Generations:
+    """The counts of a generations file: from its label file where that is there and belongs to it, else from its lines.
+
+    Arguments as in ``read_generations``; ``on_unusable`` is told why a label file that is there is left aside.
+    """
+    if labels_path(generations_path).exists():
+        try:
+            return read_labels(
+                generations_path, name=name, by=by, by_if_constant=by_if_constant, with_answers=with_answers
+            )
+        except UnusableLabels as reason:
+            on_unusable(reason)
+    return read_generations(
+        generations_path,
+        name=name,
+        by=by,
+        by_if_constant=by_if_constant,
+        with_answers=with_answers,
+        skip_bad_lines=skip_bad_lines,
     )
 
 
@@ -141,8 +190,7 @@ class _Labels:
         self.labels = array("b")
         self.strict_labels = array("b")
         self.answer_ids = array("q")
-        self.constant_fields: dict[str, list[Any]] = {field: [] for field in GROUP_FIELDS}
-        """The fields that have one value per problem, with these."""
+        self.constant_fields = ConstantFields(GROUP_FIELDS)
         self._id_of_answer: list[dict[str, int]] = []
 
     def add(self, problem: ProblemCounts, record: Mapping[str, Any]) -> None:
@@ -158,23 +206,13 @@ class _Labels:
         answer = answer_in(record)
         self.answer_ids.append(ids.setdefault(answer, len(ids) + 1) if answer else 0)
         self._note_generation_id(record.get("generation_id"))
-        self._note_constant_fields(row, record)
+        self.constant_fields.note(row, record)
 
     def _note_generation_id(self, generation_id: Any) -> None:
         if type(generation_id) is not int or not -_MOST_INT64 <= generation_id <= _MOST_INT64:
             self.generation_ids = None
         elif self.generation_ids is not None:
             self.generation_ids.append(generation_id)
-
-    def _note_constant_fields(self, row: int, record: Mapping[str, Any]) -> None:
-        for field, values in list(self.constant_fields.items()):
-            value = record.get(field)
-            if value is None or isinstance(value, (dict, list)):
-                del self.constant_fields[field]
-            elif row == len(values):
-                values.append(value)
-            elif value != values[row]:
-                del self.constant_fields[field]
 
     def places(self, num_samples_P: Sequence[int]) -> tuple[IntArray, IntArray, IntArray]:
         """In which order the answers go into a table by problem, and the row and the column of each."""

@@ -2,6 +2,7 @@
 
     pass@k = 1 - C(n - c, k) / C(n, k)    k answers drawn without replacement hold a correct one
     pass^k =     C(c, k)     / C(n, k)    k answers drawn without replacement are all correct
+    bootstrap =  1 - (1 - c / n)^k        k answers drawn with replacement hold a correct one
 
 Shapes: P = problems, K = values of k. n samples of a problem, c of them correct.
 """
@@ -53,6 +54,24 @@ def pass_hat_k_table(num_samples_P: npt.ArrayLike, num_correct_P: npt.ArrayLike,
     """
     num_samples, num_correct = _checked(num_samples_P, num_correct_P, ks)
     return np.exp(_log_share_without(num_samples, num_samples - num_correct, ks))
+
+
+def bootstrap_pass_at_k_table(
+    num_samples_P: npt.ArrayLike, num_correct_P: npt.ArrayLike, ks: Sequence[int]
+) -> FloatArray:
+    """pass@k by bootstrap of every problem at every k: what resampling k of its n samples with replacement tends to.
+
+    Exact instead of simulated: the mean over all n^k draws. Never above the unbiased estimate and equal to it at k = 1,
+    because a correct sample that is drawn twice counts once: biased downward, most at k = n.
+
+    Arguments and NaN as in ``pass_at_k_table``. Returns (P, K) in [0, 1].
+    """
+    num_samples, num_correct = _checked(num_samples_P, num_correct_P, ks)
+    with np.errstate(divide="ignore"):  # all correct: the log of 0
+        log_wrong_P = np.log1p(-num_correct / np.maximum(num_samples, 1))
+    ks_K = np.asarray(ks, dtype=np.int64)
+    shares_PK: FloatArray = 0.0 - np.expm1(log_wrong_P[:, None] * ks_K)
+    return np.where(num_samples[:, None] < ks_K, np.nan, shares_PK)
 
 
 def powers_of_two_up_to(num_samples: int) -> list[int]:

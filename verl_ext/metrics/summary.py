@@ -5,7 +5,7 @@ All shares are in [0, 1]. Shapes: P = problems, K = values of k.
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -167,7 +167,7 @@ def curves_by_group(generations: Generations, group: str, ks: Sequence[int], *, 
     """
     values = np.array(generations.groups[group])
     curves = []
-    for value in sorted(set(generations.groups[group]), key=_reading_order):
+    for value in sorted(set(generations.groups[group]), key=reading_order):
         is_in_group = values == value
         num_samples = generations.num_samples_P[is_in_group]
         possible = [k for k in ks if k <= num_samples.max()]
@@ -268,7 +268,7 @@ def why_not_paired(run: Generations, base: Generations) -> str | None:
 
 def as_json(value: Any) -> Any:
     """Dataclasses, tuples and arrays as what ``json.dump`` writes; NaN as None."""
-    if isinstance(value, (PassAtKCurve, MajorityCurve, PairedDifference)):
+    if is_dataclass(value) and not isinstance(value, type):
         return as_json(asdict(value))
     if isinstance(value, dict):
         return {key: as_json(item) for key, item in value.items()}
@@ -277,6 +277,12 @@ def as_json(value: Any) -> Any:
     if isinstance(value, float) and np.isnan(value):
         return None
     return value
+
+
+def reading_order(text: str) -> list[tuple[bool, int, str]]:
+    """Digits compare as numbers: Level 2 comes before Level 10."""
+    parts = [part for part in re.split(r"([0-9]+)", text) if part]
+    return [(False, int(part), "") if part[0] in "0123456789" else (True, 0, part) for part in parts]
 
 
 def _shared_rows(run: Generations, base: Generations) -> tuple[IntArray, IntArray]:
@@ -289,9 +295,3 @@ def _shared_rows(run: Generations, base: Generations) -> tuple[IntArray, IntArra
 
 def _floats(values: npt.NDArray[np.float64]) -> tuple[float, ...]:
     return tuple(float(value) for value in values)
-
-
-def _reading_order(text: str) -> list[tuple[bool, int, str]]:
-    """Digits compare as numbers: Level 2 comes before Level 10."""
-    parts = [part for part in re.split(r"([0-9]+)", text) if part]
-    return [(False, int(part), "") if part[0] in "0123456789" else (True, 0, part) for part in parts]

@@ -1,4 +1,4 @@
-"""pass@k against k, one curve per method."""
+"""pass@k against k, one curve per method, or two where the bootstrap's estimate is drawn beside the unbiased one."""
 
 from collections.abc import Sequence
 from math import isnan
@@ -7,14 +7,21 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, NullLocator
 
+from verl_ext.analysis.two_estimates import TwoEstimates
 from verl_ext.metrics.summary import PassAtKCurve
-from verl_ext.plots.style import FONT_SIZE, GRAY, INK, clean, percent_axis, spread, styles_of
+from verl_ext.plots.style import FONT_SIZE, GRAY, INK, Style, clean, percent_axis, spread, styles_of
 
 
-def draw_pass_at_k(axes: Axes, curves: Sequence[PassAtKCurve]) -> None:
+def draw_two_estimates(axes: Axes, estimates: Sequence[TwoEstimates]) -> None:
+    """``draw_pass_at_k`` of the unbiased estimates, with the bootstrap's dotted in the same colors."""
+    draw_pass_at_k(axes, [each.unbiased for each in estimates], dotted=[each.bootstrap for each in estimates])
+
+
+def draw_pass_at_k(axes: Axes, curves: Sequence[PassAtKCurve], *, dotted: Sequence[Sequence[float]] = ()) -> None:
     """Draw curves with their 95 % bands, k on a log2 axis, each named at its right end.
 
-    A curve is drawn over the k that it has. Sizes are read from the axes, so give them their final size first.
+    A curve is drawn over the k that it has. ``dotted`` has other values of the same curves at the same k. Sizes are read
+    from the axes, so give them their final size first.
     """
     if not curves:
         raise ValueError("draw_pass_at_k needs at least 1 curve.")
@@ -36,6 +43,8 @@ def draw_pass_at_k(axes: Axes, curves: Sequence[PassAtKCurve]) -> None:
             linewidth=1.9,
             label=style.label,
         )
+    for values, curve, style in zip(dotted, curves, styles, strict=bool(dotted)):
+        axes.plot(curve.ks, values, color=style.color, linestyle=":", linewidth=1.6)
     ks = sorted({k for curve in curves for k in curve.ks})
     axes.xaxis.set_major_locator(FixedLocator(_roomy(ks)))
     axes.xaxis.set_minor_locator(NullLocator())
@@ -43,7 +52,8 @@ def draw_pass_at_k(axes: Axes, curves: Sequence[PassAtKCurve]) -> None:
     if len(ks) > 1:
         axes.set_xlim(ks[0] / 1.12, ks[-1] * 1.06)
     # One problem has no interval.
-    shown = [share for curve in curves for share in (*curve.low, *curve.high, *curve.pass_at_k) if not isnan(share)]
+    drawn = [*dotted, *(values for curve in curves for values in (curve.low, curve.high, curve.pass_at_k))]
+    shown = [share for values in drawn for share in values if not isnan(share)]
     lowest, highest = min(shown), max(shown)
     margin = max(0.02, 0.05 * (highest - lowest))
     axes.set_ylim(max(0.0, lowest - margin), min(1.0, highest) + margin)
@@ -70,7 +80,7 @@ def _name_curves(axes: Axes, curves: Sequence[PassAtKCurve]) -> None:
     ends = [curve.pass_at_k[-1] for curve in curves]
     for curve, style, end, place in zip(curves, styles, ends, spread(ends, gap, low, high), strict=True):
         axes.annotate(
-            f"{style.label}  {100 * end:.1f} %",
+            end_text(curve, style, curves),
             xy=(curve.ks[-1], end),
             xytext=(1.045, (place - low) / (high - low)),
             textcoords="axes fraction",
@@ -99,6 +109,13 @@ def _name_curves(axes: Axes, curves: Sequence[PassAtKCurve]) -> None:
             color=GRAY,
             verticalalignment="bottom",
         )
+
+
+def end_text(curve: PassAtKCurve, style: Style, curves: Sequence[PassAtKCurve]) -> str:
+    """Name and last value of a curve, and at which k that is where another curve goes on."""
+    last = curve.ks[-1]
+    where = "" if all(other.ks[-1] <= last for other in curves) else f" (k = {last})"
+    return f"{style.label}  {100 * curve.pass_at_k[-1]:.1f} %{where}"
 
 
 def subtitle(curves: Sequence[PassAtKCurve]) -> str:

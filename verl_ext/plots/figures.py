@@ -4,35 +4,55 @@ from collections.abc import Sequence
 from io import BytesIO
 
 from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from verl_ext.analysis.two_estimates import TwoEstimates
 from verl_ext.metrics.summary import PassAtKCurve
-from verl_ext.plots.curves import draw_pass_at_k, subtitle
+from verl_ext.plots.curves import draw_pass_at_k, draw_two_estimates, end_text, subtitle
 from verl_ext.plots.style import FONT_SIZE, GRAY, INK, styles_of, title
 from verl_ext.plots.training_curves import PANELS, SMOOTH_FROM, Panel, TrainingCurve, draw_training
 
-_DPI = 160
+DPI = 160
 _INCHES_PER_LETTER = 0.1  # of a bold name
 
 
 def pass_at_k_figure(curves: Sequence[PassAtKCurve], *, heading: str = "pass@k") -> Figure:
     """pass@k with 95 % bands, 5 inches high, 8.6 wide or more where a name is long."""
-    left, middle = 0.76, 5.64
-    longest = max((len(style.label) for style in styles_of([curve.name for curve in curves])), default=0)
-    width = left + middle + max(2.2, 0.65 + _INCHES_PER_LETTER * (longest + len("  100.0 %")))
-    figure = Figure(figsize=(width, 5.0), dpi=_DPI, facecolor="white")
-    axes = figure.add_axes((left / width, 0.115, middle / width, 0.755))
+    figure, axes = _with_room_for_names(curves)
     draw_pass_at_k(axes, curves)
-    title(axes, heading, fontweight="bold", y=1.055)
-    axes.text(0, 1.022, subtitle(curves), transform=axes.transAxes, fontsize=FONT_SIZE - 1, color=GRAY)
+    _add_heading(axes, heading, subtitle(curves))
     return figure
+
+
+def two_estimates_figure(estimates: Sequence[TwoEstimates], *, heading: str = "pass@k") -> Figure:
+    """``pass_at_k_figure`` with the bootstrap's estimates as well."""
+    curves = [each.unbiased for each in estimates]
+    figure, axes = _with_room_for_names(curves)
+    draw_two_estimates(axes, estimates)
+    _add_heading(axes, heading, f"{subtitle(curves)}; dotted: by bootstrap")
+    return figure
+
+
+def _with_room_for_names(curves: Sequence[PassAtKCurve]) -> tuple[Figure, Axes]:
+    left, middle = 0.76, 5.64
+    styles = styles_of([curve.name for curve in curves])
+    texts = [end_text(curve, style, curves) for curve, style in zip(curves, styles, strict=True)]
+    width = left + middle + max(2.2, 0.65 + _INCHES_PER_LETTER * (1 + max(map(len, texts), default=0)))
+    figure = Figure(figsize=(width, 5.0), dpi=DPI, facecolor="white")
+    return figure, figure.add_axes((left / width, 0.115, middle / width, 0.755))
+
+
+def _add_heading(axes: Axes, heading: str, below: str) -> None:
+    title(axes, heading, fontweight="bold", y=1.055)
+    axes.text(0, 1.022, below, transform=axes.transAxes, fontsize=FONT_SIZE - 1, color=GRAY)
 
 
 def training_figure(
     runs: Sequence[TrainingCurve], *, heading: str = "Training", panels: Sequence[Panel] = PANELS
 ) -> Figure:
     """One panel per metric side by side, with one legend for all."""
-    figure = Figure(figsize=(4.2 * len(panels), 4.2), dpi=_DPI, facecolor="white")
+    figure = Figure(figsize=(4.2 * len(panels), 4.2), dpi=DPI, facecolor="white")
     figure.set_layout_engine("constrained", w_pad=0.14, h_pad=0.08, wspace=0.06)
     drawn: dict[str, Artist] = {}
     for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):

@@ -72,11 +72,11 @@ def clean(axes: Axes) -> None:
     axes.tick_params(colors=GRAY, labelcolor=INK, labelsize=FONT_SIZE - 1, length=3)
 
 
-def percent_axis(axes: Axes) -> None:
-    """Ticks of the y axis at whole percents of a share in [0, 1]."""
-    axes.yaxis.set_major_locator(MaxNLocator(nbins=8, steps=[1, 2, 5, 10]))
-    low, high = axes.get_ylim()
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0 if high - low > 0.05 else 1, symbol=" %"))
+def percent_axis(axes: Axes, *, is_horizontal: bool = False) -> None:
+    """Ticks of the y axis, or the x axis, at whole percents of a share in [0, 1]."""
+    axis, (low, high) = (axes.xaxis, axes.get_xlim()) if is_horizontal else (axes.yaxis, axes.get_ylim())
+    axis.set_major_locator(MaxNLocator(nbins=8, steps=[1, 2, 5, 10]))
+    axis.set_major_formatter(PercentFormatter(1.0, decimals=0 if high - low > 0.05 else 1, symbol=" %"))
 
 
 def title(axes: Axes, text: str, **options: Any) -> None:

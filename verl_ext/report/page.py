@@ -1,19 +1,13 @@
 """Results as one HTML page that needs nothing else: no script, no style sheet, no image from elsewhere."""
 
-from base64 import b64encode
 from collections.abc import Sequence
 from math import isnan
-from pathlib import Path
-from typing import Any
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from verl_ext.grading import Reason
-from verl_ext.metrics.summary import PairedDifference
-from verl_ext.plots.figures import pass_at_k_figure, png, training_figure
-from verl_ext.plots.style import styles_of
+from verl_ext.plots.figures import pass_at_k_figure, training_figure
 from verl_ext.plots.training_curves import PANELS, Panel, TrainingCurve
-from verl_ext.report.findings import direction, findings, label, points
+from verl_ext.report.cells import Rows, cell, comparison, image, interval, points_interval, template
+from verl_ext.report.findings import findings, label, points
 from verl_ext.report.results import Results
 
 _TRAINING = "Training, step by step"
@@ -48,12 +42,8 @@ def render_report(
     said = findings(results, num_training_seeds=num_training_seeds)
     said.limits.extend(caveats)
     reasons = sorted({reason for counts in results.reasons.values() for reason in counts}, key=_reason_order)
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
-    environment.filters["unbroken"] = _unbroken
-    row = _Rows([curve.name for curve in results.curves])
-    return environment.get_template("report.html.jinja").render(
+    row = Rows([curve.name for curve in results.curves])
+    return template("report.html.jinja").render(
         title=title,
         subtitle=f"{len(results.curves)} model{'s' * (len(results.curves) > 1)}, "
         f"{max(curve.num_problems[0] for curve in results.curves):,} problems: "
@@ -62,18 +52,18 @@ def render_report(
         findings=said,
         ks=results.ks,
         ends=sorted({results.ks[0], results.largest_k}),
-        pass_at_k_png=_base64(png(pass_at_k_figure(results.curves, heading="pass@k of each method"))),
-        training_png=_base64(png(training_figure(training, heading=_TRAINING, panels=panels))) if training else "",
+        pass_at_k_png=image(pass_at_k_figure(results.curves, heading="pass@k of each method")),
+        training_png=image(training_figure(training, heading=_TRAINING, panels=panels)) if training else "",
         pass_at_k_rows=[
-            row(curve.name, cells=[_cell(*cell) for cell in zip(curve.pass_at_k, curve.low, curve.high, strict=True)])
+            row(curve.name, cells=[cell(*each) for each in zip(curve.pass_at_k, curve.low, curve.high, strict=True)])
             for curve in results.curves
         ],
         noise_rows=[
-            row(curve.name, cells=[_interval(*cell) for cell in zip(curve.noise_low, curve.noise_high, strict=True)])
+            row(curve.name, cells=[interval(*each) for each in zip(curve.noise_low, curve.noise_high, strict=True)])
             for curve in results.curves
         ],
         difference_rows=[row(curve.name, cells=_difference_cells(results, curve.name)) for curve in results.curves[1:]],
-        comparison_rows=[_comparison(each) for each in (*results.versus_base, *results.between_methods)],
+        comparison_rows=[comparison(each) for each in (*results.versus_base, *results.between_methods)],
         num_versus_base=len(results.versus_base),
         num_between=len(results.between_methods),
         num_draws=results.diversity[0].num_draws if results.diversity else 0,
@@ -100,32 +90,6 @@ def render_report(
     )
 
 
-class _Rows:
-    """Makes table rows that carry the name and color their method has in the plots."""
-
-    def __init__(self, names: Sequence[str]) -> None:
-        self._styles = dict(zip(names, styles_of(names), strict=True))
-
-    def __call__(self, name: str, **values: Any) -> dict[str, Any]:
-        style = self._styles[name]
-        return {"label": style.label, "color": style.color, **values}
-
-
-def _unbroken(sentence: str) -> str:
-    """Keep numbers and their units on one line."""
-    for pair in (" %", "p = ", "p < ", " points", "k = "):
-        sentence = sentence.replace(pair, pair.replace(" ", "\N{NO-BREAK SPACE}"))
-    return sentence
-
-
-def _cell(value: float, low: float, high: float) -> dict[str, str]:
-    return {"value": f"{100 * value:.1f}", "interval": _interval(low, high)}
-
-
-def _interval(low: float, high: float) -> str:
-    return "none" if isnan(low) else f"[{100 * low:.1f}, {100 * high:.1f}]"
-
-
 def _count_cell(value: float, low: float, high: float) -> dict[str, str]:
     return {"value": f"{value:.1f}", "interval": "none" if isnan(low) else f"[{low:.1f}, {high:.1f}]"}
 
@@ -134,38 +98,17 @@ def _share_cell(count: int, total: int) -> dict[str, str]:
     return {"value": f"{count:,}", "interval": f"{100 * count / total:.1f} %"}
 
 
-def _points_interval(row: PairedDifference) -> str:
-    return "none" if isnan(row.low) else f"[{points(row.low)}, {points(row.high)}]"
-
-
 def _difference_cells(results: Results, name: str) -> list[dict[str, str]]:
     by_k = {row.k: row for row in results.differences if row.name == name}
     return [
         {
             "value": points(by_k[k].difference),
-            "interval": _points_interval(by_k[k]),
+            "interval": points_interval(by_k[k]),
         }
         for k in results.ks
     ]
 
 
-def _comparison(row: PairedDifference) -> dict[str, str | int]:
-    return {
-        "name": label(row.name),
-        "base": label(row.base),
-        "k": row.k,
-        "difference": points(row.difference),
-        "interval": _points_interval(row),
-        "p_value": f"{row.p_value:.4f}",
-        "p_holm": f"{row.p_holm:.4f}",
-        "verdict": direction(row),
-    }
-
-
 def _reason_order(reason: str) -> tuple[int, str]:
     usual: list[str] = list(Reason)
     return (usual.index(reason) if reason in usual else len(usual), reason)
-
-
-def _base64(data: bytes) -> str:
-    return b64encode(data).decode("ascii")

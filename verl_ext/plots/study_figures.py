@@ -1,0 +1,67 @@
+"""Whole figures of a study, made without a display; the caller saves them."""
+
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from verl_ext.analysis.accuracy_distribution import AccuracyDistribution
+from verl_ext.analysis.breakdown import Breakdown
+from verl_ext.analysis.least_squares import LeastSquares
+from verl_ext.analysis.new_ability import NewAbility
+from verl_ext.plots.dots import draw_breakdown, draw_least_squares
+from verl_ext.plots.figures import DPI
+from verl_ext.plots.problem_bars import draw_accuracy_distribution, draw_new_ability
+from verl_ext.plots.style import FONT_SIZE, INK, styles_of
+
+_WIDTH = 9.0
+
+
+def distribution_figure(distributions: Sequence[AccuracyDistribution]) -> Figure:
+    figure, axes = _empty(4.4, "Problems by the share of samples that are correct")
+    draw_accuracy_distribution(axes, distributions)
+    _add_legend(figure, axes)
+    return figure
+
+
+def breakdown_figure(groups: Breakdown) -> Figure:
+    rows = len(groups.values) * max(0.42, 0.2 * len(groups.curves))
+    figure, axes = _empty(1.6 + rows, f"pass@1 by {groups.field}, with 95 % intervals over problems")
+    draw_breakdown(axes, groups)
+    _add_legend(figure, axes)
+    return figure
+
+
+def new_ability_figure(abilities: Sequence[NewAbility], names: Sequence[str]) -> Figure:
+    figure, axes = _empty(
+        1.4 + 0.55 * len(abilities), f"Problems that {styles_of([abilities[0].base])[0].label} leaves unsolved"
+    )
+    draw_new_ability(axes, abilities, names)
+    return figure
+
+
+def least_squares_figure(fits: Sequence[LeastSquares], names: Sequence[str]) -> Figure:
+    rows = max(len(fit.coefficients) for fit in fits) * max(0.4, 0.2 * len(fits))
+    figure, axes = _empty(1.6 + rows, "Effects on accuracy, with 95 % intervals")
+    draw_least_squares(axes, fits, names)
+    _add_legend(figure, axes)
+    return figure
+
+
+def _empty(height: float, heading: str) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(_WIDTH, height), dpi=DPI, facecolor="white")
+    figure.set_layout_engine("constrained", w_pad=0.12, h_pad=0.08)
+    figure.suptitle(heading, x=0.012, ha="left", fontsize=FONT_SIZE + 2, fontweight="bold", color=INK)
+    return figure, figure.subplots()
+
+
+def _add_legend(figure: Figure, axes: Axes) -> None:
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(
+        handles=handles,
+        labels=labels,
+        loc="outside lower center",
+        ncols=min(6, len(labels)),
+        frameon=False,
+        fontsize=FONT_SIZE,
+    )
