@@ -97,7 +97,10 @@ def test_folders_of_several_tasks(folder, capsys):
     for name, shift in (("base", -2), ("step9", 0)):
         write(folder / name / "gsm8k.jsonl", shift, num_problems=8)
     runs = ["--runs", "base=base", "step9=step9"]
-    assert "base has the answers to gsm8k, math500. Say which to study with --task." in error_of(capsys, *runs)
+    assert (
+        "base is several files: base/gsm8k.jsonl, base/math500.jsonl. Name one, or the --task of a folder."
+        in error_of(capsys, *runs)
+    )
     assert "Did you mean math500?" in error_of(capsys, *runs, "--task", "mth500")
     assert "It has gsm8k, math500." in error_of(capsys, *runs, "--task", "xyz")
     assert main(["study", *runs, "--task", "MATH-500", "--output_dir", "out"]) == 0
@@ -108,6 +111,11 @@ def test_folders_of_several_tasks(folder, capsys):
     ("arguments", "message"),
     [
         (["--runs", "base=base", "base=step9"], "--runs names base twice"),
+        (["--runs", "base=base", "--runs", "base=step9"], "--runs names base twice"),
+        (
+            ["--runs", "base=[bs]*/*.jsonl", "--task", "math500"],
+            "is several files: base/math500.jsonl, step9/math500.jsonl. Name one",
+        ),
         (["--runs", "base=base", "b=base/math500.jsonl"], "base and b are one file, base/math500.jsonl"),
         (["--runs", "base"], "--runs takes NAME=PATH, such as base=outputs/base/math500.jsonl, got 'base'"),
         (["--runs", "=base"], "--runs takes NAME=PATH"),

@@ -1,13 +1,15 @@
 import base64
+import json
 import re
 from io import BytesIO
 
 import pytest
 from matplotlib.image import imread
 
+from tests.analysis.runs import run
 from tests.report.test_page import Page
 from tests.report.test_study import NUM_PROBLEMS, studied
-from verl_ext.report.study import build_study
+from verl_ext.report.study import build_study, study_as_json
 from verl_ext.report.study_page import render_study, study_figures
 
 
@@ -112,3 +114,19 @@ def test_a_base_that_solves_everything():
 def test_the_same_study_gives_the_same_page():
     first, second = (rendered([studied("base", -2), studied("nsr", 0)]) for _ in range(2))
     assert first == second
+
+
+def test_one_problem_has_a_page_without_intervals():
+    html = rendered([run("base", "a", [0], references=["7"]), run("nsr", "a", [1], references=["7"])])
+    assert "Base solves 0 of 1 problems" in text_of(html)
+    (table,) = [table for table in tables_of(html) if table[0][0] == "who"]
+    assert table[1][-1] == "100.0 % none"
+
+
+def test_accuracies_that_are_a_sum_without_a_rest():
+    """The errors are 0 up to rounding, and what is divided by them is huge or infinite: still a page and JSON."""
+    groups = {"level": list("112233"), "subject": list("ABABAB")}
+    study = build_study([run("base", "abcdef", [4, 3, 3, 2, 2, 1], groups=groups)])
+    assert study.fits[0].coefficients[1].estimate == pytest.approx(-0.25)
+    json.dumps(study_as_json(study), allow_nan=False)
+    render_study(study, study_figures(study), title="x", facts=[])

@@ -267,14 +267,14 @@ def why_not_paired(run: Generations, base: Generations) -> str | None:
 
 
 def as_json(value: Any) -> Any:
-    """Dataclasses, tuples and arrays as what ``json.dump`` writes; NaN as None."""
+    """Dataclasses, tuples and arrays as what ``json.dump`` writes; NaN and infinities as None."""
     if is_dataclass(value) and not isinstance(value, type):
         return as_json(asdict(value))
     if isinstance(value, dict):
         return {key: as_json(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [as_json(item) for item in value]
-    if isinstance(value, float) and np.isnan(value):
+    if isinstance(value, float) and not np.isfinite(value):
         return None
     return value
 

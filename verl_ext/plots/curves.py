@@ -9,7 +9,7 @@ from matplotlib.ticker import FixedLocator, NullLocator
 
 from verl_ext.analysis.two_estimates import TwoEstimates
 from verl_ext.metrics.summary import PassAtKCurve
-from verl_ext.plots.style import FONT_SIZE, GRAY, INK, Style, clean, percent_axis, spread, styles_of
+from verl_ext.plots.style import FONT_SIZE, GRAY, INK, clean, percent_axis, spread, styles_of
 
 
 def draw_two_estimates(axes: Axes, estimates: Sequence[TwoEstimates]) -> None:
@@ -80,7 +80,7 @@ def _name_curves(axes: Axes, curves: Sequence[PassAtKCurve]) -> None:
     ends = [curve.pass_at_k[-1] for curve in curves]
     for curve, style, end, place in zip(curves, styles, ends, spread(ends, gap, low, high), strict=True):
         axes.annotate(
-            end_text(curve, style, curves),
+            f"{style.label}  {100 * end:.1f} %{where_it_ends(curve, curves)}",
             xy=(curve.ks[-1], end),
             xytext=(1.045, (place - low) / (high - low)),
             textcoords="axes fraction",
@@ -111,11 +111,10 @@ def _name_curves(axes: Axes, curves: Sequence[PassAtKCurve]) -> None:
         )
 
 
-def end_text(curve: PassAtKCurve, style: Style, curves: Sequence[PassAtKCurve]) -> str:
-    """Name and last value of a curve, and at which k that is where another curve goes on."""
+def where_it_ends(curve: PassAtKCurve, curves: Sequence[PassAtKCurve]) -> str:
+    """What stands behind the last value of a curve: at which k that is, if another curve goes on."""
     last = curve.ks[-1]
-    where = "" if all(other.ks[-1] <= last for other in curves) else f" (k = {last})"
-    return f"{style.label}  {100 * curve.pass_at_k[-1]:.1f} %{where}"
+    return "" if all(other.ks[-1] <= last for other in curves) else f" (k = {last})"
 
 
 def subtitle(curves: Sequence[PassAtKCurve]) -> str:

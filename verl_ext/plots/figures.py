@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from verl_ext.analysis.two_estimates import TwoEstimates
 from verl_ext.metrics.summary import PassAtKCurve
-from verl_ext.plots.curves import draw_pass_at_k, draw_two_estimates, end_text, subtitle
+from verl_ext.plots.curves import draw_pass_at_k, draw_two_estimates, subtitle, where_it_ends
 from verl_ext.plots.style import FONT_SIZE, GRAY, INK, styles_of, title
 from verl_ext.plots.training_curves import PANELS, SMOOTH_FROM, Panel, TrainingCurve, draw_training
 
@@ -37,8 +37,10 @@ def two_estimates_figure(estimates: Sequence[TwoEstimates], *, heading: str = "p
 def _with_room_for_names(curves: Sequence[PassAtKCurve]) -> tuple[Figure, Axes]:
     left, middle = 0.76, 5.64
     styles = styles_of([curve.name for curve in curves])
-    texts = [end_text(curve, style, curves) for curve, style in zip(curves, styles, strict=True)]
-    width = left + middle + max(2.2, 0.65 + _INCHES_PER_LETTER * (1 + max(map(len, texts), default=0)))
+    widest = [
+        f"{style.label}  100.0 %{where_it_ends(curve, curves)}" for curve, style in zip(curves, styles, strict=True)
+    ]
+    width = left + middle + max(2.2, 0.65 + _INCHES_PER_LETTER * max(map(len, widest), default=0))
     figure = Figure(figsize=(width, 5.0), dpi=DPI, facecolor="white")
     return figure, figure.add_axes((left / width, 0.115, middle / width, 0.755))
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from verl_ext.host.command_line import path_option, typed_path
+from verl_ext.host.command_line import path_option, shown, typed_path
 from verl_ext.metrics.generations import find_files, stem
 
 
@@ -65,15 +65,17 @@ class StudyOptions:
             ValueError: There is none, or there are several and ``task`` does not say which.
         """
         files = find_files(place)
-        if self.task is not None and typed_path(place).is_dir():
-            by_name = {_plain(stem(file)): file for file in files}
-            if _plain(self.task) not in by_name:
-                near = difflib.get_close_matches(_plain(self.task), by_name, n=1, cutoff=0.4)
-                hint = f"Did you mean {stem(by_name[near[0]])}?" if near else f"It has {_names(files)}."
+        if self.task is not None and (len(files) > 1 or typed_path(place).is_dir()):
+            stems = {_plain(stem(file)): stem(file) for file in files}
+            files = [file for file in files if _plain(stem(file)) == _plain(self.task)]
+            if not files:
+                near = difflib.get_close_matches(_plain(self.task), stems, n=1, cutoff=0.4)
+                hint = f"Did you mean {stems[near[0]]}?" if near else f"It has {', '.join(stems.values())}."
                 raise ValueError(f"{place} has no answers to {self.task}. {hint}")
-            return by_name[_plain(self.task)]
         if len(files) > 1:
-            raise ValueError(f"{place} has the answers to {_names(files)}. Say which to study with --task.")
+            raise ValueError(
+                f"{place} is several files: {', '.join(map(shown, files))}. Name one, or the --task of a folder."
+            )
         return files[0]
 
 
@@ -97,6 +99,7 @@ def _parser(program: str) -> argparse.ArgumentParser:
     parser.add_argument(
         "--runs",
         nargs="+",
+        action="extend",
         required=True,
         metavar="NAME=PATH",
         help="generations file of each run, or the folder that eval.sh wrote; the base first",
@@ -150,7 +153,3 @@ def _numbers(text: str) -> list[int]:
 def _plain(name: str) -> str:
     """MATH-500 and math500 are the same task."""
     return re.sub(r"[\s_-]", "", name).lower()
-
-
-def _names(files: Sequence[Path]) -> str:
-    return ", ".join(stem(file) for file in files)

@@ -106,7 +106,7 @@ def render_study(
 def _limits(study: Study) -> list[str]:
     samples = {each.name: (each.min_samples, each.max_samples) for each in study.distributions}
     limits = [
-        "The runs are points of training, and each was trained once: another seed can move a run by more than its interval.",
+        "Nothing here says how far another training seed would move a run, which can be further than its interval.",
         "Intervals are about other problems of this kind. With many sections, some difference is large by chance: only the "
         "differences that are tested are corrected for their number.",
     ]
