@@ -3,13 +3,15 @@ r"""Make the parquet files verl trains on: <task>_train.parquet and <task>_test.
 
 python scripts/prepare_data.py math --out data --template qwen
 python scripts/prepare_data.py MATH-500 --out data --data_dir DIR
+python scripts/prepare_data.py math --out data --stratified_fraction 0.25 --seed 0
 python scripts/prepare_data.py countdown --out data --short
 python scripts/prepare_data.py countdown --out data --from hub --num_train 100000
 python scripts/prepare_data.py reasoning_gym/chain_sum --out data --option min_terms=2 --option max_terms=3 --bare
 
 The data sets come from the Hugging Face hub, or from a folder of local copies (--data_dir, or the setting VERL_EXT_DATA).
-No row is left out. What was corrected, cannot be graded or comes twice is printed, and is in report.json beside the files
-with every detail. Prompts that are too long are left to verl: data.filter_overlong_prompts=True, which knows the tokenizer.
+No row is left out, unless --stratified_fraction asks for a part, which has the whole's share of every level and subject.
+What was corrected, cannot be graded or comes twice is printed, and is in report.json beside the files with every detail.
+Prompts that are too long are left to verl: data.filter_overlong_prompts=True, which knows the tokenizer.
 
 Tasks are named as for eval/eval.py: math500 and MATH-500 are the same.
 
@@ -22,6 +24,8 @@ import argparse
 import random
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -36,6 +40,7 @@ from verl_ext.data.audit import (
 from verl_ext.data.parquet import write_checked
 from verl_ext.data.rows import VerlRow, make_problem_row, make_row
 from verl_ext.data.sources import Row, problems_of, read_source
+from verl_ext.data.stratified import strata_of, stratified_places
 from verl_ext.host.command_line import path_option, print_any_text
 from verl_ext.tasks import TASKS, Task, task_named
 from verl_ext.tasks.countdown import (
@@ -47,9 +52,10 @@ from verl_ext.tasks.countdown import (
     short_prompt,
 )
 from verl_ext.tasks.gym_tasks import INSTRUCTIONS, PREFIX, GymProblem, generate, parsed_options, shown
-from verl_ext.tasks.task import Split
+from verl_ext.tasks.task import SourceRow, Split
 from verl_ext.tasks.templates import BOX_INSTRUCTION, TEMPLATES, render_prompt
 
+FRACTION = "--stratified_fraction"
 MAX_PRINTED = 40
 """Findings of one kind on the screen; report.json has all."""
 
@@ -59,33 +65,117 @@ def add_task_arguments(parser: argparse.ArgumentParser) -> None:
         "--data_dir", type=path_option, help="folder of local copies (default: VERL_EXT_DATA, else the hub)"
     )
     parser.add_argument("--template", choices=TEMPLATES, default="chat", help="default: %(default)s")
+    parser.add_argument(
+        FRACTION,
+        metavar="SHARE",
+        help="draw this share of each split, above 0 and at most 1, with the split's proportions of level and subject",
+    )
+    parser.add_argument("--seed", type=int, help=f"of {FRACTION} (default: 0)")
+
+
+def add_refused_fraction(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(FRACTION, help=argparse.SUPPRESS)
+
+
+def refuse_fraction(arguments: argparse.Namespace, name: str) -> None:
+    if arguments.stratified_fraction is not None:
+        raise ValueError(
+            f"{FRACTION} draws by level and subject, which problems of {name} do not have. Ask for fewer with --num_train "
+            "and --num_test."
+        )
+
+
+@dataclass(frozen=True)
+class Problems:
+    """Those of a split that go into its file."""
+
+    rows: Sequence[Row]
+    source_rows: Sequence[SourceRow]
+    where: str
+    num_all: int
+    """Of the split."""
+    drawn: Mapping[str, list[int]] | None = None
+    """Level and subject -> how many of how many were drawn; None where all are taken."""
+
+
+def read_problems(task: Task, arguments: argparse.Namespace) -> dict[Split, Problems]:
+    """The problems of each split, all or those that are drawn."""
+    whole: dict[Split, Problems] = {}
+    for split in task.num_rows:
+        source_rows, where = read_source(task, arguments.data_dir, split)
+        whole[split] = Problems(problems_of(task, source_rows, split, where), source_rows, where, len(source_rows))
+    if arguments.stratified_fraction is None:
+        if arguments.seed is not None:
+            raise ValueError(f"--seed is that of {FRACTION}, which is not given: all problems are taken.")
+        return whole
+    fraction = parsed_fraction(arguments.stratified_fraction)
+    twins = []
+    if {"train", "test"} <= whole.keys():
+        # A question of both splits is left to the test side where its level and subject have others.
+        twins = [one["index"] for one in same_questions(whole["train"].rows, whole["test"].rows)]
+    return {
+        split: drawn(problems, fraction, arguments.seed or 0, split, twins if split == "train" else ())
+        for split, problems in whole.items()
+    }
+
+
+def parsed_fraction(text: str) -> Fraction:
+    try:
+        fraction = Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        raise ValueError(f"{FRACTION} must be a number above 0 and at most 1, got {text}.") from None
+    if not 0 < fraction <= 1:
+        raise ValueError(f"{FRACTION} must be above 0 and at most 1, got {text}.")
+    return fraction
+
+
+def drawn(problems: Problems, fraction: Fraction, seed: int, split: Split, avoided: Sequence[int]) -> Problems:
+    strata = strata_of(problems.rows, problems.where)
+    places = stratified_places(strata, fraction, seed=seed, split=split, avoided=frozenset(avoided))
+    chosen = frozenset(places)
+    return Problems(
+        [problems.rows[place] for place in places],
+        [problems.source_rows[place] for place in places],
+        problems.where,
+        problems.num_all,
+        {
+            f"{level}, {subject}": [len(chosen.intersection(members)), len(members)]
+            for (level, subject), members in sorted(strata.items())
+        },
+    )
 
 
 def prepare_task(task: Task, arguments: argparse.Namespace) -> None:
     """Write the files of a task with a fixed set of problems, and report on them."""
-    problems: dict[Split, list[Row]] = {}
+    problems = read_problems(task, arguments)
     findings: dict[str, Any] = {"template": arguments.template, "splits": {}}
     files: dict[Path, list[VerlRow]] = {}
-    for split in task.num_rows:
-        source_rows, where = read_source(task, arguments.data_dir, split)
-        problems[split] = problems_of(task, source_rows, split, where)
+    for split, taken in problems.items():
+        rows, where = taken.rows, taken.where
         path = arguments.out / f"{task.data_source}_{split}.parquet"
         if Path(where).is_file() and Path(where).resolve().parent == arguments.out.resolve():
             # The files have the same names, and one of them would be taken for the other.
             raise ValueError(f"--out {arguments.out} is the folder {where} is read from. Choose another one.")
-        files[path] = [_verl_row(task, row, arguments.template, split) for row in problems[split]]
+        files[path] = [_verl_row(task, row, arguments.template, split) for row in rows]
         findings["splits"][split] = {
             "file": path.name,
             "source": where,
-            "num_rows": len(source_rows),
+            "num_rows": len(rows),
             "expected_rows": task.num_rows[split],
-            "corrected_references": corrected_references(problems[split]),
-            "respelled_references": respelled_references(task, problems[split], source_rows),
-            "ungradable_references": ungradable_references(problems[split]),
-            "repeated_questions": same_questions(problems[split], problems[split]),
+            "corrected_references": corrected_references(rows),
+            "respelled_references": respelled_references(task, rows, taken.source_rows),
+            "ungradable_references": ungradable_references(rows),
+            "repeated_questions": same_questions(rows, rows),
         }
+        if taken.drawn is not None:
+            findings["splits"][split]["drawn"] = {
+                "fraction": arguments.stratified_fraction,
+                "seed": arguments.seed or 0,
+                "of": taken.num_all,
+                "strata": taken.drawn,
+            }
     if {"train", "test"} <= problems.keys():
-        findings["in_train_and_test"] = same_questions(problems["train"], problems["test"])
+        findings["in_train_and_test"] = same_questions(problems["train"].rows, problems["test"].rows)
     write_checked(files)
     report = write_report(arguments.out, task.data_source, findings)
     _print_findings(findings, arguments.out)
@@ -99,7 +189,8 @@ def _verl_row(task: Task, row: Row, template: str, split: Split) -> dict[str, An
 
 def _print_findings(findings: dict[str, Any], out: Path) -> None:
     for split, found in findings["splits"].items():
-        print(f"{out / found['file']}: {found['num_rows']} problems from {found['source']}")
+        part = f" of the {found['drawn']['of']}" if "drawn" in found else ""
+        print(f"{out / found['file']}: {found['num_rows']}{part} problems from {found['source']}")
         if found["respelled_references"]:
             print(
                 "  references read from the solution, because as printed they reject its answer (see report.json): "
@@ -166,6 +257,7 @@ def add_countdown_arguments(parser: argparse.ArgumentParser) -> None:
             f"--num_{split}", type=int, help=f"{split} problems (default: {size}, or all where --from has fewer)"
         )
     add_seed_argument(parser)
+    add_refused_fraction(parser)
     parser.add_argument("--short", action="store_true", help='ask "3 5 7 = 22", for the small model')
     parser.add_argument("--num_numbers", type=int, default=3, help=f"{source}: default: %(default)s")
     parser.add_argument("--low", type=int, default=1, help=f"{source}: smallest number (default: %(default)s)")
@@ -174,6 +266,7 @@ def add_countdown_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def prepare_countdown(arguments: argparse.Namespace) -> None:
+    refuse_fraction(arguments, COUNTDOWN.data_source)
     given: dict[Split, int | None] = {"train": arguments.num_train, "test": arguments.num_test}
     check_sizes(given)
     pool = None if arguments.source is None else load_problems(arguments.source)
@@ -251,6 +344,7 @@ def add_gym_arguments(parser: argparse.ArgumentParser) -> None:
     for split, size in DEFAULT_SIZES.items():
         parser.add_argument(f"--num_{split}", type=int, default=size, help=f"{split} problems (default: {size})")
     add_seed_argument(parser)
+    add_refused_fraction(parser)
     parser.add_argument(
         "--option",
         action="append",
@@ -276,6 +370,7 @@ def add_gym_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def prepare_gym(arguments: argparse.Namespace) -> None:
+    refuse_fraction(arguments, PREFIX + arguments.name)
     sizes: dict[Split, int] = {"train": arguments.num_train, "test": arguments.num_test}
     check_sizes(sizes)
     if arguments.num_examples < 0:

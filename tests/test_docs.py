@@ -22,7 +22,18 @@ from verl_ext.training.step import arrivals, step_report
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "recipes/README.md", *ROOT.glob("docs/*.md")])
-CODE_FOLDERS = ("verl_ext", "scripts", "recipes", "eval", "benchmarks", "tests", "requirements", "docs", ".ci")
+CODE_FOLDERS = (
+    "verl_ext",
+    "scripts",
+    "recipes",
+    "eval",
+    "benchmarks",
+    "tests",
+    "requirements",
+    "docs",
+    "studies",
+    ".ci",
+)
 SECTIONS = ("algorithm", "actor_rollout_ref", "critic", "data", "trainer", "reward", "ray_kwargs", "transfer_queue")
 
 

@@ -82,5 +82,5 @@ def test_missing_fields_are_named():
 
 
 def test_statsmodels_is_loaded_where_it_is_used_and_not_before():
-    code = "import sys, verl_ext.analysis.least_squares, verl_ext.report.study; assert 'statsmodels' not in sys.modules"
+    code = "import sys, verl_ext.analysis.least_squares, verl_ext.report.study_numbers; assert 'statsmodels' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,10 +1,13 @@
 """The command line: what it writes, and what it says when it cannot."""
 
+import argparse
 import importlib.util
 import json
 import os
 import subprocess
 import sys
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,17 +17,23 @@ import pytest
 from verl_ext.data.parquet import check_rows, read_rows
 from verl_ext.grading import grade
 from verl_ext.grading.countdown_grader import parse_reference
+from verl_ext.tasks.competition_math import MATH
 from verl_ext.tasks.templates import render_prompt
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "prepare_data.py"
 
 
 @pytest.fixture
-def prepare(monkeypatch, tmp_path):
-    """The script's ``main``; what it writes goes to ``tmp_path``."""
+def script():
     spec = importlib.util.spec_from_file_location("prepare_data", SCRIPT)
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def prepare(script, monkeypatch, tmp_path):
+    """The script's ``main``; what it writes goes to ``tmp_path``."""
     monkeypatch.setattr(sys, "argv", [str(SCRIPT)])
     return lambda *arguments: script.main([*map(str, arguments), "--out", str(tmp_path)])
 
@@ -270,6 +279,106 @@ def test_countdown_is_reported_too(prepare, tmp_path):
     report = json.loads((tmp_path / "report.json").read_text())["countdown"]
     assert {split: found["num_rows"] for split, found in report["splits"].items()} == {"train": 6, "test": 2}
     assert report["in_train_and_test"] == []
+
+
+# A part of a task's problems
+
+
+def invented(number, level, subject, question=None):
+    question = question or f"What is {number} + 1?"
+    return {"problem": question, "level": level, "type": subject, "solution": rf"\boxed{{{number + 1}}}"}
+
+
+def test_train_and_test_are_drawn_apart_and_do_not_meet(script, tmp_path):
+    """Half of 8 and of 4 training problems, half of 4 and of 2 test problems; three training problems are test problems."""
+    strata = [("Level 1", "Algebra")] * 8 + [("Level 5", "Geometry")] * 4
+    train = [invented(number, *stratum) for number, stratum in enumerate(strata)]
+    test = [invented(100 + number, *stratum) for number, stratum in enumerate(strata[::2])]
+    for place in (0, 3, 9):
+        test[place // 2]["problem"] = train[place]["problem"]
+    for split, rows in (("train", train), ("test", test)):
+        (tmp_path / f"invented_{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    task = replace(MATH, data_source="invented", file_stem="invented", num_rows={"train": 12, "test": 6})
+    draws = set()
+    for seed in range(20):
+        arguments = argparse.Namespace(data_dir=tmp_path, stratified_fraction="0.5", seed=seed)
+        parts = script.read_problems(task, arguments)
+        drawn = {split: [row.question_id for row in part.rows] for split, part in parts.items()}
+        draws.add(str(drawn))
+        assert not {row.question for row in parts["train"].rows} & {row["problem"] for row in test}
+        assert parts["train"].drawn == {"Level 1, Algebra": [4, 8], "Level 5, Geometry": [2, 4]}
+        assert parts["test"].drawn == {"Level 1, Algebra": [2, 4], "Level 5, Geometry": [1, 2]}
+        again = script.read_problems(task, arguments)
+        assert drawn == {split: [row.question_id for row in part.rows] for split, part in again.items()}
+        source = [row["problem"] for row in parts["train"].source_rows]
+        assert source == [row.question for row in parts["train"].rows]
+    assert len(draws) > 10
+
+
+def test_a_part_of_a_task_from_the_command_line(prepare, tmp_path, capsys):
+    folder = tmp_path / "source"
+    folder.mkdir()
+    subjects = ("Algebra", "Geometry", "Algebra", "Precalculus")
+    rows = [
+        {
+            "problem": f"What is {number} + 1?",
+            "answer": str(number + 1),
+            "level": number % 5 + 1,
+            "subject": subjects[number % 4],
+        }
+        for number in range(500)
+    ]
+    (folder / "math500_test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    prepare("math500", "--data_dir", folder, "--stratified_fraction", 0.25, "--seed", 3)
+    drawn = read_rows(tmp_path / "math500_test.parquet")
+    assert len(drawn) == 125
+    assert f"{tmp_path / 'math500_test.parquet'}: 125 of the 500 problems from" in capsys.readouterr().out
+    whole = Counter((f"Level {row['level']}", row["subject"]) for row in rows)
+    part = Counter((row["extra_info"]["level"], row["extra_info"]["subject"]) for row in drawn)
+    assert part.keys() == whole.keys()
+    assert all(abs(part[stratum] - size / 4) < 1 for stratum, size in whole.items())
+    for row in drawn:
+        place = int(row["extra_info"]["question_id"])
+        assert row["reward_model"]["ground_truth"] == str(place + 1)
+        assert row["extra_info"]["index"] == place, "its place in the whole split"
+    found = json.loads((tmp_path / "report.json").read_text())["math500"]["splits"]["test"]
+    assert (found["num_rows"], found["drawn"]["of"], found["drawn"]["seed"]) == (125, 500, 3)
+    assert found["drawn"]["strata"]["Level 1, Geometry"] == [part["Level 1", "Geometry"], whole["Level 1", "Geometry"]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["aime2024"], "which 30 of the 30 problems of .*aime2024_test.jsonl do not have. Leave it out"),
+        (["aime2024", "--stratified_fraction", 0], "--stratified_fraction must be above 0 and at most 1, got 0"),
+        (["aime2024", "--stratified_fraction", "1.1"], "must be above 0 and at most 1, got 1.1"),
+        (["aime2024", "--stratified_fraction", "a"], "must be a number above 0 and at most 1, got a"),
+        (["countdown"], "draws by level and subject, which problems of countdown do not have"),
+        (
+            ["reasoning_gym/chain_sum"],
+            "draws by level and subject, which problems of reasoning_gym/chain_sum do not have",
+        ),
+    ],
+)
+def test_a_part_that_cannot_be_drawn(prepare, aime_dir, tmp_path, monkeypatch, arguments, message):
+    monkeypatch.setenv("VERL_EXT_DATA", str(aime_dir))
+    with pytest.raises(SystemExit, match=message):
+        prepare(arguments[0], "--stratified_fraction", 0.25, *arguments[1:])
+    assert not list(tmp_path.glob("*.parquet"))
+
+
+def test_a_seed_without_a_draw_is_refused(prepare, aime_dir):
+    with pytest.raises(SystemExit, match="--seed is that of --stratified_fraction, which is not given"):
+        prepare("aime2024", "--data_dir", aime_dir, "--seed", 1)
+
+
+def test_a_quarter_of_the_papers_data(script, data_dir):
+    arguments = argparse.Namespace(data_dir=data_dir, stratified_fraction="0.25", seed=0)
+    parts = script.read_problems(MATH, arguments)
+    assert {split: len(part.rows) for split, part in parts.items()} == {"train": 1875, "test": 1250}
+    for part in parts.values():
+        assert all(abs(some - of / 4) < 1 for some, of in part.drawn.values())
+    assert script.same_questions(parts["train"].rows, parts["test"].rows) == []
 
 
 def test_the_papers_data(prepare, data_dir, tmp_path, capsys):

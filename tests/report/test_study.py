@@ -10,7 +10,7 @@ from tests.analysis.runs import run
 from verl_ext.analysis.breakdown import Breakdown
 from verl_ext.analysis.least_squares import LeastSquares
 from verl_ext.metrics.pass_at_k import pass_at_k_table
-from verl_ext.report.study import Missing, build_study, study_as_json
+from verl_ext.report.study_numbers import Missing, build_study, study_as_json
 
 NUM_PROBLEMS = 24
 LEVELS = [f"Level {1 + row % 4}" for row in range(NUM_PROBLEMS)]

@@ -9,7 +9,7 @@ from matplotlib.image import imread
 from tests.analysis.runs import run
 from tests.report.test_page import Page
 from tests.report.test_study import NUM_PROBLEMS, studied
-from verl_ext.report.study import build_study, study_as_json
+from verl_ext.report.study_numbers import build_study, study_as_json
 from verl_ext.report.study_page import render_study, study_figures
 
 

@@ -15,11 +15,12 @@ import torch
 from tests.adapters import lora_shards, tiny_model, trained_adapter
 from verl_ext.data.parquet import write_rows
 from verl_ext.data.rows import make_row
+from verl_ext.host.folder_lock import BusyError, locked
 from verl_ext.stages import sequence as module
 from verl_ext.stages.__main__ import main
 from verl_ext.stages.history import read_history
 from verl_ext.stages.reset import reset
-from verl_ext.stages.sequence import BusyError, StageError, Stages
+from verl_ext.stages.sequence import LOCKED, StageError, Stages
 from verl_ext.stages.stage_file import Stage
 from verl_ext.tasks.countdown import generate_problems, short_prompt
 from verl_ext.training.ending import read_ended
@@ -181,8 +182,7 @@ def test_a_reset_by_hand_of_a_stage_that_runs(tmp_path, inputs, capsys):
     file = tmp_path / "stages.yaml"
     file.write_text(json.dumps({"options": dict(stages_of("a")[0].options), "stages": [{"name": "a", "steps": 4}]}))
     running = Stages(stages_of("a"), tmp_path / "run", overrides)
-    (tmp_path / "run").mkdir()
-    with running._locked():
+    with locked(tmp_path / "run", LOCKED):
         with pytest.raises(BusyError):
             Stages(stages_of("a"), tmp_path / "run", overrides).run(resets_now=False)
         assert main([str(file), f"trainer.output_dir={tmp_path / 'run'}"]) == 2

@@ -3,8 +3,9 @@
 import pytest
 import yaml
 
-from verl_ext.stages.stage_file import as_hydra, read_stages
+from verl_ext.stages.stage_file import read_stages
 from verl_ext.training.configuration import compose_config
+from verl_ext.training.option_file import as_hydra
 
 TWO = {
     "options": {"actor_rollout_ref.rollout.n": 16, "actor_rollout_ref.model": {"lora_rank": 32, "lora_alpha": 64}},

@@ -10,7 +10,7 @@ from verl_ext.host.files import replacing
 from verl_ext.host.provenance import git_state, versions
 from verl_ext.metrics.generations import Generations
 from verl_ext.metrics.label_file import left_aside, read_counts
-from verl_ext.report.study import FIELDS, build_study, study_as_json
+from verl_ext.report.study_numbers import FIELDS, build_study, study_as_json
 from verl_ext.report.study_options import StudyOptions
 
 

@@ -20,7 +20,7 @@ from verl_ext.plots.study_figures import (
 )
 from verl_ext.report.cells import Rows, cell, comparison, image, interval, template
 from verl_ext.report.findings import label, points
-from verl_ext.report.study import BeyondTheBase, Missing, Study
+from verl_ext.report.study_numbers import BeyondTheBase, Missing, Study
 
 PICTURES = ("pass_at_k", "accuracy", "by_level", "by_subject", "not_integers", "new_ability", "least_squares")
 """The names of all that a study may have."""

@@ -15,7 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from verl_ext.host.command_line import print_any_text, typed_path
-from verl_ext.stages.sequence import INTERRUPTED, BusyError, StageError, Stages, Terminated
+from verl_ext.host.folder_lock import BusyError
+from verl_ext.stages.sequence import INTERRUPTED, StageError, Stages, Terminated
 from verl_ext.stages.stage_file import DECIDED_HERE, read_stages
 
 OUTPUT = "trainer.output_dir="

@@ -1,20 +1,19 @@
 """Run the stages of a file one after the other, each from where it was, with a reset after each."""
 
-import fcntl
 import json
 import os
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
 
 from verl_ext.evaluation.checkpoint import find_model, fingerprint
+from verl_ext.host.folder_lock import locked
 from verl_ext.host.parent_death import end_with_parent
 from verl_ext.stages.history import Finished, read_history, write_history
 from verl_ext.stages.stage_file import MODEL_PATH, Stage
@@ -24,13 +23,10 @@ from verl_ext.training.device import chosen_device, default_device, device_defau
 from verl_ext.training.ending import Ended, read_ended, write_ended
 from verl_ext.training.preflight import check
 
-LOCK, REQUEST, MODELS = ".lock", ".reset_now", "models"
+REQUEST, MODELS = ".reset_now", "models"
+LOCKED = "The stages"
 INTERRUPTED = 130
 SEED = "data.seed="
-
-
-class BusyError(Exception):
-    """Another process runs the stages of this folder."""
 
 
 class StageError(Exception):
@@ -65,8 +61,7 @@ class Stages:
             StageError: A run or a reset failed.
             BusyError: Somebody is at it.
         """
-        self._output.mkdir(parents=True, exist_ok=True)
-        with self._locked() as lock:
+        with locked(self._output, LOCKED) as lock:
             finished = read_history(self._output)
             self._check_history(finished)
             if resets_now:
@@ -230,16 +225,6 @@ class Stages:
             )
         if self._ended(number) is None:
             write_ended(checkpoint.folder.parent, checkpoint.step, "asked for by --reset-now")
-
-    @contextmanager
-    def _locked(self) -> Iterator[int]:
-        """Hold the folder; yields the lock's descriptor. A process that is killed lets go of it."""
-        with (self._output / LOCK).open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise BusyError(f"The stages in {self._output} are being run by another process.") from None
-            yield file.fileno()
 
 
 class Terminated(KeyboardInterrupt):

@@ -9,21 +9,15 @@ stages:
       actor_rollout_ref.rollout.top_p: 0.7
 """
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
+from verl_ext.training.option_file import RUN_NAME, as_overrides, check_keys, flat_options, read_yaml
 
 FILE_KEYS = ("options", "stages")
 STAGE_KEYS = ("name", "steps", "options")
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-"""It becomes a folder's."""
 MODEL_PATH = "actor_rollout_ref.model.path"
 LORA_RANK = "actor_rollout_ref.model.lora_rank"
 DECIDED_HERE = {
@@ -52,18 +46,7 @@ class Stage:
     @property
     def overrides(self) -> list[str]:
         """The options in hydra's words."""
-        return [f"{name}={as_hydra(value)}" for name, value in self.options.items()]
-
-
-def as_hydra(value: Any) -> str:
-    """A plain value as it is written behind an option's equals sign."""
-    if value is None:
-        return "null"
-    if isinstance(value, Mapping):
-        return "{" + ",".join(f"{key}:{as_hydra(inner)}" for key, inner in value.items()) + "}"
-    if isinstance(value, list | tuple):
-        return "[" + ",".join(as_hydra(inner) for inner in value) + "]"
-    return str(value)
+        return as_overrides(self.options)
 
 
 def read_stages(path: Path) -> list[Stage]:
@@ -72,8 +55,7 @@ def read_stages(path: Path) -> list[Stage]:
     Raises:
         ValueError: It is no such file, or asks for something that stages cannot have; names the place.
     """
-    content = _content(path)
-    _check_keys(content, FILE_KEYS, str(path))
+    content = read_yaml(path, FILE_KEYS)
     common = _options(content.get("options"), f"{path}: options", DECIDED_HERE)
     stages = content.get("stages")
     if not isinstance(stages, list) or not stages:
@@ -86,32 +68,12 @@ def read_stages(path: Path) -> list[Stage]:
     return read
 
 
-def _content(path: Path) -> dict[str, Any]:
-    try:
-        content = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
-    except OSError as error:
-        raise ValueError(f"{path} cannot be read: {error.strerror}.") from None
-    except (YAMLError, OmegaConfBaseException, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is no YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(content, dict):
-        raise ValueError(f"{path} must have the keys {' and '.join(FILE_KEYS)}.")
-    return {str(key): value for key, value in content.items()}
-
-
-def _check_keys(content: Mapping[str, Any], known: Sequence[str], where: str) -> None:
-    for key in content:
-        if key not in known:
-            near = get_close_matches(str(key), known, n=1)
-            hint = f"Did you mean {near[0]}?" if near else f"There are {', '.join(known)}."
-            raise ValueError(f"{where} has no key {key}. {hint}")
-
-
 def _stage(entry: Any, where: str, common: Mapping[str, Any]) -> Stage:
     if not isinstance(entry, dict):
         raise ValueError(f"{where} must have the keys {', '.join(STAGE_KEYS)}, got {entry}.")
-    _check_keys(entry, STAGE_KEYS, where)
+    check_keys(entry, STAGE_KEYS, where)
     name, steps = entry.get("name"), entry.get("steps")
-    if not isinstance(name, str) or not NAME.fullmatch(name):
+    if not isinstance(name, str) or not RUN_NAME.fullmatch(name):
         raise ValueError(f"{where} needs a name of letters, digits, - and _, got {name}.")
     where = f"{where} ({name})"
     if type(steps) is not int or steps < 1:
@@ -120,25 +82,10 @@ def _stage(entry: Any, where: str, common: Mapping[str, Any]) -> Stage:
 
 
 def _options(given: Any, where: str, refused: Mapping[str, str]) -> dict[str, Any]:
-    """Dotted options, from dotted keys and sections of them."""
-    if given is None:
-        return {}
-    if not isinstance(given, dict):
-        raise ValueError(f"{where} must have options as name: value, got {given}.")
-    options = dict(_flat(given))
-    for name, why in refused.items():
-        if name in options:
-            raise ValueError(f"{where} cannot set {name}: {why}.")
+    """Dotted options of a stage or of all."""
+    options = flat_options(given, where, refused)
     if options.get(LORA_RANK) == 0:
         raise ValueError(
             f"{where} has {LORA_RANK}: 0, which is no adapter. Leave it out of all stages to train every weight."
         )
     return options
-
-
-def _flat(options: Mapping[Any, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
-    for name, value in options.items():
-        if isinstance(value, dict) and value:
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value

@@ -51,17 +51,17 @@ def main(argv: Sequence[str]) -> int:
     return one_run.launch(prepared, train)
 
 
-def use_utf8() -> None:
-    """Start again in Python's UTF-8 mode where the locale has another encoding; Ray's workers inherit it.
+def use_utf8(module: str) -> None:
+    """Start ``module`` again in Python's UTF-8 mode where the locale has another encoding; Ray's workers inherit it.
 
     Files are UTF-8 whatever the locale says, and tokenizers, pyarrow and vLLM know no other encoding of names.
     """
     if sys.getfilesystemencoding().lower() != "utf-8" and os.environ.get("PYTHONUTF8") != "1":
         os.environ["PYTHONUTF8"] = "1"
-        os.execv(sys.executable, [sys.executable, "-m", "verl_ext.training.main", *sys.argv[1:]])
+        os.execv(sys.executable, [sys.executable, "-m", module, *sys.argv[1:]])
 
 
 if __name__ == "__main__":
-    use_utf8()
+    use_utf8("verl_ext.training.main")
     one_run.print_any_name()
     one_run.exit_now(main(sys.argv[1:]))

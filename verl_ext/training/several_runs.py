@@ -12,7 +12,7 @@ import multiprocessing
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, product
 from multiprocessing.connection import Connection
@@ -85,6 +85,9 @@ class Member:
     code: int | None = None
 
 
+Told = Callable[[Member], None]
+
+
 def main(argv: Sequence[str]) -> int:
     """Train the runs that ``argv`` describes; returns 0 when all have ended well, else the code of the first that has not."""
     try:
@@ -99,11 +102,15 @@ def main(argv: Sequence[str]) -> int:
     return next((member.code for member in members if member.code), 0)
 
 
-def prepare(runs: Sequence[Sequence[str]]) -> list[Member]:
+def prepare(runs: Sequence[Sequence[str]], names: Sequence[str] = ()) -> list[Member]:
     """Compose and check all runs.
 
+    Args:
+        runs: The overrides of each.
+        names: What errors call each; without them, its number.
+
     Raises:
-        ValueError: The first thing found wrong, with the number of the run.
+        ValueError: The first thing found wrong, with the name of the run.
     """
     if any("--cfg" in overrides for overrides in runs):
         raise ValueError("--cfg prints the configuration of one run: leave the others out.")
@@ -120,7 +127,8 @@ def prepare(runs: Sequence[Sequence[str]]) -> list[Member]:
         except NothingLeftError as done:
             members.append(Member(number, None, f"nothing left to train: {done}", 0))
         except ValueError as error:
-            raise ValueError(f"run {number} of {len(runs)}: {error}") from None
+            name = names[number - 1] if names else f"run {number} of {len(runs)}"
+            raise ValueError(f"{name}: {error}") from None
     prepared = [member.run for member in members if member.run is not None]
     agree([run.config for run in prepared], [run.overrides for run in prepared])
     for message in collisions([member.run.config for member in members if member.run is not None]):
@@ -128,12 +136,18 @@ def prepare(runs: Sequence[Sequence[str]]) -> list[Member]:
     return members
 
 
-def train(members: Sequence[Member]) -> None:
-    """Make the runs that have something left, and note what became of each."""
+def train(members: Sequence[Member], *, told: Told = lambda _: None, kept_open: Sequence[int] = ()) -> None:
+    """Make the runs that have something left, and note what became of each.
+
+    Args:
+        members: All of them, in order.
+        told: Called with each run as it ends.
+        kept_open: Descriptors that the process of a stack has too, such as the lock of a folder.
+    """
     left = [member for member in members if member.run is not None]
     while left:
         together = _on_one_stack(left)
-        finished = _in_a_process(together, len(members))
+        finished = _in_a_process(together, len(members), told, kept_open)
         left = left[finished:]
         if any(member.code == one_run.INTERRUPTED for member in together):
             for member in left:
@@ -155,36 +169,37 @@ def _on_one_stack(members: Sequence[Member]) -> list[Member]:
     return together
 
 
-def _in_a_process(members: Sequence[Member], total: int) -> int:
+def _in_a_process(members: Sequence[Member], total: int, told: Told, kept_open: Sequence[int]) -> int:
     """Make runs in a process that keeps their stack, until one fails; returns how many have ended."""
     mine, others = multiprocessing.Pipe()
     number = others.fileno()
     # Not a multiprocessing.Process: that would share a tracker of semaphores, which warns of Ray's.
-    process = subprocess.Popen([sys.executable, "-c", SERVE.format(descriptor=number)], pass_fds=[number])
+    process = subprocess.Popen([sys.executable, "-c", SERVE.format(descriptor=number)], pass_fds=[number, *kept_open])
     others.close()
     ended = 0
     try:
         mine.send((list(members), total))
         while ended < len(members) and not (ended and members[ended - 1].code):
-            _note(members[ended], mine.recv())
+            _note(members[ended], mine.recv(), told)
             ended += 1
         process.wait()
     except (EOFError, ConnectionError):
-        _note(members[ended], 1, f" (its process ended with {_cause(process.wait())})")
+        _note(members[ended], 1, told, f" (its process ended with {_cause(process.wait())})")
         ended += 1
     except KeyboardInterrupt:
         process.wait()
         for member in members[ended : ended + 1]:
-            _note(member, one_run.INTERRUPTED)
+            _note(member, one_run.INTERRUPTED, told)
         ended = min(ended + 1, len(members))
     return ended
 
 
-def _note(member: Member, code: int, more: str = "") -> None:
+def _note(member: Member, code: int, told: Told, more: str = "") -> None:
     assert member.run is not None
     folder = member.run.config.trainer.output_dir
     member.code = code
     member.said = f"done: {folder}" if code == 0 else f"FAILED with code {code}{more}: {folder}"
+    told(member)
 
 
 def _cause(exit_code: int) -> str:

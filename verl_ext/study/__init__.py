@@ -1,0 +1,1 @@
+"""A study: a grid of training runs from a file, made one after the other."""

@@ -1,0 +1,95 @@
+"""Make the runs of a study: python -m verl_ext.study run FILE [--dry-run] [--only PATTERN] [OPTION...]
+
+FILE is a YAML file of a study (docs/studies.md). Its runs are made one after the other, each in a folder of its own. A run
+that fails does not stop the others. Run the same command again after an interruption: what is done is passed by, the rest
+goes on from its checkpoints.
+
+  --dry-run       check the options and print the runs with their overrides; start nothing
+  --only PATTERN  only the runs whose names fit, such as 'nsr-*'; may come again
+  OPTION          name=value of the launcher, for every run, over what the file says. trainer.output_dir=DIR is where
+                  everything goes (outputs/<name of FILE>)
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from verl_ext.host.command_line import print_any_text, typed_path
+from verl_ext.host.folder_lock import BusyError
+from verl_ext.study.grid import Grid
+from verl_ext.study.grid_file import DECIDED_HERE, read_grid
+from verl_ext.training.main import use_utf8
+from verl_ext.training.one_run import INTERRUPTED
+
+OUTPUT = "trainer.output_dir="
+DRY_RUN, ONLY = "--dry-run", "--only"
+
+
+def main(arguments: Sequence[str]) -> int:
+    print_any_text()
+    if not arguments or {"--help", "-h"} & set(arguments):
+        print(__doc__)
+        return 0 if arguments else 2
+    try:
+        return _run(arguments)
+    except (BusyError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _run(arguments: Sequence[str]) -> int:
+    if arguments[0] != "run":
+        raise ValueError(f"There is no command {arguments[0]!r}. There is run: python -m verl_ext.study run FILE.")
+    patterns, others = _only(arguments[1:])
+    file, *overrides = [argument for argument in others if argument != DRY_RUN] or [""]
+    if not file or "=" in file or file.startswith("-"):
+        raise ValueError("The first argument behind run is a file of a study, like studies/lambda.yaml.")
+    _check_overrides(overrides)
+    outputs = [override.removeprefix(OUTPUT) for override in overrides if override.startswith(OUTPUT)]
+    path = typed_path(file)
+    output = (typed_path(outputs[-1]) if outputs else Path("outputs") / path.stem).absolute()
+    runs = read_grid(path)
+    grid = Grid(runs, output, [override for override in overrides if not override.startswith(OUTPUT)])
+    selected = grid.selected(patterns)
+    if DRY_RUN not in others:
+        return grid.make(selected, path)
+    grid.check_options(selected)
+    print(grid.described(selected))
+    print(f"{len(selected)} of {len(runs)} runs")
+    return 0
+
+
+def _only(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The patterns of ``--only``, and the other arguments."""
+    patterns: list[str] = []
+    others: list[str] = []
+    words = iter(arguments)
+    for word in words:
+        if word == ONLY:
+            pattern = next(words, "")
+            if not pattern or pattern.startswith("--"):
+                raise ValueError(f"{ONLY} needs a pattern of runs, such as 'nsr-*'.")
+            patterns.append(pattern)
+        elif word.startswith(f"{ONLY}="):
+            patterns.append(word.removeprefix(f"{ONLY}="))
+        else:
+            others.append(word)
+    return patterns, others
+
+
+def _check_overrides(overrides: Sequence[str]) -> None:
+    for override in overrides:
+        name = override.partition("=")[0]
+        if name.startswith("-") or "=" not in override:
+            raise ValueError(
+                f"{override} is no option of study. There are {DRY_RUN} and {ONLY}; others are written name=value."
+            )
+        if name in DECIDED_HERE and not override.startswith(OUTPUT):
+            raise ValueError(f"{name} cannot be set: {DECIDED_HERE[name]}.")
+
+
+if __name__ == "__main__":
+    use_utf8("verl_ext.study")
+    sys.exit(main(sys.argv[1:]))
