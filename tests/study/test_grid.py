@@ -69,7 +69,15 @@ def test_a_finished_run_is_known_by_its_checkpoint_and_not_by_the_record(study):
     (study.output / "study.json").unlink()
     assert study(a="ends", b="ends") == 0
     assert made(study.output) == ["a", "b"]
-    assert [(run["state"], run["seconds"]) for run in entries(study.output).values()] == [("done", None)] * 2
+    runs = entries(study.output).values()
+    assert [(run["state"], run["code"], run["seconds"]) for run in runs] == [("done", 0, None)] * 2
+
+
+def test_a_run_that_has_not_ended_again_has_no_code(study):
+    assert study(a="fails", b="fails") == 1
+    assert study(a="interrupted", b="ends") == 130
+    runs = entries(study.output).values()
+    assert [(run["state"], run["code"]) for run in runs] == [("interrupted", 130), ("waiting", None)]
 
 
 def test_killed_in_the_middle(study, folder, tmp_path, capsys):
