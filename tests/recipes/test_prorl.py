@@ -101,3 +101,22 @@ def test_it_validates_on_the_first_problems_of_the_test_set(gsm8k, model, tmp_pa
     start(STAGED, "trainer.save_freq=-1", DATA_DIR=gsm8k, MODEL_PATH=model, OUTPUT_DIR=tmp_path / "out")
     first = parquet.read_table(gsm8k / "gsm8k_test_first_100.parquet")
     assert first.equals(parquet.read_table(gsm8k / "gsm8k_test.parquet").slice(0, 100))
+
+
+def test_the_same_phases_for_a_small_model_differ_in_steps_and_lengths_only():
+    """Of the run on two cores, each phase is the one above but for what its file names."""
+    small = read_stages(ROOT / "recipes/gsm8k_prorl_smollm2.yaml")
+    of_length = ("data.max_response_length", "max_model_len", "max_resp_len", "overlong_buffer_cfg")
+    of_steps = ("save_freq", "test_freq", "ends_early")
+    for published, cut in zip(STAGES, small, strict=True):
+        assert cut.name == published.name
+        assert 2 <= cut.steps <= 4
+        same = [
+            {
+                name: value
+                for name, value in stage.options.items()
+                if not any(part in name for part in of_length + of_steps)
+            }
+            for stage in (published, cut)
+        ]
+        assert same[0] == same[1]
