@@ -20,7 +20,14 @@ class StepWork(NamedTuple):
 
 
 def our_work(steps: Sequence[Step]) -> list[StepWork]:
-    """From our ``metrics.jsonl``. The lengths that verl logs are those of the samples that the sign filter kept."""
+    """From our ``metrics.jsonl``. The lengths that verl logs are those of the samples that the sign filter kept.
+
+    Raises:
+        ValueError: A step had nothing to learn from, as one of few samples may; TRL's learns from all.
+    """
+    for number, step in enumerate(steps, start=1):
+        if not step["train/num_updates"]:
+            raise ValueError(f"Step {number} of ours kept no sample, so it is not compared. Try more samples.")
     return [
         StepWork(
             samples=round(step["train/samples"]),

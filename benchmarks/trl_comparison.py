@@ -41,8 +41,8 @@ class Plan:
 PLANS = {
     ("byte", False): Plan(prompts=8, samples=8, answer_tokens=16, steps=20, warm_up=2, rounds=3),
     ("byte", True): Plan(prompts=4, samples=4, answer_tokens=8, steps=4, warm_up=1, rounds=1),
-    ("smollm2", False): Plan(prompts=8, samples=8, answer_tokens=64, steps=5, warm_up=1, rounds=2),
-    ("smollm2", True): Plan(prompts=2, samples=4, answer_tokens=16, steps=2, warm_up=1, rounds=1),
+    ("smollm2", False): Plan(prompts=8, samples=8, answer_tokens=64, steps=4, warm_up=1, rounds=1),
+    ("smollm2", True): Plan(prompts=2, samples=8, answer_tokens=16, steps=2, warm_up=1, rounds=1),
 }
 
 
@@ -130,7 +130,7 @@ class Comparison:
         quarter = work.shape.num_sequences // 4
         search = Search(
             work,
-            steps=2 if self.is_quick else 3,
+            steps=3 if self.kind == "byte" and not self.is_quick else 2,  # a minute each with SmolLM2
             sizes=[quarter] if self.is_quick else micro_batches(work.shape.num_sequences),
             threads=[1] if self.is_quick else thread_counts(),
         )

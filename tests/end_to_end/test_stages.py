@@ -1,4 +1,4 @@
-"""Two stages with a hard reset between them on the real stack, killed in the second: sync truth, new optimizer, new reference."""
+"""Two stages with a hard reset between them on the real stack, killed twice: sync truth, new optimizer, new reference."""
 
 import json
 import subprocess
@@ -28,6 +28,7 @@ OPTIONS = {
     "algorithm.adv_estimator": "reinforce",
     "trainer.val_before_train": False,
     "trainer.save_freq": 1,
+    "trainer.deterministic": True,
 }
 STAGES = [
     # top_p cuts what is sampled; the gap below is between the whole distributions
@@ -63,24 +64,36 @@ def optimizer_steps(run, step):
     return {int(tensors["step"]) for tensors in state["state"].values()}
 
 
-def test_a_reset_starts_over_from_what_was_learned(data, models, tmp_path):
-    file = tmp_path / "two.yaml"
-    file.write_text(json.dumps({"options": OPTIONS, "stages": STAGES}))
-    command = [
-        *(sys.executable, "-m", "verl_ext.stages", str(file), "device=cpu"),
-        f"actor_rollout_ref.model.path={models['tied']}",
-        f"data.train_files={data}/train.parquet",
-        f"data.val_files={data}/test.parquet",
-        f"trainer.output_dir={tmp_path}/out",
-    ]
-    first, second = tmp_path / "out/0-attention", tmp_path / "out/1-all-linear"
-    with (tmp_path / "log").open("w") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, env=environment(), cwd=tmp_path)
-        while not (second / "checkpoints/global_step_2/actor/extra_state_world_size_1_rank_0.pt").exists():
-            assert process.poll() is None, tail(tmp_path / "log")
+LAST_FILE = "extra_state_world_size_1_rank_0.pt"
+"""Of a checkpoint."""
+
+
+def start_and_kill_when(command, folder, is_time):
+    """Start the stages in ``folder`` and kill them when ``is_time()``."""
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, env=environment(), cwd=folder)
+        while not is_time():
+            assert process.poll() is None, tail(folder / "log")
             time.sleep(0.1)
         process.kill()
         process.wait()
+
+
+def test_a_reset_starts_over_from_what_was_learned(data, models, tmp_path):
+    file = tmp_path / "two.yaml"
+    file.write_text(json.dumps({"options": OPTIONS, "stages": STAGES}))
+    options = [
+        "device=cpu",
+        f"actor_rollout_ref.model.path={models['tied']}",
+        f"data.train_files={data}/train.parquet",
+        f"data.val_files={data}/test.parquet",
+    ]
+    stages_of = [sys.executable, "-m", "verl_ext.stages", str(file), *options]
+    command = [*stages_of, f"trainer.output_dir={tmp_path}/out"]
+    first, second = tmp_path / "out/0-attention", tmp_path / "out/1-all-linear"
+    start_and_kill_when(command, tmp_path, (second / "train.log").exists)
+    assert not list(second.glob("checkpoints/global_step_*")), "killed before the first step after the reset"
+    start_and_kill_when(command, tmp_path, (second / "checkpoints/global_step_2/actor" / LAST_FILE).exists)
     history = (tmp_path / "out/stages.json").read_text()
     done = subprocess.run(command, capture_output=True, text=True, env=environment(), cwd=tmp_path, check=False)
     assert done.returncode == 0, done.stderr
@@ -110,3 +123,9 @@ def test_a_reset_starts_over_from_what_was_learned(data, models, tmp_path):
     assert after[12]["actor/kl_loss"] > 1e-6
     assert optimizer_steps(first, 3) == {3}
     assert optimizer_steps(second, 12) == {12}, "the second stage's own steps"
+
+    undisturbed = [*stages_of, f"trainer.output_dir={tmp_path}/undisturbed"]
+    done = subprocess.run(undisturbed, capture_output=True, text=True, env=environment(), cwd=tmp_path, check=False)
+    assert done.returncode == 0, done.stderr
+    others = json.loads((tmp_path / "undisturbed/stages.json").read_text())["stages"]
+    assert stages == others, "digests of base, adapter and model too: the same weights to the bit"

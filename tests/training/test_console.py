@@ -1,11 +1,10 @@
 """The line a person reads per step, and where everything else goes."""
 
 import io
-import os
 import subprocess
 import sys
 
-from verl_ext.training.console import Console, output_to, step_line
+from verl_ext.training.console import Console, step_line
 from verl_ext.training.events import emit, listening
 
 METRICS = {
@@ -56,18 +55,6 @@ def test_events_become_lines():
     assert step.startswith("step 1/2 |")
 
 
-def test_children_write_to_the_log_and_the_terminal_stays(tmp_path, capfd):
-    log = tmp_path / "train.log"
-    with output_to(log) as terminal:
-        os.write(1, b"from Python\n")  # print goes to pytest's own object here
-        subprocess.run([sys.executable, "-c", "print('from a child')"], check=True)
-        os.write(2, b"from C\n")
-        print("for the person", file=terminal)
-    print("after")
-    assert set(log.read_text().splitlines()) == {"from Python", "from a child", "from C"}
-    assert capfd.readouterr().out.splitlines() == ["for the person", "after"]
-
-
 def test_one_run_after_another_hears_only_its_own_events():
     heard = {"first": [], "second": []}
     for name in heard:
@@ -80,20 +67,23 @@ def test_one_run_after_another_hears_only_its_own_events():
 def test_what_is_said_between_two_runs_belongs_to_the_first(tmp_path):
     """Of several runs in one process; in a process of its own, since standard output is not given back."""
     code = f"""
-import sys, subprocess
+import os, sys, subprocess
 from pathlib import Path
-from verl_ext.training.console import send_output_to, terminal_of_this_process
-terminal = terminal_of_this_process()
+from verl_ext.training.console import STANDARD_ERROR, send_output_to, terminal_of_this_process
+terminal, errors = terminal_of_this_process(), terminal_of_this_process(STANDARD_ERROR)
 for name in ("first", "second"):
     print("run", name, file=terminal)
     send_output_to(Path({str(tmp_path)!r}) / name / "train.log")
     subprocess.run([sys.executable, "-c", f"print('child of {{name}}')"])
+    os.write(2, b"from C\\n")
     print("after", name, flush=True)
+print("an error", file=errors)
 """
-    shown = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
-    assert shown.split("\n") == ["run first", "run second", ""]
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.split("\n") == ["run first", "run second", ""]
+    assert done.stderr == "an error\n"
     for name in ("first", "second"):
-        assert (tmp_path / name / "train.log").read_text() == f"child of {name}\nafter {name}\n"
+        assert (tmp_path / name / "train.log").read_text() == f"child of {name}\nfrom C\nafter {name}\n"
 
 
 def test_prompts_that_failed_in_the_rollout_are_said():

@@ -1,13 +1,14 @@
 """A run whose worker was killed for memory says so, with the phase, what its processes had, and what to set."""
 
 import json
+import queue
 import subprocess
 import sys
 
 import pytest
 
 from tests.training.conftest import config_of, overrides_of
-from verl_ext.training import memory
+from verl_ext.training import killed, memory
 from verl_ext.training.killed import MemoryWatch, explanation, kills_of_the_kernel, phase_of
 
 ACTOR = """
@@ -133,7 +134,12 @@ def test_a_task_that_ray_has_ended(folder):
     assert "killed for memory" in explanation(OutOfMemoryError("low"), config, watch)
 
 
-def test_another_failure_is_not_explained(folder):
+@pytest.fixture
+def process_without_a_learner(monkeypatch):
+    monkeypatch.setattr(killed, "LOCAL_LEARNER", "none")
+
+
+def test_another_failure_is_not_explained(folder, process_without_a_learner):
     with MemoryWatch() as watch:
         pass
     error = RuntimeError("no memory of it")
@@ -173,3 +179,15 @@ def test_the_kernels_count(tmp_path):
     (tmp_path / "vmstat").write_text("oom_kill_disable 7\noom_kill 3\n")
     assert kills_of_the_kernel(tmp_path / "vmstat") == 3
     assert kills_of_the_kernel(tmp_path / "none") == 0
+
+
+def test_a_watch_tells_what_the_trainer_is_doing(tmp_path, process_without_a_learner):
+    told = queue.Queue()
+
+    def _update_actor():
+        return told.get()
+
+    with MemoryWatch(tmp_path / "none", report=told.put):
+        seen = [_update_actor(), _update_actor()]
+    assert seen[-1].phase == "update"
+    assert seen[-1].memory["trainer"] > 2**20

@@ -115,5 +115,16 @@ def test_the_device_is_the_machines(monkeypatch, tmp_path):
     config = config_of(tmp_path)
     config.trainer.device = "cuda"
     with pytest.raises(StoppedError):
-        launch.train(config)
+        launch.Stack().train(config)
     assert config.trainer.device == "npu"
+
+
+def test_the_process_of_a_run_on_a_cpu_starts_with_its_allocator_and_threads(monkeypatch):
+    """glibc and OpenMP read them once; learner and vLLM are in that process, or forked from it."""
+    monkeypatch.setenv("LD_PRELOAD", "/lib/mine.so")
+    variables = launch.environment_at_start(compose_config(["precision=float32"], device="cpu"))
+    assert variables["OMP_WAIT_POLICY"] == "PASSIVE"
+    assert variables["MALLOC_MMAP_MAX_"] == "0"
+    assert variables["LD_PRELOAD"].endswith(":/lib/mine.so")
+    assert "VLLM_CPU_KVCACHE_SPACE" not in variables, "it is null"
+    assert launch.environment_at_start(compose_config([], device="gpu")) == {}

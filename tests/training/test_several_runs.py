@@ -1,5 +1,7 @@
 """Several runs in one command: which they are, what is checked before the first, and what a failure leaves of the rest."""
 
+import os
+
 import pytest
 
 from tests.training.conftest import overrides_of
@@ -90,6 +92,42 @@ def test_a_run_that_fails_does_not_take_the_rest_with_it(outcomes_of):
     assert codes == [0, 1, 0, 1, 0]
     assert said[1] == "FAILED with code 1"
     assert said[3] == "FAILED with code 1 (its process ended with signal SIGKILL)"
+
+
+@pytest.mark.parametrize("num_kills", [0, 1])
+def test_a_trainer_that_was_killed_for_memory_says_what_it_was_doing(outcomes_of, monkeypatch, capsys, num_kills):
+    """The kernel's counter tells its kills from others'; what the run was doing, the run has said before."""
+    send = "    if fate == 'killed':\n        pipe.send(Seen('update', {{'trainer with the learner': 3 * 2**30}}))\n"
+    code = several_runs.SERVE.replace(
+        "    code = {{", send + "        os.kill(os.getpid(), signal.SIGKILL)\n    code = {{"
+    )
+    code = code.replace('    if fate == "killed":\n        os.kill(os.getpid(), signal.SIGKILL)\n', "")
+    monkeypatch.setattr(several_runs, "SERVE", "from verl_ext.training.killed import Seen\n" + code)
+    kills = iter([4, 4 + num_kills])
+    monkeypatch.setattr(several_runs, "kills_of_the_kernel", lambda: next(kills))
+    codes, _ = outcomes_of("killed")
+    assert codes == [1]
+    told = capsys.readouterr().err
+    if num_kills:
+        assert "error: the trainer was killed for memory during the update. At most its processes had 3.0 GiB" in told
+        assert "(trainer with the learner 3.0)" in told
+        assert "To need less, set actor_rollout_ref.actor.ppo_max_token_len_per_gpu=" in told
+    else:
+        assert "error: the process of the run ended with signal SIGKILL" in told
+
+
+def test_what_the_launcher_holds_its_runs_hold(outcomes_of, monkeypatch, tmp_path, capfd):
+    """A lock that it inherited is free only when nothing of the run is left."""
+    lock = os.open(tmp_path / "lock", os.O_CREAT | os.O_RDWR)
+    os.set_inheritable(lock, True)
+    monkeypatch.setattr(
+        several_runs, "SERVE", f"import os; print('holds', os.readlink('/proc/self/fd/{lock}'))\n" + STAND_IN
+    )
+    try:
+        assert outcomes_of("ends")[0] == [0]
+    finally:
+        os.close(lock)
+    assert f"holds {tmp_path}/lock" in capfd.readouterr().out
 
 
 def test_an_interruption_ends_them_all(outcomes_of):

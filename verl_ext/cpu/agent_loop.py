@@ -27,10 +27,18 @@ from verl.experimental.agent_loop.single_turn_agent_loop import SingleTurnAgentL
 from verl.experimental.reward_loop.reward_loop import RewardLoopWorker
 from verl.protocol import DataProto
 from verl.trainer.ppo.v1.agent_loop_tq import AgentLoopManagerTQ, AgentLoopWorkerTQ, apply_greedy_sampling_params
+from verl.utils import tensordict_utils as tu
 from verl.utils.tensordict_utils import list_of_dict_to_tensordict
 from verl.workers.rollout.llm_server import LLMServerClient
 
+from verl_ext.cpu.sample_seed import seed_of_sample
+
 PLAIN_AGENT = "single_turn_agent"
+PLACE = "__place__"
+"""Of a prompt in its batch."""
+LOOK_SECONDS = 0.001
+MOST_SAMPLES = 2**20
+"""Of one prompt."""
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +49,9 @@ class LocalAgentLoopWorker(AgentLoopWorkerTQ.__ray_metadata__.modified_class):
     def __init__(self, config: Any, llm_client: LLMServerClient, teacher_client: Any) -> None:
         super().__init__(config, llm_client, teacher_client, None)
         self._rewards = RewardLoopWorker(config)
+        self._is_deterministic = bool(config.trainer.get("deterministic", False))
+        self._num_to_come = 0
+        """Requests of the present batch that the engine will be sent, in a deterministic run."""
         self._single_turn = SingleTurnAgentLoop(
             trainer_config=DictConfigWrap(config=config),
             server_manager=llm_client,
@@ -50,6 +61,24 @@ class LocalAgentLoopWorker(AgentLoopWorkerTQ.__ray_metadata__.modified_class):
             data_config=DictConfigWrap(config.data),
             hf_model_type=self.hf_model_type,
         )
+
+    async def generate_sequences(self, batch: TensorDict) -> None:
+        """verl's: start a task for each prompt. In a deterministic run the engine begins when it has all of their requests."""
+        if not self._is_deterministic:
+            await super().generate_sequences(batch)
+            return
+        (server,) = self.llm_client.servers.values()
+        config = self.config.actor_rollout_ref.rollout
+        is_validation = tu.get_non_tensor_data(batch, "validate", default=False)
+        each = config.val_kwargs.n if is_validation else config.n
+        of_prompts = batch["__rollout_n__"] if "__rollout_n__" in batch else [each] * len(batch)
+        self._num_to_come = sum(int(number) for number in of_prompts)
+        batch[PLACE] = torch.arange(len(batch))
+        await server.hold()
+        await super().generate_sequences(batch)
+        while server.num_requests < self._num_to_come:
+            await asyncio.sleep(LOOK_SECONDS)
+        await server.go_on()
 
     async def _compute_score(self, outputs: list[AgentLoopOutput], kwargs: dict[str, Any]) -> None:
         """Grade the last output of a trajectory in this process."""
@@ -88,13 +117,18 @@ class LocalAgentLoopWorker(AgentLoopWorkerTQ.__ray_metadata__.modified_class):
     async def _run_prompt(
         self, prompt: dict[str, Any], sampling_params: dict[str, Any], trajectory: dict[str, Any], trace: bool = False
     ) -> None:
+        place = int(prompt.pop(PLACE, 0))
         if not self._is_plain(prompt):
+            if self._is_deterministic:
+                raise ValueError(
+                    "trainer.deterministic=True needs plain prompts: no tools, images or other agent loops."
+                )
             await super()._run_prompt(prompt, sampling_params, trajectory=trajectory, trace=trace)
             return
         uid, partition_id = prompt["uid"], "val" if trajectory["validate"] else "train"
         await tq.async_kv_put(key=uid, partition_id=partition_id, tag={"status": "running"})
         try:
-            await self._run_group(prompt, dict(sampling_params), trajectory["validate"], partition_id)
+            await self._run_group(prompt, dict(sampling_params), trajectory["validate"], partition_id, place)
             status = "finished"
         except Exception:  # verl's contract: a failed group is marked, and the trainer decides what that means
             logger.exception("The samples of prompt %s failed.", uid)
@@ -102,24 +136,55 @@ class LocalAgentLoopWorker(AgentLoopWorkerTQ.__ray_metadata__.modified_class):
         await tq.async_kv_put(key=uid, partition_id=partition_id, tag={"status": status})
 
     async def _run_group(
-        self, prompt: dict[str, Any], sampling_params: dict[str, Any], is_validation: bool, partition_id: str
+        self,
+        prompt: dict[str, Any],
+        sampling_params: dict[str, Any],
+        is_validation: bool,
+        partition_id: str,
+        place: int,
     ) -> None:
-        """Sample, grade and store the responses to one prompt."""
+        """Sample, grade and store the responses to one prompt, which has this ``place`` in the batch."""
         config = self.config.actor_rollout_ref.rollout
         num_samples = prompt.pop("__rollout_n__", config.val_kwargs.n if is_validation else config.n)
         if not prompt.pop("__do_sample__", True) and not is_validation:
             apply_greedy_sampling_params(sampling_params)
         prompt.pop("agent_name")
-        prompt_ids = await self._single_turn.ct_build_initial_tokens(list(prompt["raw_prompt"]))
-        samples = await asyncio.gather(
-            *(
-                self.llm_client.generate(
-                    request_id=uuid4().hex, prompt_ids=prompt_ids, sampling_params=dict(sampling_params)
+        requests = self._requests(prompt, place, num_samples, sampling_params, is_validation=is_validation)
+        try:
+            prompt_ids = await self._single_turn.ct_build_initial_tokens(list(prompt["raw_prompt"]))
+            samples = await asyncio.gather(
+                *(
+                    self.llm_client.generate(request_id=uuid4().hex, prompt_ids=prompt_ids, **request)
+                    for request in requests
                 )
-                for _ in range(num_samples)
             )
-        )
+        except BaseException:
+            self._num_to_come -= num_samples
+            raise
         await self._store_group(prompt, prompt_ids, samples, partition_id)
+
+    def _requests(
+        self,
+        prompt: dict[str, Any],
+        place: int,
+        num_samples: int,
+        sampling_params: dict[str, Any],
+        *,
+        is_validation: bool,
+    ) -> list[dict[str, Any]]:
+        """What is asked of the engine for each sample of a prompt; in a deterministic run a seed and a place in its order too."""
+        if not self._is_deterministic:
+            return [{"sampling_params": dict(sampling_params)} for _ in range(num_samples)]
+        step, run_seed = int(prompt["global_steps"]), self.config.actor_rollout_ref.rollout.seed
+        return [
+            {
+                "sampling_params": sampling_params
+                | {"seed": seed_of_sample(run_seed, step, place, sample, is_validation=is_validation)},
+                # verl does not pass a 0 on.
+                "priority": 1 + place * MOST_SAMPLES + sample,
+            }
+            for sample in range(num_samples)
+        ]
 
     async def _store_group(
         self, prompt: dict[str, Any], prompt_ids: list[int], samples: list[Any], partition_id: str

@@ -15,6 +15,10 @@ from verl.workers.rollout.llm_server import LLMServerClient, LLMServerManager
 from verl.workers.rollout.replica import RolloutMode
 from verl.workers.rollout.vllm_rollout.vllm_async_server import vLLMReplica
 
+from verl_ext.cpu.engine_fork import EngineFork
+from verl_ext.cpu.local_server import LocalServerClass
+from verl_ext.cpu.local_workers import LocalWorkerGroup
+from verl_ext.cpu.loop_thread import ToCome
 from verl_ext.cpu.platform import note_cache
 
 
@@ -23,13 +27,14 @@ class DirectClient(LLMServerClient):
 
     def __init__(self, config: Any, servers: dict[str, Any]) -> None:
         super().__init__(config, load_balancer_handle=None)
-        self._servers = servers
+        self.servers = servers
+        """Handles by address."""
         self._num_in_flight = dict.fromkeys(servers, 0)
 
     async def _acquire_server(self, request_id: str, **_extra: Any) -> tuple[str, Any]:
         server_id = min(self._num_in_flight, key=lambda name: self._num_in_flight[name])
         self._num_in_flight[server_id] += 1
-        return server_id, self._servers[server_id]
+        return server_id, self.servers[server_id]
 
     def _release_server(self, server_id: str, request_id: str | None = None) -> None:
         self._num_in_flight[server_id] -= 1
@@ -55,7 +60,7 @@ class _LogicalDevice:
 class EarlyServers:
     """Starts every vLLM replica of a run at once, in a thread; ``wait`` returns them when they serve."""
 
-    def __init__(self, config: Any) -> None:
+    def __init__(self, config: Any, *, is_one_process: bool) -> None:
         rollout = config.actor_rollout_ref.rollout
         note_cache(rollout)
         num_ranks = config.trainer.n_gpus_per_node * config.trainer.nnodes
@@ -68,6 +73,10 @@ class EarlyServers:
             first = replica_rank * size
             replica.workers = [_LogicalDevice(node_id, str(device)) for device in range(first, first + size)]
             self._replicas.append(replica)
+        self.fork = EngineFork() if is_one_process else None
+        """Where the one server is a thread of this process."""
+        if self.fork is not None:
+            self._replicas[0].server_class = LocalServerClass()
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._launch, name="vllm-servers", daemon=True)
         self._thread.start()
@@ -80,6 +89,9 @@ class EarlyServers:
             asyncio.run(launch())
         except BaseException as error:  # noqa: BLE001  raised again in wait
             self._failure = error
+        finally:
+            if self.fork is not None:
+                self.fork.is_over()
 
     def wait(self) -> list[vLLMReplica]:
         self._thread.join()
@@ -99,6 +111,8 @@ class LocalLLMServerManager(LLMServerManager):
             first = replica.replica_rank * replica.world_size
             replica.workers = self.worker_group.workers[first : first + replica.world_size]
         self.server_handles = [replica.server_handle for replica in self.rollout_replicas]
+        if isinstance(self.worker_group, LocalWorkerGroup):
+            self.worker_group.use_server(self.server_handles[0])
         self.server_addresses = [replica.server_address for replica in self.rollout_replicas]
 
     async def _init_global_load_balancer(self) -> None:
@@ -108,9 +122,15 @@ class LocalLLMServerManager(LLMServerManager):
         return DirectClient(self.config, dict(zip(self.server_addresses, self.server_handles, strict=True)))
 
 
-def start_early_servers(config: Any) -> type[LLMServerManager]:
-    """Start the servers of a run, and return the class of a manager that waits for them."""
-    return type("EarlyLLMServerManager", (LocalLLMServerManager,), {"early": EarlyServers(config)})
+def start_early_servers(config: Any, *, is_one_process: bool) -> type[LLMServerManager]:
+    """Start the servers of a run, and return the class of a manager that waits for them.
+
+    With ``is_one_process`` there is one, in a thread of this process, and its engine is forked when this returns.
+    """
+    early = EarlyServers(config, is_one_process=is_one_process)
+    if early.fork is not None:
+        early.fork.wait()
+    return type("EarlyLLMServerManager", (LocalLLMServerManager,), {"early": early})
 
 
 def seed_sampling(servers: Sequence[Any], rollout: Any) -> None:
@@ -120,9 +140,9 @@ def seed_sampling(servers: Sequence[Any], rollout: Any) -> None:
         servers: Handles, one a replica, in the order of the replicas.
         rollout: ``actor_rollout_ref.rollout``.
     """
-    ray.get(
-        [
-            server.collective_rpc.remote("seed_sampling", args=(rollout.seed + replica,))
-            for replica, server in enumerate(servers)
-        ]
-    )
+    for replica, server in enumerate(servers):
+        seeded = server.collective_rpc.remote("seed_sampling", args=(rollout.seed + replica,))
+        if isinstance(seeded, ToCome):
+            seeded.result()
+        else:
+            ray.get(seeded)

@@ -19,6 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from verl_ext.host.vllm_on_cpu import register_variables
 from verl_ext.training.attention import choose as choose_attention
+from verl_ext.training.deterministic import choose_order
 from verl_ext.training.head import choose as choose_head
 from verl_ext.training.option_types import OPEN_ENDED, Kinds, is_text, option_kinds
 from verl_ext.training.processor_use import choose as choose_precision_and_threads
@@ -167,6 +168,7 @@ def compose_config(overrides: Sequence[str], *, device: str) -> DictConfig:
     choose_precision_and_threads(config)
     choose_head(config)
     choose_log_probs(config)
+    choose_order(config)
     return config
 
 

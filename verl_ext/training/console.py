@@ -3,8 +3,7 @@
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -14,10 +13,12 @@ PHASES = {"gen": "rollout", "old_log_prob": "old", "ref": "ref", "values": "val"
 PHASES |= {"update_actor": "update", "update_weights": "sync", "save_checkpoint": "save", "testing": "test"}
 
 
-def terminal_of_this_process() -> TextIO:
-    """What standard output is now, for whatever it becomes later."""
-    descriptor = os.dup(1)
-    return os.fdopen(descriptor, "w", buffering=1, encoding=sys.stdout.encoding, errors="backslashreplace")
+STANDARD_OUTPUT, STANDARD_ERROR = 1, 2
+
+
+def terminal_of_this_process(descriptor: int = STANDARD_OUTPUT) -> TextIO:
+    """What standard output, or error, is now, for whatever it becomes later."""
+    return os.fdopen(os.dup(descriptor), "w", buffering=1, encoding=sys.stdout.encoding, errors="backslashreplace")
 
 
 def send_output_to(log_path: Path) -> None:
@@ -29,26 +30,9 @@ def send_output_to(log_path: Path) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     log = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    for descriptor in (1, 2):
+    for descriptor in (STANDARD_OUTPUT, STANDARD_ERROR):
         os.dup2(log, descriptor)
     os.close(log)
-
-
-@contextmanager
-def output_to(log_path: Path) -> Iterator[TextIO]:
-    """``send_output_to`` inside ``with``; yields the terminal."""
-    saved = [os.dup(descriptor) for descriptor in (1, 2)]
-    terminal = terminal_of_this_process()
-    try:
-        send_output_to(log_path)
-        yield terminal
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        for descriptor, original in zip((1, 2), saved, strict=True):
-            os.dup2(original, descriptor)
-            os.close(original)
-        terminal.close()
 
 
 def step_line(step: int, total: int, metrics: Mapping[str, float]) -> str:

@@ -1,4 +1,4 @@
-"""Why a run ended whose worker was killed for memory: in which phase, what its processes had, and what to set.
+"""Why a run ended of which a process was killed for memory: in which phase, what its processes had, and what to set.
 
 Ray says of a dead worker that it died, with a list of what may have been the cause; its own memory monitor says more, and
 neither knows what this run's options have to do with it.
@@ -6,10 +6,10 @@ neither knows what this run's options have to do with it.
 
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 import psutil
 from omegaconf import OmegaConf
@@ -44,6 +44,8 @@ NAMES = {
     "python": "trainer",
 }
 """Parts of processes' names, and what they are."""
+LOCAL_LEARNER = "verl_ext.cpu.local_workers"
+"""Where it has been imported, the learner has no process of its own."""
 
 
 def kills_of_the_kernel(vmstat: Path = VMSTAT) -> int:
@@ -55,11 +57,22 @@ def kills_of_the_kernel(vmstat: Path = VMSTAT) -> int:
     return sum(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
 
 
-class MemoryWatch:
-    """Looks every two seconds at the memory of this process and its descendants, so that it is known of those that are killed."""
+class Seen(NamedTuple):
+    """What a run was doing when it was last looked at."""
 
-    def __init__(self, vmstat: Path = VMSTAT) -> None:
-        self._vmstat = vmstat
+    phase: str
+    memory: dict[str, int]
+    """Bytes by what the processes are, when there were most."""
+
+
+class MemoryWatch:
+    """Looks every two seconds at the memory of this process and its descendants, so that it is known of those that are killed.
+
+    ``report`` is told each time, in a thread of the watch: for the process that survives if this one is killed.
+    """
+
+    def __init__(self, vmstat: Path = VMSTAT, report: Callable[[Seen], None] | None = None) -> None:
+        self._vmstat, self._report = vmstat, report
         self.last: dict[str, int] = {}
         """Bytes by what the processes are, when there were most."""
         self._kills = kills_of_the_kernel(vmstat)
@@ -84,6 +97,8 @@ class MemoryWatch:
             now = _memory_by_name()
             if sum(now.values()) > sum(self.last.values()):
                 self.last = now
+            if self._report is not None:
+                self._report(Seen(_phase_now(), self.last))
             if self._is_over.wait(SECONDS_BETWEEN_LOOKS):
                 return
 
@@ -98,7 +113,7 @@ def _memory_by_name() -> dict[str, int]:
         except psutil.Error:
             continue  # it has ended meanwhile
         what = (
-            "trainer"
+            ("trainer with the learner" if LOCAL_LEARNER in sys.modules else "trainer")
             if process == root
             else next((what for part, what in NAMES.items() if part in Path(name).name), "others")
         )
@@ -110,14 +125,18 @@ def explanation(failure: BaseException, config: Any, watch: MemoryWatch) -> str 
     """What to tell of a run that ended with ``failure``; None where no worker was killed for memory."""
     if "ray" not in sys.modules or not any(_is_of_memory(error, watch.num_kills > 0) for error in _chain(failure)):
         return None
-    phase = phase_of(failure.__traceback__)
-    had = sorted(watch.last.items(), key=lambda one: -one[1])
-    parts = ", ".join(f"{what} {number / GIB:.1f}" for what, number in had if number >= GIB // 20)
+    return killed_for_memory("a worker", Seen(phase_of(failure.__traceback__), watch.last), config)
+
+
+def killed_for_memory(what: str, seen: Seen, config: Any) -> str:
+    """What to tell of a run of which ``what`` was killed for memory."""
+    had = sorted(seen.memory.items(), key=lambda one: -one[1])
+    parts = ", ".join(f"{name} {number / GIB:.1f}" for name, number in had if number >= GIB // 20)
     found = read_memory()
-    total = sum(watch.last.values())
+    total = sum(seen.memory.values())
     return (
-        f"a worker was killed for memory during the {phase}. At most its processes had {total / GIB:.1f} GiB ({parts}) "
-        f"of {found.total / GIB:.1f} GiB ({found.bound}). {_advice(phase, config)}"
+        f"{what} was killed for memory during the {seen.phase}. At most its processes had {total / GIB:.1f} GiB ({parts}) "
+        f"of {found.total / GIB:.1f} GiB ({found.bound}). {_advice(seen.phase, config)}"
     )
 
 
@@ -143,13 +162,26 @@ def _is_of_memory(error: BaseException, has_kernel_killed: bool) -> bool:
     return has_died and (has_kernel_killed or any(words in str(error) for words in OF_RAYS_MONITOR))
 
 
+START = "start"
+
+
 def phase_of(traceback: TracebackType | None) -> str:
     """What the trainer was doing where an exception was raised."""
-    phase = "start"
+    phase = START
     while traceback is not None:
         phase = PHASES.get(traceback.tb_frame.f_code.co_name, phase)
         traceback = traceback.tb_next
     return phase
+
+
+def _phase_now() -> str:
+    """What the trainer, which has the main thread, is doing."""
+    frame = sys._current_frames().get(threading.main_thread().ident or 0)
+    while frame is not None:
+        if frame.f_code.co_name in PHASES:
+            return PHASES[frame.f_code.co_name]
+        frame = frame.f_back
+    return START
 
 
 def _advice(phase: str, config: Any) -> str:

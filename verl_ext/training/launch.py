@@ -8,16 +8,18 @@ import os
 import signal
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import psutil
 from omegaconf import DictConfig, OmegaConf
 
-from verl_ext.patches import append_to_metrics_file
+from verl_ext.cpu.preloaded import ld_preload
+from verl_ext.patches import append_to_metrics_file, queue_in_this_process
 from verl_ext.training.events import emit
 from verl_ext.training.metrics_file import VARIABLE
+from verl_ext.training.one_process import is_one_process
 from verl_ext.training.resources import check_cluster, cluster_of, ray_init_options
 from verl_ext.training.run_record import grader_settings
 
@@ -36,6 +38,17 @@ def prepare_environment(config: DictConfig) -> None:
     # Ray starts its workers at niceness 15. All of the run but this process would then wait for whatever else is running:
     # beside two busy processes a launch on two cores took minutes.
     os.environ.setdefault(NICENESS, "0")
+
+
+def environment_at_start(config: DictConfig) -> dict[str, str]:
+    """Variables of a run's process that have to be there when it starts: those of its allocator and of OpenMP.
+
+    On a CPU learner and rollout engine are in it, or forked from it.
+    """
+    if config.trainer.device != "cpu":
+        return {}
+    variables: Mapping[str, Any] = config.ray_kwargs.ray_init.runtime_env.get("env_vars") or {}
+    return {name: str(value) for name, value in variables.items() if value is not None} | {"LD_PRELOAD": ld_preload()}
 
 
 @contextmanager
@@ -79,7 +92,15 @@ def _start_services(config: DictConfig, is_ray_started: threading.Event) -> None
 
     _start_ray(config)
     is_ray_started.set()
-    tq.init(config.transfer_queue)
+    with ExitStack() as seams:
+        if is_one_process(config):
+            from transfer_queue import interface
+            from transfer_queue.storage.bootstrap import simple_storage_bootstrap
+
+            from verl_ext.cpu.local_queue import ActorClassHere
+
+            seams.enter_context(queue_in_this_process(interface, simple_storage_bootstrap, ActorClassHere))
+        tq.init(config.transfer_queue)
 
 
 def _kill_workers(trainer: Any) -> None:
@@ -91,7 +112,8 @@ def _kill_workers(trainer: Any) -> None:
     handles = [worker for group in groups if group is not None for worker in group.workers]
     handles += [] if servers is None else list(servers.server_handles)
     for handle in handles:
-        ray.kill(handle)
+        if isinstance(handle, ray.actor.ActorHandle):  # others are threads of this process
+            ray.kill(handle)
 
 
 def _shut_down_ray() -> None:
@@ -229,21 +251,24 @@ class Stack:
         validate_config(
             config=config, use_reference_policy=need_reference_policy(config), use_critic=need_critic(config)
         )
-        assert self._starting is not None
-        _wait(self._is_ray_started, self._starting)
         if config.trainer.device == "cpu":
+            import verl_ext.cpu.servers  # vLLM, while Ray starts  # noqa: F401
             from verl_ext.cpu.platform import note_cache
 
             note_cache(config.actor_rollout_ref.rollout)
+        assert self._starting is not None
+        _wait(self._is_ray_started, self._starting)
         return get_trainer_cls(config.trainer.v1.trainer_mode)(config=config)
 
     def stop(self) -> None:
         """End everything that was started."""
         import ray
 
-        self._services.shutdown()
+        if self._starting is not None:
+            wait([self._starting])
         if ray.is_initialized():
             stop(self._trainer, self._others)
+        self._services.shutdown()  # Ray's processes are killed when the thread ends that started them
 
 
 def _agent_loop_manager(config: DictConfig, trainer: Any) -> Any:
@@ -258,12 +283,3 @@ def _agent_loop_manager(config: DictConfig, trainer: Any) -> Any:
         teacher_client=trainer.get_teacher_client(),
         reward_loop_worker_handles=trainer.get_reward_handles(),
     )
-
-
-def train(config: DictConfig) -> None:
-    """Train as ``config`` says on a stack of its own; returns when the last step is done."""
-    stack = Stack()
-    try:
-        stack.train(config)
-    finally:
-        stack.stop()

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from omegaconf import OmegaConf
 
 from verl_ext.training import one_run, several_runs
-from verl_ext.training.launch import train
 
 HELP = """
 Options, written name=value. --cfg prints all of them with their values, and starts nothing.
@@ -48,7 +47,7 @@ def main(argv: Sequence[str]) -> int:
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    return one_run.launch(prepared, train)
+    return several_runs.train_alone(prepared)
 
 
 def use_utf8(module: str) -> None:

@@ -20,6 +20,7 @@ from verl_ext.host.vllm_on_cpu import KV_CACHE_VARIABLE
 from verl_ext.training.checks.critic import uses_critic
 from verl_ext.training.model_file import model_config
 from verl_ext.training.model_size import num_parameters
+from verl_ext.training.one_process import is_one_process
 from verl_ext.training.resources import num_ranks
 
 ACTOR, ROLLOUT, MODEL = "actor_rollout_ref.actor", "actor_rollout_ref.rollout", "actor_rollout_ref.model"
@@ -35,6 +36,8 @@ CRITICS_UPDATE = "critic's update"
 
 PROCESSES, LEARNER, ENGINE = int(2.2 * GIB), int(0.55 * GIB), int(0.65 * GIB)
 """What processes take with no model in them: trainer, rollout server, Ray and TransferQueue together; a learner; vLLM's engine."""
+ONE_PROCESS = int(1.3 * GIB)
+"""In place of the first two where trainer, learner, server and TransferQueue are one process: that and Ray."""
 FLOAT = 4
 ADAM = 2 * FLOAT
 CHUNKS = GIB // 8
@@ -141,7 +144,8 @@ class Planner:
         in_engine = number * _bytes_of(rollout.dtype)
         has_reference = self._config.algorithm.use_kl_in_reward or actor.use_kl_loss
         resident = {
-            "processes": PROCESSES + self._ranks * LEARNER + engines * ENGINE,
+            "processes": (ONE_PROCESS if is_one_process(self._config) else PROCESSES + self._ranks * LEARNER)
+            + engines * ENGINE,
             "weights": number * size,
             "optimizer": trained * ADAM,
             "reference": number * FLOAT if has_reference and not self._is_adapter else 0,

@@ -19,9 +19,9 @@ from verl_ext.training.checkpoints import Checkpoint
 from verl_ext.training.checks import old_log_probs
 from verl_ext.training.checks.algorithm import limits_that_do_not_apply
 from verl_ext.training.configuration import compose_config, resolved
-from verl_ext.training.console import Console, output_to
+from verl_ext.training.console import Console
 from verl_ext.training.device import chosen_device, default_device, device_defaults
-from verl_ext.training.killed import MemoryWatch, explanation
+from verl_ext.training.killed import MemoryWatch, Seen, explanation
 from verl_ext.training.launch import environment_of
 from verl_ext.training.preflight import check
 from verl_ext.training.run_record import write_run_record
@@ -57,16 +57,6 @@ def prepare(overrides: Sequence[str]) -> Prepared:
     config = composed(overrides)
     checkpoint = check(config)
     return Prepared(overrides, config, presets.differences(config, overrides), checkpoint)
-
-
-def launch(prepared: Prepared, train: Callable[[DictConfig], None]) -> int:
-    """Write the record of a run, then ``train`` it; returns its exit code."""
-    if not begin(prepared, sys.stdout, sys.stderr):
-        return CANNOT_BEGIN
-    log_path = log_of(prepared)
-    with output_to(log_path) as terminal:
-        outcome = train_watched(prepared, train, terminal)
-    return ended(prepared, outcome, sys.stdout, sys.stderr)
 
 
 def log_of(prepared: Prepared) -> Path:
@@ -116,13 +106,18 @@ class Outcome(NamedTuple):
     """Of a failure, where it says less than is known."""
 
 
-def train_watched(prepared: Prepared, train: Callable[[DictConfig], None], terminal: TextIO) -> Outcome:
-    """Train with a line per step on ``terminal``; a failure's traceback goes where standard error does."""
+def train_watched(
+    prepared: Prepared, train: Callable[[DictConfig], None], terminal: TextIO, report: Callable[[Seen], None]
+) -> Outcome:
+    """Train with a line per step on ``terminal``; a failure's traceback goes where standard error does.
+
+    ``report`` is told every other second what the run is doing, in another thread.
+    """
     started = time.monotonic()
     failure: BaseException | None = None
     cause = None
     console = Console(terminal)
-    with MemoryWatch() as watch:
+    with MemoryWatch(report=report) as watch:
         try:
             with events.listening(console), environment_of(prepared.config):
                 train(prepared.config)

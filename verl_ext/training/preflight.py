@@ -28,6 +28,7 @@ from verl_ext.training.checks.model import check_model
 from verl_ext.training.checks.option_values import check_types
 from verl_ext.training.checks.prompts import check_prompts
 from verl_ext.training.checks.resume import check_resume
+from verl_ext.training.deterministic import check_deterministic
 from verl_ext.training.head import check_head
 from verl_ext.training.memory import check_memory, settle
 from verl_ext.training.processor_use import check_precision
@@ -48,6 +49,7 @@ def check(config: Any) -> Checkpoint | None:
     check_loss(config)
     check_trainer(config)
     check_early_end(config)
+    check_deterministic(config)
     check_loggers(config)
     check_output(config)
     check_extensions(config)

@@ -1,4 +1,4 @@
-"""Several runs, one after the other, of which those that may share a stack start it once.
+"""Runs in a process of their own, one after the other, of which those that may share a stack start it once.
 
     python -m verl_ext.training.main COMMON... --run OWN... --run OWN...
     python -m verl_ext.training.main --multirun algorithm.adv_estimator=psr,nsr 'trainer.output_dir=outputs/${...}' ...
@@ -9,6 +9,7 @@ run leaves what it leaves when it is started alone, and goes on from its checkpo
 """
 
 import multiprocessing
+import os
 import signal
 import subprocess
 import sys
@@ -22,12 +23,14 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 
+from verl_ext.cpu.preloaded import preload_for_this_process_only
 from verl_ext.host.parent_death import end_with_parent
 from verl_ext.training import one_run
 from verl_ext.training.checks.resume import NothingLeftError
-from verl_ext.training.console import send_output_to, terminal_of_this_process
+from verl_ext.training.console import STANDARD_ERROR, send_output_to, terminal_of_this_process
 from verl_ext.training.device import chosen_device, default_device
-from verl_ext.training.launch import Stack
+from verl_ext.training.killed import Seen, killed_for_memory, kills_of_the_kernel
+from verl_ext.training.launch import Stack, environment_at_start
 from verl_ext.training.memory import agree
 from verl_ext.training.sharing import apart_because, collisions
 
@@ -102,6 +105,14 @@ def main(argv: Sequence[str]) -> int:
     return next((member.code for member in members if member.code), 0)
 
 
+def train_alone(run: one_run.Prepared) -> int:
+    """Train one run; returns its exit code."""
+    member = Member(1, run)
+    _in_a_process([member], 1, told=lambda _: None, kept_open=())
+    assert member.code is not None
+    return member.code
+
+
 def prepare(runs: Sequence[Sequence[str]], names: Sequence[str] = ()) -> list[Member]:
     """Compose and check all runs.
 
@@ -171,20 +182,40 @@ def _on_one_stack(members: Sequence[Member]) -> list[Member]:
 
 def _in_a_process(members: Sequence[Member], total: int, told: Told, kept_open: Sequence[int]) -> int:
     """Make runs in a process that keeps their stack, until one fails; returns how many have ended."""
+    assert members[0].run is not None
     mine, others = multiprocessing.Pipe()
     number = others.fileno()
+    for descriptor in (number, *kept_open):
+        os.set_inheritable(descriptor, True)
+    num_kills = kills_of_the_kernel()
     # Not a multiprocessing.Process: that would share a tracker of semaphores, which warns of Ray's.
-    process = subprocess.Popen([sys.executable, "-c", SERVE.format(descriptor=number)], pass_fds=[number, *kept_open])
+    process = subprocess.Popen(
+        [sys.executable, "-c", SERVE.format(descriptor=number)],
+        close_fds=False,  # what this process was given to hold, like the lock of stages, is held until that one ends
+        env={**os.environ, **environment_at_start(members[0].run.config)},
+    )
     others.close()
     ended = 0
+    seen = Seen("start", {})
     try:
         mine.send((list(members), total))
         while ended < len(members) and not (ended and members[ended - 1].code):
-            _note(members[ended], mine.recv(), told)
-            ended += 1
+            heard = mine.recv()
+            if isinstance(heard, Seen):
+                seen = heard
+            else:
+                _note(members[ended], heard, told)
+                ended += 1
         process.wait()
     except (EOFError, ConnectionError):
-        _note(members[ended], 1, told, f" (its process ended with {_cause(process.wait())})")
+        cause = _cause(process.wait())
+        run = members[ended].run
+        assert run is not None
+        reason = f"the process of the run ended with {cause}"
+        if process.returncode == -signal.SIGKILL and kills_of_the_kernel() > num_kills:
+            reason = killed_for_memory("the trainer", seen, run.config)
+        print(f"error: {reason}", file=sys.stderr)
+        _note(members[ended], 1, told, f" (its process ended with {cause})")
         ended += 1
     except KeyboardInterrupt:
         process.wait()
@@ -215,20 +246,24 @@ def serve(descriptor: int) -> NoReturn:
     output is a log file: Ray says something between the runs, too, and that belongs to the one that it comes from.
     """
     end_with_parent(signal.SIGTERM)
+    preload_for_this_process_only()
     pipe = Connection(descriptor)
     members, total = pipe.recv()
     one_run.print_any_name()
     terminal = terminal_of_this_process()
+    # Of several runs, what is said of each stands together.
+    errors = terminal_of_this_process(STANDARD_ERROR) if total == 1 else terminal
     stack = Stack()
     code = 0
     for member in members:
         run = member.run
-        print(f"\nrun {member.number} of {total}: {' '.join(run.overrides)}", file=terminal)
+        if total > 1:
+            print(f"\nrun {member.number} of {total}: {' '.join(run.overrides)}", file=terminal)
         code = one_run.CANNOT_BEGIN
-        if one_run.begin(run, terminal, terminal):
+        if one_run.begin(run, terminal, errors):
             send_output_to(one_run.log_of(run))
             training = _Training(stack, is_last=member is members[-1])
-            code = one_run.ended(run, one_run.train_watched(run, training, terminal), terminal, terminal)
+            code = one_run.ended(run, one_run.train_watched(run, training, terminal, pipe.send), terminal, errors)
         pipe.send(code)
         if code:
             break

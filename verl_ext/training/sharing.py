@@ -16,6 +16,7 @@ from verl_ext.training.checks.critic import uses_critic
 from verl_ext.training.configuration import leaves, resolved
 from verl_ext.training.fingerprint import ChangedSetting, differences
 from verl_ext.training.metrics_file import VARIABLE as METRICS_VARIABLE
+from verl_ext.training.one_process import AGENT_LOOP_MANAGER, TRAINER_MODE
 from verl_ext.training.paths import is_remote, local_path
 
 EACH_RUN_ITS_OWN = (
@@ -32,8 +33,6 @@ EACH_RUN_ITS_OWN = (
 )
 OF_THE_STACK = ("trainer.device", "trainer.n_gpus_per_node", "trainer.nnodes", "trainer.v1.trainer_mode")
 """Exceptions to ``trainer.*``."""
-TRAINER_MODE = "sign_filter_sync"
-AGENT_LOOP_MANAGER = "verl_ext.cpu.agent_loop.LocalAgentLoopManager"
 WEIGHTS = ("*.safetensors", "*.safetensors.index.json", "*.bin", "*.bin.index.json", "*.pt", "*.gguf")
 OUTPUT_VARIABLES = ("TENSORBOARD_DIR", METRICS_VARIABLE)
 """Where they are set, they win over the folder of a run."""

@@ -33,11 +33,12 @@ from verl_ext.learner.verl_workers import ActorWorker, LearnerWorker
 from verl_ext.objectives.algorithm_options import AlgorithmOptions
 from verl_ext.objectives.catalog import drops_zero_advantage, objective_under
 from verl_ext.objectives.weight_schedule import held_at
-from verl_ext.patches import early_llm_servers, kept_worker_groups, short_padding_rows
+from verl_ext.patches import early_llm_servers, other_worker_groups, short_padding_rows
 from verl_ext.training import ending, own_log_prob_metrics, rollout_gap, validation
 from verl_ext.training.checks.old_log_probs import takes_own_log_probs
 from verl_ext.training.checks.trainer_options import check_trainer_options
 from verl_ext.training.events import emit
+from verl_ext.training.one_process import is_one_process
 from verl_ext.training.parts import Parts
 from verl_ext.training.step import arrivals, mini_batches, sample_filter, step_report
 from verl_ext.training.step.loss_share import kept_share
@@ -122,14 +123,18 @@ class SignFilterTrainer(PPOTrainerSync):
         if self.config.trainer.device != "cpu":
             super()._setup()
             return
+        from verl_ext.cpu.local_workers import local_groups_for
         from verl_ext.cpu.servers import start_early_servers
 
         with ExitStack() as seams:
             if self.parts is None:
-                self.server_manager = start_early_servers(self.config)
+                is_one = is_one_process(self.config)
+                self.server_manager = start_early_servers(self.config, is_one_process=is_one)
+                if is_one:
+                    seams.enter_context(other_worker_groups(trainer_base, local_groups_for(self)))
             else:
                 self.server_manager = self.parts.server_manager
-                seams.enter_context(kept_worker_groups(trainer_base, self.parts.groups_for(self)))
+                seams.enter_context(other_worker_groups(trainer_base, self.parts.groups_for(self)))
             seams.enter_context(early_llm_servers(trainer_base, self.server_manager))
             super()._setup()
 
@@ -405,7 +410,9 @@ class SignFilterTrainer(PPOTrainerSync):
         of_rank = mini_batches.rows_of_ranks(
             self._cut,
             num_ranks,
-            lambda rows: get_seqlen_balanced_partitions(workloads[rows], k_partitions=num_ranks, equal_size=True),
+            lambda rows: get_seqlen_balanced_partitions(
+                workloads[rows].tolist(), k_partitions=num_ranks, equal_size=True
+            ),
         )
         batch.reorder([row for rows in of_rank for row in rows])
         metrics |= log_seqlen_unbalance(seqlen_list=lengths.tolist(), partitions=of_rank, prefix=logging_prefix)

@@ -1,0 +1,21 @@
+"""Whether a run's learner, rollout server and queue of samples are threads of the trainer's process."""
+
+from typing import Any
+
+from verl_ext.training.resources import num_ranks
+
+AGENT_LOOP_MANAGER = "verl_ext.cpu.agent_loop.LocalAgentLoopManager"
+TRAINER_MODE = "sign_filter_sync"
+
+
+def is_one_process(config: Any) -> bool:
+    """Whether they are: on a CPU with one rank, where nobody in another process has to reach them."""
+    agent = config.actor_rollout_ref.rollout.agent
+    return bool(
+        config.trainer.device == "cpu"
+        and config.trainer.v1.trainer_mode == TRAINER_MODE
+        and num_ranks(config) == 1
+        and agent.get("agent_loop_manager_class") == AGENT_LOOP_MANAGER
+        and not config.reward.num_workers
+        and not config.reward.reward_model.enable
+    )
