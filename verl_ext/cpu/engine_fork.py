@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+from functools import partial
 
 from verl_ext.host.parent_death import end_with_parent
 
@@ -16,7 +17,9 @@ class EngineFork:
 
     def __init__(self) -> None:
         self._is_over = threading.Event()
-        os.register_at_fork(after_in_parent=self.is_over, after_in_child=_end_with_trainer)
+        # Of a trainer that is killed nobody else ends what it has forked.
+        end = partial(end_with_parent, signal.SIGKILL, os.getpid())
+        os.register_at_fork(after_in_parent=self.is_over, after_in_child=end)
 
     def is_over(self) -> None:
         """It has happened, or will not any more."""
@@ -24,8 +27,3 @@ class EngineFork:
 
     def wait(self) -> None:
         self._is_over.wait()
-
-
-def _end_with_trainer() -> None:
-    # Of a trainer that is killed nobody else ends what it has forked.
-    end_with_parent(signal.SIGKILL)
