@@ -15,6 +15,8 @@ UNDER_TEST: list[tuple[str, dict[str, object]]] = [
     *((row.name, {"pass_at_k": k}) for row in ROWS if row.is_grouped and row.has_k for k in (1, 2, 4)),
     *((row.name, {}) for row in ROWS if row.is_grouped and not row.has_k),
     ("grpo_virtual_success", {"norm_adv_by_std_in_grpo": False}),
+    ("qae", {"qae_quantile": 0.8, "norm_adv_by_std_in_grpo": False}),
+    ("rs_grpo", {"rs_grpo_beta": 9.0}),
     *(("pkpo", {"pass_at_k": k, "pkpo_baseline": "none"}) for k in (1, 2, 4)),
 ]
 """Every estimator that compares the responses to one prompt, with its options."""

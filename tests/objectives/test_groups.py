@@ -163,6 +163,9 @@ ALL_WRONG, ONE_RIGHT, ONE_WRONG, ALL_RIGHT = [0, 0, 0, 0], [1, 0, 0, 0], [1, 1, 
         ("pkpo", {"pass_at_k": 2}, [False, True, True, False]),
         ("pkpo", {"pass_at_k": 3}, [False, True, False, False]),
         ("pkpo", {"pass_at_k": 2, "pkpo_baseline": "none"}, [False, True, True, True]),
+        ("qae", {}, [False, True, True, False]),
+        ("maxrl", {}, [False, True, True, False]),
+        ("rs_grpo", {}, [False, True, True, False]),
     ],
 )
 def test_which_groups_have_an_advantage(name, config, kept_groups):

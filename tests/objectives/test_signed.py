@@ -69,9 +69,8 @@ def test_zero_one_and_minus_one_one_rewards_are_the_same(outcomes, seed, name):
 )
 def test_nothing_outside_the_mask_and_one_value_inside(outcomes, seed, name):
     mask_BT = random_mask(len(outcomes), seed)
-    advantages_BT, returns_BT = ESTIMATORS[name](
-        rewards_of([float(o) for o in outcomes]), mask_BT, config={"advantage": "weighted"}
-    )
+    config = {"psr_nsr": {"advantage": "weighted"}, "asymre": {"asymre_baseline": 0.3}}.get(name)
+    advantages_BT, returns_BT = ESTIMATORS[name](rewards_of([float(o) for o in outcomes]), mask_BT, config=config)
     assert torch.equal(advantages_BT, returns_BT)
     assert not advantages_BT[mask_BT == 0].any()
     for row, mask in zip(advantages_BT, mask_BT, strict=True):

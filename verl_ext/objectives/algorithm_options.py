@@ -6,6 +6,7 @@ first, in a stock ``python -m verl.trainer.main_ppo`` too. Free of torch and ver
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import inf
 from typing import Any, Self
 
 from verl_ext.objectives.weight_schedule import END, SCHEDULE, SHAPES, STEPS, WEIGHT, WeightSchedule
@@ -15,6 +16,10 @@ Section = Mapping[str, Any]
 
 DEFAULT_POSITIVE_WEIGHT = 0.1
 """lambda of W-REINFORCE in the paper's experiments. The paper's released code has 1 in its configuration file."""
+DEFAULT_QAE_QUANTILE = 0.4
+"""K of QAE: where its authors start."""
+DEFAULT_RS_GRPO_BETA = 2.0
+"""beta of RS-GRPO that its authors recommend."""
 LOSS_NORMALIZERS = ("kept", "all")
 MINI_BATCHES = ("equal", "paper")
 PKPO_BASELINES = ("loo_minus_one", "none")
@@ -37,6 +42,12 @@ class AlgorithmOptions:
     pass_at_k: int | None
     """k >= 1 of the objectives that train pass@k."""
     pkpo_baseline: str
+    qae_quantile: float
+    """K, 0 < K < 1."""
+    rs_grpo_beta: float
+    """beta > 0."""
+    asymre_baseline: float | None
+    """V, 0 <= V <= 1, which asymre needs and no other reads."""
     norm_adv_by_std_in_grpo: bool
     """verl's own, as is ``use_kl_in_reward``."""
     use_kl_in_reward: bool
@@ -68,6 +79,9 @@ class AlgorithmOptions:
             positive_advantage_weight_schedule=_weight_schedule(section),
             pass_at_k=_pass_at_k(section),
             pkpo_baseline=_one_of(section, "pkpo_baseline", PKPO_BASELINES),
+            qae_quantile=_qae_quantile(section),
+            rs_grpo_beta=_rs_grpo_beta(section),
+            asymre_baseline=_asymre_baseline(section),
             norm_adv_by_std_in_grpo=bool(section.get("norm_adv_by_std_in_grpo", True)),
             use_kl_in_reward=bool(section.get("use_kl_in_reward", False)),
             drop_zero_advantage=_flag_or_null(section, "drop_zero_advantage"),
@@ -117,6 +131,34 @@ def _pass_at_k(section: Section) -> int | None:
     if k is not None and (not _is_whole(k) or k < 1):
         raise ValueError(f"algorithm.pass_at_k must be a whole number >= 1, got {k}.")
     return k
+
+
+def _qae_quantile(section: Section) -> float:
+    quantile = section.get("qae_quantile", DEFAULT_QAE_QUANTILE)
+    if not _is_number(quantile) or not 0.0 < quantile < 1.0:
+        raise ValueError(
+            f"algorithm.qae_quantile must be a number above 0 and below 1, got {quantile}. "
+            f"Its authors start with {DEFAULT_QAE_QUANTILE}."
+        )
+    return float(quantile)
+
+
+def _rs_grpo_beta(section: Section) -> float:
+    beta = section.get("rs_grpo_beta", DEFAULT_RS_GRPO_BETA)
+    if not _is_number(beta) or not 0.0 < beta < inf:
+        raise ValueError(
+            f"algorithm.rs_grpo_beta must be a number > 0, got {beta}. Its authors recommend {DEFAULT_RS_GRPO_BETA:g}."
+        )
+    return float(beta)
+
+
+def _asymre_baseline(section: Section) -> float | None:
+    baseline = section.get("asymre_baseline")
+    if baseline is None:
+        return None
+    if not _is_number(baseline) or not 0.0 <= baseline <= 1.0:
+        raise ValueError(f"algorithm.asymre_baseline must be null or a number from 0 (psr) to 1 (nsr), got {baseline}.")
+    return float(baseline)
 
 
 def _one_of(section: Section, option: str, choices: tuple[str, ...]) -> str:

@@ -4,9 +4,9 @@ The names that launcher and verl know, the estimators, the default of the filter
 catalogue in the documentation all come from here. Free of torch and verl.
 """
 
-from verl_ext.objectives import pass_at_k_training, pkpo, virtual_success
+from verl_ext.objectives import asymre, maxrl, pass_at_k_training, pkpo, qae, rs_grpo, virtual_success
 from verl_ext.objectives.algorithm_options import AlgorithmOptions
-from verl_ext.objectives.objective import AnotherName, GroupRule, Objective, SignWeights
+from verl_ext.objectives.objective import AnotherName, GroupRule, Objective, SignRule, SignWeights
 
 ROWS = (
     Objective(
@@ -60,6 +60,30 @@ ROWS = (
         summary="an unbiased policy gradient of pass@k",
         paper="2505.15201",
     ),
+    Objective(
+        name=qae.NAME,
+        formula=GroupRule(qae.formula_under),
+        summary="only correct responses to a hard prompt and only wrong ones to an easy one, over the standard deviation",
+        paper="2509.22611",
+    ),
+    Objective(
+        name=maxrl.NAME,
+        formula=GroupRule(maxrl.formula_under),
+        summary="the reward less the prompt's accuracy, divided by that accuracy",
+        paper="2602.02710",
+    ),
+    Objective(
+        name=rs_grpo.NAME,
+        formula=GroupRule(rs_grpo.formula_under),
+        summary="the gradient of log E[exp(beta r)] / beta, between the mean reward and the best one",
+        paper="2509.24261",
+    ),
+    Objective(
+        name=asymre.NAME,
+        formula=SignRule(asymre.weights_under),
+        summary="1 - V for a correct response, -V for an incorrect one",
+        paper="2506.20520",
+    ),
 )
 
 OBJECTIVES = {row.name: row for row in ROWS}
@@ -98,6 +122,11 @@ def check_objective(options: AlgorithmOptions) -> None:
         ValueError: They do not.
     """
     row = objective_under(options)
+    if options.asymre_baseline is not None and (row is None or row.name != asymre.NAME):
+        raise ValueError(
+            f"algorithm.asymre_baseline={options.asymre_baseline:g} is for {asymre.NAME}; "
+            f"algorithm.adv_estimator={options.adv_estimator} does not read it. Set it to null."
+        )
     if row is None:
         return
     if options.use_kl_in_reward and (row.is_signed or row.is_grouped):
@@ -107,6 +136,8 @@ def check_objective(options: AlgorithmOptions) -> None:
         )
     if isinstance(row.formula, GroupRule):
         row.formula.formula_under(options)
+    if isinstance(row.formula, SignRule):
+        row.formula.weights_under(options)
 
 
 def check_weight_schedule(options: AlgorithmOptions) -> None:

@@ -13,7 +13,7 @@ import torch
 from verl_ext.objectives.algorithm_options import AlgorithmOptions, Section
 from verl_ext.objectives.catalog import OBJECTIVES, check_objective, objective_under
 from verl_ext.objectives.groups import group_advantages
-from verl_ext.objectives.objective import GroupRule, SignWeights, TensorRule
+from verl_ext.objectives.objective import GroupRule, SignRule, SignWeights, TensorRule
 from verl_ext.objectives.outcome import is_correct, outcome_scores
 from verl_ext.objectives.signed import signed_advantages
 
@@ -58,7 +58,7 @@ def advantages(
             "null."
         )
     match row.formula:
-        case SignWeights():
+        case SignWeights() | SignRule():
             is_correct_B = _outcomes(rewards_BT, prompts, options)
             return signed_advantages(is_correct_B, mask_BT, row.weights_under(options))
         case GroupRule():

@@ -1,4 +1,4 @@
-"""What a row of the table of objectives says, and the three kinds of formula that it may name. Free of torch and verl."""
+"""What a row of the table of objectives says, and the kinds of formula that it may name. Free of torch and verl."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,6 +14,14 @@ class SignWeights(NamedTuple):
 
     positive: float
     negative: float
+
+
+@dataclass(frozen=True)
+class SignRule:
+    """Two weights that the options decide."""
+
+    weights_under: Callable[[AlgorithmOptions], SignWeights]
+    """The weights under the options; raises ValueError for options it cannot work with."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +63,7 @@ class Objective:
 
     name: str
     """Value of ``algorithm.adv_estimator``."""
-    formula: SignWeights | GroupRule | TensorRule | AnotherName
+    formula: SignWeights | SignRule | GroupRule | TensorRule | AnotherName
     summary: str
     """What a correct and an incorrect response get, in a line."""
     paper: str | None = None
@@ -73,7 +81,7 @@ class Objective:
     @property
     def is_signed(self) -> bool:
         """Whether a response's advantage depends on its own outcome alone."""
-        return isinstance(self.formula, SignWeights)
+        return isinstance(self.formula, SignWeights | SignRule)
 
     @property
     def is_grouped(self) -> bool:
@@ -90,7 +98,9 @@ class Objective:
         return options.pass_at_k or 1 if self.has_k else 1
 
     def weights_under(self, options: AlgorithmOptions) -> SignWeights:
-        """The weights of a signed objective."""
+        """The weights of a signed objective; raises ValueError for options that it cannot work with."""
+        if isinstance(self.formula, SignRule):
+            return self.formula.weights_under(options)
         assert isinstance(self.formula, SignWeights)
         scale = options.positive_advantage_weight if self.has_lambda else 1.0
         return self.formula._replace(positive=scale * self.formula.positive)

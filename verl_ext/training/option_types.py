@@ -65,6 +65,7 @@ TYPES = {
     "algorithm.positive_advantage_weight_end": _kinds("float|int|None"),
     "algorithm.positive_advantage_weight_steps": _kinds("int|None"),
     "algorithm.pass_at_k": _kinds("int|None"),
+    "algorithm.asymre_baseline": _kinds("float|int|None"),
     "prompt_template": _kinds("str|None"),
     "data.train_files": _kinds("str|list"),
     "data.val_files": _kinds("str|list"),
