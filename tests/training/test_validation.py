@@ -3,7 +3,7 @@
 import pytest
 
 from tests.training.stand_in import trainer_with
-from verl_ext.training import events
+from verl_ext.training import events, validation
 
 REASONS = ("correct", "incorrect", "timed_out", "grader_error")
 
@@ -69,3 +69,9 @@ def test_sources_are_apart_and_one_without_a_verdict_has_no_score(monkeypatch):
     assert not [name for name in metrics if name.startswith(("val-core/aime2025", "val-aux/aime2025/acc"))]
     assert metrics["val-aux/aime2025/ungraded/mean@1"] == 1.0
     assert event["num_ungraded"] == 1
+
+
+def test_prompts_are_in_the_order_of_the_data_whichever_was_complete_first():
+    expected = {("math", "b"): 2, ("math", "a"): 2, ("aime", "c"): 1}
+    assert validation.order_of_data(["c", "a", "b", "b", "a"], expected) == [2, 3, 1, 4, 0]
+    assert validation.order_of_data(["c", "a"], None) == [0, 1]

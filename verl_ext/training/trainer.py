@@ -539,6 +539,13 @@ class SignFilterTrainer(PPOTrainerSync):
         expected_acc_counts: dict[tuple[str, str], int] | None = None,
     ) -> dict[str, float]:
         """verl's validation metrics, with answers that could not be graded neither right nor wrong."""
+        rows = validation.order_of_data(sample_uids, expected_acc_counts)
+        data_sources = [data_sources[row] for row in rows]
+        sample_uids = [sample_uids[row] for row in rows]
+        sample_turns = [sample_turns[row] for row in rows]
+        reward_extra_infos_dict = {
+            key: [values[row] for row in rows] for key, values in reward_extra_infos_dict.items()
+        }
         infos, expected = validation.without_ungraded(
             data_sources, sample_uids, reward_extra_infos_dict, expected_acc_counts
         )

@@ -47,6 +47,15 @@ def without_ungraded(
     return cleared, {key: count - lost[key] for key, count in expected.items()}
 
 
+def order_of_data(uids: Sequence[str], expected: Mapping[tuple[str, str], int] | None) -> list[int]:
+    """Rows with the prompts in the order of the data, where ``expected`` has it; they come as they were complete.
+
+    verl's sums depend on the order in their last bit.
+    """
+    place = {uid: number for number, (_source, uid) in enumerate(expected or {})}
+    return sorted(range(len(uids)), key=lambda row: place.get(str(uids[row]), 0))
+
+
 def means_over_prompts(
     data_sources: Sequence[str],
     uids: Sequence[str],
