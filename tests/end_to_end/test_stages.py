@@ -123,3 +123,9 @@ def test_a_reset_starts_over_from_what_was_learned(data, models, tmp_path):
     assert after[12]["actor/kl_loss"] > 1e-6
     assert optimizer_steps(first, 3) == {3}
     assert optimizer_steps(second, 12) == {12}, "the second stage's own steps"
+
+    undisturbed = [*stages_of, f"trainer.output_dir={tmp_path}/undisturbed"]
+    done = subprocess.run(undisturbed, capture_output=True, text=True, env=environment(), cwd=tmp_path, check=False)
+    assert done.returncode == 0, done.stderr
+    others = json.loads((tmp_path / "undisturbed/stages.json").read_text())["stages"]
+    assert stages == others, "digests of base, adapter and model too: the same weights to the bit"

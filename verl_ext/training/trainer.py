@@ -126,6 +126,10 @@ class SignFilterTrainer(PPOTrainerSync):
         from verl_ext.cpu.local_workers import local_groups_for
         from verl_ext.cpu.servers import start_early_servers
 
+        if self.config.trainer.get("deterministic", False):
+            torch.manual_seed(
+                self.config.actor_rollout_ref.rollout.seed
+            )  # new weights of an adapter or a critic's head
         with ExitStack() as seams:
             if self.parts is None:
                 is_one = is_one_process(self.config)
