@@ -1,6 +1,7 @@
 """Several runs in one command: which they are, what is checked before the first, and what a failure leaves of the rest."""
 
 import os
+import signal
 
 import pytest
 
@@ -114,6 +115,17 @@ def test_a_trainer_that_was_killed_for_memory_says_what_it_was_doing(outcomes_of
         assert "To need less, set actor_rollout_ref.actor.ppo_max_token_len_per_gpu=" in told
     else:
         assert "error: the process of the run ended with signal SIGKILL" in told
+
+
+def test_a_request_to_end_goes_to_the_runs_first(outcomes_of, monkeypatch):
+    """They have Ray's processes to end."""
+    asks = '    if fate == "fails":\n        os.kill(os.getppid(), signal.SIGTERM)\n        signal.pause()\n'
+    monkeypatch.setattr(several_runs, "SERVE", STAND_IN.replace("    code = {{", asks + "    code = {{"))
+    before = signal.getsignal(signal.SIGTERM)
+    codes, said = outcomes_of("ends", "fails", "ends")
+    assert codes == [0, 1, 0]
+    assert said[1] == "FAILED with code 1 (its process ended with signal SIGTERM)"
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_what_the_launcher_holds_its_runs_hold(outcomes_of, monkeypatch, tmp_path, capfd):

@@ -1,8 +1,8 @@
 """TransferQueue's controller and storage in the trainer's process, which is the only one that uses them on one rank.
 
 TransferQueue makes an actor of Ray of each, to have a process; it talks to both over sockets of ZeroMQ, served by threads,
-and through Ray only while it starts and stops. The two processes import torch, the second after the first: 5 s of a core
-that the first step waits for, and 0.7 GiB.
+and through Ray only while it starts and stops. The two processes import torch, the second after the first: seconds
+of a core that the first step waits for.
 """
 
 from typing import Any

@@ -1,6 +1,6 @@
 """verl's worker group of one rank, whose worker lives in a thread of the trainer's process.
 
-verl gives every rank a process, which imports the whole stack again (6 s of a core, and 0.6 GiB) and is reached by messages.
+verl gives every rank a process, which imports the whole stack again (seconds of a core) and is reached by messages.
 A CPU with few cores has one rank, and its trainer waits while that rank works: a thread does as well. The worker is verl's
 own class, and so is what dispatches to it and collects from it.
 """

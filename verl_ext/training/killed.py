@@ -37,6 +37,8 @@ PHASES = {
     "fit": "rollout",
 }
 """Functions of the trainer, and what a run does in them; the innermost one counts."""
+START = "start"
+"""What a run does before any of them."""
 NAMES = {
     "WorkerDict": "learner",
     "EngineCore": "vLLM's engine",
@@ -106,14 +108,14 @@ class MemoryWatch:
 def _memory_by_name() -> dict[str, int]:
     """Bytes that are in memory, those that processes share left out."""
     found: dict[str, int] = {}
-    root = psutil.Process()
+    root, own = psutil.Process(), "trainer with the learner" if LOCAL_LEARNER in sys.modules else "trainer"
     for process in [root, *root.children(recursive=True)]:
         try:
             used, name = process.memory_info(), (process.cmdline() or [process.name()])[0]
         except psutil.Error:
             continue  # it has ended meanwhile
         what = (
-            ("trainer with the learner" if LOCAL_LEARNER in sys.modules else "trainer")
+            own
             if process == root
             else next((what for part, what in NAMES.items() if part in Path(name).name), "others")
         )
@@ -160,9 +162,6 @@ def _is_of_memory(error: BaseException, has_kernel_killed: bool) -> bool:
     has_died = isinstance(error, exceptions.RayActorError | exceptions.WorkerCrashedError | exceptions.NodeDiedError)
     has_died |= "EngineDead" in f"{type(error).__name__} {error}"
     return has_died and (has_kernel_killed or any(words in str(error) for words in OF_RAYS_MONITOR))
-
-
-START = "start"
 
 
 def phase_of(traceback: TracebackType | None) -> str:

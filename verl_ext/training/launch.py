@@ -29,8 +29,7 @@ NICENESS = "RAY_worker_niceness"  # Ray's own spelling
 
 def prepare_environment(config: DictConfig) -> None:
     """Set, for this process, the variables that Ray gives the workers; must run before verl is imported."""
-    variables: Mapping[str, Any] = config.ray_kwargs.ray_init.runtime_env.get("env_vars") or {}
-    os.environ.update({name: str(value) for name, value in variables.items() if value is not None})
+    os.environ.update(_variables(config))
     # verl's plugin loader hides an import error at DEBUG level; this way of loading the plugin does not.
     modules = [name for name in os.environ.get("VERL_USE_EXTERNAL_MODULES", "").split(",") if name]
     if "verl_ext.plugin" not in modules:
@@ -47,8 +46,13 @@ def environment_at_start(config: DictConfig) -> dict[str, str]:
     """
     if config.trainer.device != "cpu":
         return {}
+    return _variables(config) | {"LD_PRELOAD": ld_preload()}
+
+
+def _variables(config: DictConfig) -> dict[str, str]:
+    """Those that the configuration sets, without the ones that it leaves open."""
     variables: Mapping[str, Any] = config.ray_kwargs.ray_init.runtime_env.get("env_vars") or {}
-    return {name: str(value) for name, value in variables.items() if value is not None} | {"LD_PRELOAD": ld_preload()}
+    return {name: str(value) for name, value in variables.items() if value is not None}
 
 
 @contextmanager

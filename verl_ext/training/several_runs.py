@@ -13,7 +13,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise, product
 from multiprocessing.connection import Connection
@@ -29,7 +31,7 @@ from verl_ext.training import one_run
 from verl_ext.training.checks.resume import NothingLeftError
 from verl_ext.training.console import STANDARD_ERROR, send_output_to, terminal_of_this_process
 from verl_ext.training.device import chosen_device, default_device
-from verl_ext.training.killed import Seen, killed_for_memory, kills_of_the_kernel
+from verl_ext.training.killed import START, Seen, killed_for_memory, kills_of_the_kernel
 from verl_ext.training.launch import Stack, environment_at_start
 from verl_ext.training.memory import agree
 from verl_ext.training.sharing import apart_because, collisions
@@ -196,17 +198,18 @@ def _in_a_process(members: Sequence[Member], total: int, told: Told, kept_open: 
     )
     others.close()
     ended = 0
-    seen = Seen("start", {})
+    seen = Seen(START, {})
     try:
-        mine.send((list(members), total))
-        while ended < len(members) and not (ended and members[ended - 1].code):
-            heard = mine.recv()
-            if isinstance(heard, Seen):
-                seen = heard
-            else:
-                _note(members[ended], heard, told)
-                ended += 1
-        process.wait()
+        with _terminated_first(process):
+            mine.send((list(members), total))
+            while ended < len(members) and not (ended and members[ended - 1].code):
+                heard = mine.recv()
+                if isinstance(heard, Seen):
+                    seen = heard
+                else:
+                    _note(members[ended], heard, told)
+                    ended += 1
+            process.wait()
     except (EOFError, ConnectionError):
         cause = _cause(process.wait())
         run = members[ended].run
@@ -223,6 +226,19 @@ def _in_a_process(members: Sequence[Member], total: int, told: Told, kept_open: 
             _note(member, one_run.INTERRUPTED, told)
         ended = min(ended + 1, len(members))
     return ended
+
+
+@contextmanager
+def _terminated_first(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Who asks this process to end asks ``process``, which cleans up; it would be killed with this one."""
+    if threading.current_thread() is not threading.main_thread():  # which alone is told of signals
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _note(member: Member, code: int, told: Told, more: str = "") -> None:
@@ -245,7 +261,7 @@ def serve(descriptor: int) -> NoReturn:
     Ends with the first that fails, and when the process at the other end does. Once the first run has begun, standard
     output is a log file: Ray says something between the runs, too, and that belongs to the one that it comes from.
     """
-    end_with_parent(signal.SIGTERM)
+    end_with_parent(signal.SIGKILL)  # at once: whoever starts the run again may not find it still there
     preload_for_this_process_only()
     pipe = Connection(descriptor)
     members, total = pipe.recv()

@@ -37,6 +37,7 @@ from verl_ext.patches import early_llm_servers, other_worker_groups, short_paddi
 from verl_ext.training import ending, own_log_prob_metrics, rollout_gap, validation
 from verl_ext.training.checks.old_log_probs import takes_own_log_probs
 from verl_ext.training.checks.trainer_options import check_trainer_options
+from verl_ext.training.deterministic import is_deterministic
 from verl_ext.training.events import emit
 from verl_ext.training.one_process import is_one_process
 from verl_ext.training.parts import Parts
@@ -126,10 +127,9 @@ class SignFilterTrainer(PPOTrainerSync):
         from verl_ext.cpu.local_workers import local_groups_for
         from verl_ext.cpu.servers import start_early_servers
 
-        if self.config.trainer.get("deterministic", False):
-            torch.manual_seed(
-                self.config.actor_rollout_ref.rollout.seed
-            )  # new weights of an adapter or a critic's head
+        if is_deterministic(self.config):
+            # The first weights of an adapter, and of a critic's head
+            torch.manual_seed(self.config.actor_rollout_ref.rollout.seed)
         with ExitStack() as seams:
             if self.parts is None:
                 is_one = is_one_process(self.config)
