@@ -118,11 +118,7 @@ class LocalAgentLoopWorker(AgentLoopWorkerTQ.__ray_metadata__.modified_class):
         self, prompt: dict[str, Any], sampling_params: dict[str, Any], trajectory: dict[str, Any], trace: bool = False
     ) -> None:
         place = int(prompt.pop(PLACE, 0))
-        if not self._is_plain(prompt):
-            if self._is_deterministic:
-                raise ValueError(
-                    "trainer.deterministic=True needs plain prompts: no tools, images or other agent loops."
-                )
+        if not self._is_plain(prompt) and not self._is_deterministic:
             await super()._run_prompt(prompt, sampling_params, trajectory=trajectory, trace=trace)
             return
         uid, partition_id = prompt["uid"], "val" if trajectory["validate"] else "train"
@@ -148,9 +144,13 @@ class LocalAgentLoopWorker(AgentLoopWorkerTQ.__ray_metadata__.modified_class):
         num_samples = prompt.pop("__rollout_n__", config.val_kwargs.n if is_validation else config.n)
         if not prompt.pop("__do_sample__", True) and not is_validation:
             apply_greedy_sampling_params(sampling_params)
-        prompt.pop("agent_name")
         requests = self._requests(prompt, place, num_samples, sampling_params, is_validation=is_validation)
         try:
+            if not self._is_plain(prompt):
+                raise ValueError(
+                    "trainer.deterministic=True needs plain prompts: no tools, images or other agent loops."
+                )
+            prompt.pop("agent_name")
             prompt_ids = await self._single_turn.ct_build_initial_tokens(list(prompt["raw_prompt"]))
             samples = await asyncio.gather(
                 *(
