@@ -55,14 +55,14 @@ def with_kind_of_reference(runs: Sequence[Generations]) -> list[Generations]:
         MissingData: No problem has such a reference.
     """
     first = runs[0]
-    kinds = [is_integer(_reference(runs, row)) for row in range(first.num_problems)]
+    kinds = [is_integer(reference_of(runs, row)) for row in range(first.num_problems)]
     rows = [row for row, kind in enumerate(kinds) if kind is not None]
     if not rows:
         raise MissingData(
             f"No line of {', '.join(run.path for run in runs)} has a gold_answer that is a text or a number."
         )
     values = [INTEGER if kinds[row] else NOT_INTEGER for row in rows]
-    return [replace(taken, groups={REFERENCE: values}) for taken in (run.take(rows) for run in runs)]
+    return [replace(run.take(rows), groups={REFERENCE: values}) for run in runs]
 
 
 def is_integer(reference: Any) -> bool | None:
@@ -77,6 +77,6 @@ def is_integer(reference: Any) -> bool | None:
     return exact is not None and exact.value.denominator == 1 and not exact.is_percent
 
 
-def _reference(runs: Sequence[Generations], row: int) -> Any:
+def reference_of(runs: Sequence[Generations], row: int) -> Any:
     """That of the first run that has one: the same problem has the same reference."""
     return next((run.references[row] for run in runs if run.references[row] is not None), None)

@@ -116,7 +116,7 @@ def drops_zero_advantage(options: AlgorithmOptions) -> bool:
 
 
 def check_objective(options: AlgorithmOptions) -> None:
-    """The options fit the objective that they choose; an estimator that is not this package's passes.
+    """The options fit the objective that they choose; an estimator that is not this package's passes, unless asymre's V is set.
 
     Raises:
         ValueError: They do not.

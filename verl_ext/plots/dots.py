@@ -9,7 +9,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from verl_ext.analysis.breakdown import Breakdown
 from verl_ext.analysis.least_squares import INTERCEPT, LeastSquares
-from verl_ext.plots.style import FONT_SIZE, GRAY, INK, Style, clean, percent_axis, styles_of
+from verl_ext.plots.style import FONT_SIZE, GRAY, INK, Style, clean, percent_axis, style_by_name
 
 _BAND = 0.6
 """Of the room of a row that its dots take."""
@@ -35,7 +35,7 @@ def draw_breakdown(axes: Axes, groups: Breakdown, k: int = 1) -> None:
         }
         for name, curves in groups.curves.items()
     }
-    _draw(axes, groups.values, dots, dict(zip(names, styles_of(names), strict=True)))
+    _draw(axes, groups.values, dots, style_by_name(names))
     axes.set_yticks(
         range(len(groups.values)),
         [f"{value} ({count:,})" for value, count in zip(groups.values, groups.num_problems, strict=True)],
@@ -53,7 +53,7 @@ def draw_least_squares(axes: Axes, fits: Sequence[LeastSquares], names: Sequence
     rows = list(dict.fromkeys(row.name for fit in fits for row in fit.coefficients if row.name != INTERCEPT))
     dots = {fit.name: {row.name: _Dot(row.estimate, row.low, row.high) for row in fit.coefficients} for fit in fits}
     axes.axvline(0.0, color=GRAY, linewidth=1.0)
-    _draw(axes, rows, dots, dict(zip(names, styles_of(names), strict=True)))
+    _draw(axes, rows, dots, style_by_name(names))
     axes.xaxis.set_major_locator(MaxNLocator(nbins=8, steps=[1, 2, 5, 10]))
     axes.xaxis.set_major_formatter(
         FuncFormatter(lambda share, _: f"{100 * share:+.3g}".replace("-", "\N{MINUS SIGN}") if share else "0")

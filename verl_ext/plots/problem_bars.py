@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 from verl_ext.analysis.accuracy_distribution import NUM_BINS, AccuracyDistribution
 from verl_ext.analysis.new_ability import NewAbility
-from verl_ext.plots.style import FONT_SIZE, INK, clean, percent_axis, styles_of
+from verl_ext.plots.style import FONT_SIZE, INK, clean, percent_axis, style_by_name, styles_of
 
 _GROUP_WIDTH = 0.84
 _BIN_LABELS = [
@@ -50,7 +50,7 @@ def draw_new_ability(axes: Axes, abilities: Sequence[NewAbility], names: Sequenc
     """
     clean(axes)
     axes.grid(visible=False, axis="y")
-    style_of = dict(zip(names, styles_of(names), strict=True))
+    style_of = style_by_name(names)
     places = _places(abilities)
     for place, each in zip(places, abilities, strict=True):
         style = style_of[each.name]

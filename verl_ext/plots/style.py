@@ -61,6 +61,10 @@ def styles_of(names: Sequence[str]) -> list[Style]:
     return styles
 
 
+def style_by_name(names: Sequence[str]) -> dict[str, Style]:
+    return dict(zip(names, styles_of(names), strict=True))
+
+
 def clean(axes: Axes) -> None:
     """A light grid behind the data, no frame at the top and the right, quiet ticks."""
     axes.set_axisbelow(True)

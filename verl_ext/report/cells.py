@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from verl_ext.metrics.summary import PairedDifference
 from verl_ext.plots.figures import png
-from verl_ext.plots.style import styles_of
+from verl_ext.plots.style import style_by_name
 from verl_ext.report.findings import direction, label, points
 
 
@@ -28,7 +28,7 @@ class Rows:
     """Makes table rows that carry the name and color their method has in the plots."""
 
     def __init__(self, names: Sequence[str]) -> None:
-        self._styles = dict(zip(names, styles_of(names), strict=True))
+        self._styles = style_by_name(names)
 
     def __call__(self, name: str, **values: Any) -> dict[str, Any]:
         style = self._styles[name]
@@ -37,6 +37,10 @@ class Rows:
 
 def cell(value: float, low: float, high: float) -> dict[str, str]:
     return {"value": f"{100 * value:.1f}", "interval": interval(low, high)}
+
+
+def share_cell(count: int, total: int) -> dict[str, str]:
+    return {"value": f"{count:,}", "interval": f"{100 * count / total:.1f} %"}
 
 
 def interval(low: float, high: float) -> str:
@@ -69,4 +73,8 @@ def _unbroken(sentence: str) -> str:
 
 def image(figure: Figure) -> str:
     """The figure as a PNG in base64."""
-    return b64encode(png(figure)).decode("ascii")
+    return base64_text(png(figure))
+
+
+def base64_text(data: bytes) -> str:
+    return b64encode(data).decode("ascii")

@@ -6,7 +6,7 @@ from math import isnan
 from verl_ext.grading import Reason
 from verl_ext.plots.figures import pass_at_k_figure, training_figure
 from verl_ext.plots.training_curves import PANELS, Panel, TrainingCurve
-from verl_ext.report.cells import Rows, cell, comparison, image, interval, points_interval, template
+from verl_ext.report.cells import Rows, cell, comparison, image, interval, points_interval, share_cell, template
 from verl_ext.report.findings import findings, label, points
 from verl_ext.report.results import Results
 
@@ -80,7 +80,7 @@ def render_report(
         reason_rows=[
             row(
                 name,
-                cells=[_share_cell(counts.get(reason, 0), sum(counts.values())) for reason in reasons],
+                cells=[share_cell(counts.get(reason, 0), sum(counts.values())) for reason in reasons],
                 total=f"{sum(counts.values()):,}",
             )
             for name, counts in results.reasons.items()
@@ -92,10 +92,6 @@ def render_report(
 
 def _count_cell(value: float, low: float, high: float) -> dict[str, str]:
     return {"value": f"{value:.1f}", "interval": "none" if isnan(low) else f"[{low:.1f}, {high:.1f}]"}
-
-
-def _share_cell(count: int, total: int) -> dict[str, str]:
-    return {"value": f"{count:,}", "interval": f"{100 * count / total:.1f} %"}
 
 
 def _difference_cells(results: Results, name: str) -> list[dict[str, str]]:

@@ -29,7 +29,6 @@ def run_study(options: StudyOptions, command: str) -> None:
     study = build_study(runs, base=options.base, base_again=base_again, ks=options.k, seed=options.seed)
 
     # Drawing is asked for last: loading matplotlib takes longer than all bad input takes to be found.
-    from verl_ext.plots.figures import png
     from verl_ext.report.study_page import PICTURES, render_study, study_figures
 
     figures = study_figures(study)
@@ -39,7 +38,7 @@ def run_study(options: StudyOptions, command: str) -> None:
     output.mkdir(parents=True, exist_ok=True)
     for name in PICTURES:
         if name in figures:
-            _write(output / f"{name}.png", png(figures[name]))
+            _write(output / f"{name}.png", figures[name])
         else:  # an earlier study of this folder may have had the section
             (output / f"{name}.png").unlink(missing_ok=True)
     _write(output / "study.json", (json.dumps(study_as_json(study), indent=1) + "\n").encode())

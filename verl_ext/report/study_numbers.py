@@ -12,6 +12,7 @@ from verl_ext.analysis.breakdown import (
     REFERENCE,
     Breakdown,
     breakdown,
+    reference_of,
     with_kind_of_reference,
 )
 from verl_ext.analysis.least_squares import LeastSquares, least_squares
@@ -19,7 +20,6 @@ from verl_ext.analysis.new_ability import NewAbility, never_solved, new_ability,
 from verl_ext.analysis.same_problems import MissingData, on_same_problems
 from verl_ext.analysis.two_estimates import TwoEstimates, two_estimates
 from verl_ext.metrics.generations import Generations
-from verl_ext.metrics.pass_at_k import powers_of_two_up_to
 from verl_ext.metrics.summary import PairedDifference, as_json, paired_differences
 
 LEVEL, SUBJECT = "level", "subject"
@@ -74,7 +74,7 @@ class Study:
     num_problems: int
     estimates: tuple[TwoEstimates, ...]
     differences: tuple[PairedDifference, ...]
-    """Each run against the base at k = 1 and at the largest k of both, Holm over all."""
+    """Each run against the base at k = 1 and at the largest k that every run reaches, Holm over all."""
     distributions: tuple[AccuracyDistribution, ...]
     by_level: Breakdown | Missing
     by_subject: Breakdown | Missing
@@ -113,6 +113,7 @@ def build_study(
     largest = min(int(run.num_samples_P.min()) for run in ordered)
     ends = sorted({1, largest})
     again = None if base_again is None else _fresh(base_again, first)
+    kinds = _or_missing(lambda: with_kind_of_reference(ordered))
     return Study(
         base=first.name,
         names=tuple(run.name for run in ordered),
@@ -122,8 +123,8 @@ def build_study(
         distributions=tuple(accuracy_distribution(run) for run in ordered),
         by_level=_or_missing(lambda: breakdown(ordered, LEVEL, ends, seed=seed)),
         by_subject=_or_missing(lambda: breakdown(ordered, SUBJECT, ends, seed=seed)),
-        by_reference=_or_missing(lambda: breakdown(with_kind_of_reference(ordered), REFERENCE, ends, seed=seed)),
-        not_integers=_or_missing(lambda: _not_integers(ordered, ks, seed)),
+        by_reference=kinds if isinstance(kinds, Missing) else breakdown(kinds, REFERENCE, ends, seed=seed),
+        not_integers=_not_integers(kinds, ks, seed),
         beyond=_beyond(first, others, again, seed),
         fits=tuple(map(_fit, ordered)),
     )
@@ -174,18 +175,20 @@ def _fit(run: Generations) -> LeastSquares | Missing:
     return _or_missing(lambda: least_squares(run))
 
 
-def _not_integers(runs: Sequence[Generations], ks: Sequence[int] | None, seed: int) -> tuple[TwoEstimates, ...]:
-    kinds = with_kind_of_reference(runs)
+def _not_integers(
+    kinds: list[Generations] | Missing, ks: Sequence[int] | None, seed: int
+) -> tuple[TwoEstimates, ...] | Missing:
+    if isinstance(kinds, Missing):
+        return kinds
     rows = [row for row, kind in enumerate(kinds[0].groups[REFERENCE]) if kind == NOT_INTEGER]
     if not rows:
-        raise MissingData(f"Every reference answer is an {INTEGER}.")
+        return Missing(why=f"Every reference answer is an {INTEGER}.")
     return tuple(two_estimates(part, _possible(part, ks), seed=seed) for part in (run.take(rows) for run in kinds))
 
 
-def _possible(part: Generations, ks: Sequence[int] | None) -> list[int]:
+def _possible(part: Generations, ks: Sequence[int] | None) -> list[int] | None:
     """A subset may have fewer samples than the whole file."""
-    largest = int(part.num_samples_P.max())
-    return powers_of_two_up_to(largest) if ks is None else [k for k in ks if k <= largest] or [1]
+    return None if ks is None else [k for k in ks if k <= int(part.num_samples_P.max())] or [1]
 
 
 def _beyond(base: Generations, others: Sequence[Generations], again: Generations | None, seed: int) -> BeyondTheBase:
@@ -200,7 +203,7 @@ def _beyond(base: Generations, others: Sequence[Generations], again: Generations
             SolvedProblem(
                 question_id=base.question_ids[row],
                 groups={field: values[row] for field, values in base.groups.items()},
-                reference=str(next((run.references[row] for run in runs if run.references[row] is not None), "")),
+                reference="" if (reference := reference_of(runs, row)) is None else str(reference),
                 num_correct=tuple(int(run.num_correct_P[row]) for run in runs),
                 num_samples=tuple(int(run.num_samples_P[row]) for run in runs),
             )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from verl_ext.host.command_line import path_option, shown, typed_path
 from verl_ext.metrics.generations import find_files, stem
+from verl_ext.tasks.table import plain_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,10 +67,10 @@ class StudyOptions:
         """
         files = find_files(place)
         if self.task is not None and (len(files) > 1 or typed_path(place).is_dir()):
-            stems = {_plain(stem(file)): stem(file) for file in files}
-            files = [file for file in files if _plain(stem(file)) == _plain(self.task)]
+            stems = {plain_name(stem(file)): stem(file) for file in files}
+            files = [file for file in files if plain_name(stem(file)) == plain_name(self.task)]
             if not files:
-                near = difflib.get_close_matches(_plain(self.task), stems, n=1, cutoff=0.4)
+                near = difflib.get_close_matches(plain_name(self.task), stems, n=1, cutoff=0.4)
                 hint = f"Did you mean {stems[near[0]]}?" if near else f"It has {', '.join(stems.values())}."
                 raise ValueError(f"{place} has no answers to {self.task}. {hint}")
         if len(files) > 1:
@@ -148,8 +149,3 @@ def _numbers(text: str) -> list[int]:
     if not re.fullmatch(r"[0-9]+(,[0-9]+)*", text):
         raise argparse.ArgumentTypeError(f"expected whole numbers such as 1,8,128, got {text!r}")
     return sorted({int(number) for number in text.split(",")})
-
-
-def _plain(name: str) -> str:
-    """MATH-500 and math500 are the same task."""
-    return re.sub(r"[\s_-]", "", name).lower()

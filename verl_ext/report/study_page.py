@@ -4,13 +4,11 @@ from collections.abc import Mapping, Sequence
 from math import isnan
 from typing import Any
 
-from matplotlib.figure import Figure
-
 from verl_ext.analysis.breakdown import Breakdown
 from verl_ext.analysis.least_squares import Coefficient, LeastSquares
 from verl_ext.analysis.new_ability import NewAbility
 from verl_ext.analysis.two_estimates import TwoEstimates
-from verl_ext.plots.figures import two_estimates_figure
+from verl_ext.plots.figures import png, two_estimates_figure
 from verl_ext.plots.problem_bars import count_text
 from verl_ext.plots.study_figures import (
     breakdown_figure,
@@ -18,7 +16,7 @@ from verl_ext.plots.study_figures import (
     least_squares_figure,
     new_ability_figure,
 )
-from verl_ext.report.cells import Rows, cell, comparison, image, interval, template
+from verl_ext.report.cells import Rows, base64_text, cell, comparison, interval, share_cell, template
 from verl_ext.report.findings import label, points
 from verl_ext.report.study_numbers import BeyondTheBase, Missing, Study
 
@@ -27,8 +25,8 @@ PICTURES = ("pass_at_k", "accuracy", "by_level", "by_subject", "not_integers", "
 _SHOWN_PROBLEMS = 50
 
 
-def study_figures(study: Study) -> dict[str, Figure]:
-    """The pictures of a study by name; none for a section that is missing."""
+def study_figures(study: Study) -> dict[str, bytes]:
+    """The pictures of a study, as PNG by name; none for a section that is missing."""
     found = {
         "pass_at_k": two_estimates_figure(study.estimates, heading="pass@k of each run"),
         "accuracy": distribution_figure(study.distributions),
@@ -46,12 +44,12 @@ def study_figures(study: Study) -> dict[str, Figure]:
     fits = [fit for fit in study.fits if isinstance(fit, LeastSquares)]
     if fits:
         found["least_squares"] = least_squares_figure(fits, study.names)
-    return found
+    return {name: png(figure) for name, figure in found.items()}
 
 
 def render_study(
     study: Study,
-    figures: Mapping[str, Figure],
+    figures: Mapping[str, bytes],
     *,
     title: str,
     facts: Sequence[tuple[str, str]],
@@ -76,7 +74,7 @@ def render_study(
         subtitle=f"{len(study.names)} run{'s' * (len(study.names) > 1)}, {study.num_problems:,} problems: "
         f"{sum(each.unbiased.num_answers for each in study.estimates):,} graded answers",
         base=label(study.base),
-        pictures={name: image(figure) for name, figure in figures.items()},
+        pictures={name: base64_text(picture) for name, picture in figures.items()},
         limits=_limits(study),
         estimate_tables=_estimate_tables(study.estimates),
         comparison_rows=[comparison(each) for each in study.differences],
@@ -84,8 +82,8 @@ def render_study(
             row(
                 each.name,
                 samples=_range(each.min_samples, each.max_samples),
-                never=_count_cell(each.num_never, each.num_problems),
-                always=_count_cell(each.num_always, each.num_problems),
+                never=share_cell(each.num_never, each.num_problems),
+                always=share_cell(each.num_always, each.num_problems),
                 cells=[f"{100 * share:.1f}" for share in (each.mean, *each.quartiles)],
             )
             for each in study.distributions
@@ -118,10 +116,6 @@ def _limits(study: Study) -> list[str]:
 
 def _range(low: int, high: int) -> str:
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
-
-
-def _count_cell(count: int, total: int) -> dict[str, str]:
-    return {"value": f"{count:,}", "interval": f"{100 * count / total:.1f} %"}
 
 
 def _estimate_tables(estimates: Sequence[TwoEstimates]) -> list[dict[str, Any]]:
@@ -208,11 +202,11 @@ def _notes(beyond: BeyondTheBase, base: str) -> list[str]:
         f"A problem that {base} never solved in its samples may have a small chance all the same: fresh samples of {base} would "
         f"also solve some. Only what a run solves beyond that rate, with as many samples, is new."
     ]
-    if beyond.second_file is not None:
+    if beyond.second_file is not None and beyond.second_file.num_unsolved > 0:
         notes.append(f"The first row is that rate, from a second file of {base}'s answers.")
     if isinstance(beyond.halves, Missing):
         notes.append(f"{base}'s samples were not split: {beyond.halves.why}")
-    else:
+    elif beyond.halves[0].num_unsolved > 0:
         first = beyond.halves[0]
         notes.append(
             f"The rows with {first.num_base_samples:,} samples of {base} split its samples: that many leave problems unsolved, "

@@ -24,12 +24,13 @@ SHOWN_DATA_SOURCES = (*(name for name in DATA_SOURCES if name not in GYM_TASKS),
 """For messages."""
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
+    """MATH-500 and math500 are the same task."""
     return re.sub(r"[\s_-]", "", name).lower()
 
 
 _BY_PLAIN_NAME = {
-    _plain(name): task for task in TASKS.values() for name in (task.data_source, task.repo_id, *task.aliases)
+    plain_name(name): task for task in TASKS.values() for name in (task.data_source, task.repo_id, *task.aliases)
 }
 
 
@@ -41,10 +42,10 @@ def task_named(name: str) -> Task:
     """
     if name.startswith(PREFIX):
         return GYM_TASKS[PREFIX + checked_name(name)]
-    task = _BY_PLAIN_NAME.get(_plain(name))
+    task = _BY_PLAIN_NAME.get(plain_name(name))
     if task is not None:
         return task
-    nearest = get_close_matches(_plain(name), _BY_PLAIN_NAME, n=1, cutoff=0.5)
+    nearest = get_close_matches(plain_name(name), _BY_PLAIN_NAME, n=1, cutoff=0.5)
     hint = (
         f"Did you mean {_BY_PLAIN_NAME[nearest[0]].data_source}?"
         if nearest
