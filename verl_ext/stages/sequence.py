@@ -18,8 +18,7 @@ from verl_ext.host.parent_death import end_with_parent
 from verl_ext.stages.history import Finished, read_history, write_history
 from verl_ext.stages.stage_file import MODEL_PATH, Stage
 from verl_ext.training.checkpoints import Checkpoint, resumed_checkpoint
-from verl_ext.training.configuration import compose_config
-from verl_ext.training.device import chosen_device, default_device, device_defaults
+from verl_ext.training.configuration import compose_on_device
 from verl_ext.training.ending import Ended, read_ended, write_ended
 from verl_ext.training.preflight import check
 
@@ -117,8 +116,7 @@ class Stages:
         return self._configs[tuple(options)]
 
     def _composed(self, number: int, options: Sequence[str]) -> DictConfig:
-        device = chosen_device(options) or default_device(options)[0]
-        config = compose_config([*device_defaults(options, device), *options], device=device)
+        config = compose_on_device(options)
         if config.trainer.save_freq < 1:
             raise ValueError(
                 f"Stage {self._stages[number].name} needs checkpoints, which a reset merges: trainer.save_freq={config.trainer.save_freq}. "

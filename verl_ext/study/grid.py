@@ -13,8 +13,7 @@ from verl_ext.study.study_record import RunEntry, RunState, StudyRecord
 from verl_ext.training import several_runs
 from verl_ext.training.checks.algorithm import check_estimator, check_loss
 from verl_ext.training.checks.option_values import check_types
-from verl_ext.training.configuration import compose_config
-from verl_ext.training.device import chosen_device, default_device, device_defaults
+from verl_ext.training.configuration import compose_on_device
 from verl_ext.training.one_run import INTERRUPTED, LOG_NAME
 
 EXPERIMENT = "trainer.experiment_name"
@@ -71,10 +70,8 @@ class Grid:
     def check_options(self, runs: Sequence[GridRun]) -> None:
         """Every option and objective is there, whether or not the files are that they name; raises ValueError."""
         for run in runs:
-            options = self.arguments(run)
             try:
-                device = chosen_device(options) or default_device(options)[0]
-                config = compose_config([*device_defaults(options, device), *options], device=device)
+                config = compose_on_device(self.arguments(run))
                 check_types(config)
                 check_estimator(config)
                 check_loss(config)

@@ -20,6 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from verl_ext.host.vllm_on_cpu import register_variables
 from verl_ext.training.attention import choose as choose_attention
 from verl_ext.training.deterministic import choose_order
+from verl_ext.training.device import chosen_device, default_device, device_defaults
 from verl_ext.training.head import choose as choose_head
 from verl_ext.training.option_types import OPEN_ENDED, Kinds, is_text, option_kinds
 from verl_ext.training.processor_use import choose as choose_precision_and_threads
@@ -170,6 +171,12 @@ def compose_config(overrides: Sequence[str], *, device: str) -> DictConfig:
     choose_log_probs(config)
     choose_order(config)
     return config
+
+
+def compose_on_device(overrides: Sequence[str]) -> DictConfig:
+    """The configuration of a run on the device that ``overrides`` name, else on what is visible; raises ValueError."""
+    device = chosen_device(overrides) or default_device(overrides).device
+    return compose_config([*device_defaults(overrides, device), *overrides], device=device)
 
 
 def resolved(config: DictConfig) -> dict[str, Any]:

@@ -18,9 +18,9 @@ from verl_ext.training.attention import described
 from verl_ext.training.checkpoints import Checkpoint
 from verl_ext.training.checks import old_log_probs
 from verl_ext.training.checks.algorithm import limits_that_do_not_apply
-from verl_ext.training.configuration import compose_config, resolved
+from verl_ext.training.configuration import compose_on_device, resolved
 from verl_ext.training.console import Console
-from verl_ext.training.device import chosen_device, default_device, device_defaults
+from verl_ext.training.device import chosen_device, default_device
 from verl_ext.training.killed import MemoryWatch, Seen, explanation
 from verl_ext.training.launch import environment_of
 from verl_ext.training.preflight import check
@@ -45,11 +45,11 @@ class Prepared:
 
 def composed(overrides: Sequence[str]) -> DictConfig:
     """The configuration of a run, on the device that the overrides name or that is visible; raises ValueError."""
-    device = chosen_device(overrides)
-    if device is None:
+    if chosen_device(overrides) is None:
         device, reason = default_device(overrides)
         print(f"device={device}: {reason}")
-    return compose_config([*device_defaults(overrides, device), *overrides], device=device)
+        overrides = [f"device={device}", *overrides]
+    return compose_on_device(overrides)
 
 
 def prepare(overrides: Sequence[str]) -> Prepared:
