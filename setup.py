@@ -15,6 +15,7 @@ BASE = [
     "mpmath>=1.3",
     "numpy>=2.0",
     "orjson>=3.9",
+    "pillow>=10",  # animations
     "pyarrow>=19",
     "statsmodels>=0.14",  # a study's table of least squares
 ]

@@ -59,6 +59,7 @@ LAYERS = (
     _layer("training", "ray", "torch", "verl"),
     _layer("evaluation", "torch", "vllm"),
     _layer("stages", "torch"),
+    _layer("dynamics", "torch"),
     _layer("study"),
     _layer("commands"),
     _layer("plugin"),

@@ -4,11 +4,15 @@ The paper differentiates the probability pi of a sampled token. The trained loss
 is that of pi divided by pi of the sampled token: the same direction, another size.
 """
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from verl_ext.objectives.algorithm_options import AlgorithmOptions
+from verl_ext.objectives.catalog import OBJECTIVES
+from verl_ext.objectives.logit_gradient import logit_gradient
 from verl_ext.objectives.objective import SignWeights
 from verl_ext.objectives.signed import signed_advantages
 
@@ -49,3 +53,34 @@ def test_nsr_raises_the_others_in_proportion(sampled):
     others = [v for v in range(4) if v != sampled]
     assert direction_V[sampled] < 0
     torch.testing.assert_close(direction_V[others] / pi_V[others], torch.ones(3, dtype=torch.float64))
+
+
+@given(
+    logits=st.lists(st.floats(-4, 4), min_size=2, max_size=7),
+    choices=st.lists(st.integers(0, 6), min_size=1, max_size=6),
+    right=st.sets(st.integers(0, 6)),
+    name=st.sampled_from(["psr", "nsr", "w_reinforce", "reinforce"]),
+)
+def test_the_gradient_of_several_tokens_is_autograds(logits, choices, right, name):
+    """The mean over the sampled tokens of the trained loss -A * pi / pi_old, with the advantages of the objective."""
+    sampled = [choice % len(logits) for choice in choices]
+    weights = OBJECTIVES[name].weights_under(AlgorithmOptions.read({}, adv_estimator=name))
+    is_correct_N = torch.tensor([token in right for token in sampled])
+    advantage_N = signed_advantages(is_correct_N, torch.ones(len(sampled), 1, dtype=torch.float64), weights)[:, 0]
+    logits_V = torch.tensor(logits, dtype=torch.float64, requires_grad=True)
+    log_prob_N = torch.log_softmax(logits_V, dim=-1)[sampled]
+    loss = -(advantage_N * (log_prob_N - log_prob_N.detach()).exp()).mean()
+    (gradient_V,) = torch.autograd.grad(loss, logits_V)
+    actual_RV = logit_gradient(
+        torch.softmax(logits_V, dim=-1).detach().numpy()[None], np.array([sampled]), advantage_N.numpy()[None]
+    )
+    np.testing.assert_allclose(actual_RV[0], -gradient_V.numpy(), atol=1e-7)  # lambda is a float32 in signed_advantages
+    assert abs(actual_RV.sum()) < 1e-12
+
+
+def test_repeats_do_not_mix():
+    """Two repeats by hand: token 0 right and twice, token 1 wrong; and the other way round."""
+    probabilities_RV = np.array([[0.5, 0.25, 0.25], [0.2, 0.3, 0.5]])
+    actual_RV = logit_gradient(probabilities_RV, np.array([[0, 0], [1, 2]]), np.array([[1.0, 1.0], [-1.0, 0.0]]))
+    expected_RV = [[0.5, -0.25, -0.25], [0.1, -0.35, 0.25]]
+    np.testing.assert_allclose(actual_RV, expected_RV)
