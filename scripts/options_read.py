@@ -34,6 +34,7 @@ HANDED_OVER = {
     # Read in the last phase of recipes/gsm8k_prorl.yaml only.
     "reward.reward_kwargs": "verl/experimental/reward_loop/reward_manager/dapo.py:DAPORewardManager.__init__",
     "trainer.ends_early": "verl_ext/training/ending.py:EndingRules.of",
+    "algorithm.noisy_grader": "verl_ext/objectives/noisy_grader.py:read_noisy_grader",
     "ray_kwargs.ray_init": "verl_ext/training/resources.py:ray_init_options, to ray.init",
     "ray_kwargs.ray_init.runtime_env": "verl_ext/training/launch.py:_start_ray, to ray.init and this process",
     # FSDPCriticConfig.__post_init__ copies it, and the engine reads the copy.

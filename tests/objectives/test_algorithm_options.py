@@ -8,6 +8,7 @@ from omegaconf import OmegaConf
 
 from verl_ext.objectives.algorithm_options import AlgorithmOptions
 from verl_ext.objectives.estimators import ESTIMATORS
+from verl_ext.objectives.noisy_grader import ErrorRates, NoisyGrader
 from verl_ext.training.configuration import compose_config
 
 
@@ -37,11 +38,15 @@ def test_every_option_is_read():
         "mask_truncated": True,
         "mini_batches": "paper",
         "one_pass": False,
+        "noisy_grader": {"false_negative_rate": 0.25, "correction": "forward", "assumed_false_positive_rate": 0.5},
     }
     for given in (section, OmegaConf.create(section)):
         options = AlgorithmOptions.read(given)
         expected = {name: value for name, value in section.items() if not name.endswith(("_end", "_steps"))}
-        assert vars(options) == expected | {"positive_advantage_weight_schedule": ("cosine", 1.0, 2.0, 5)}
+        assert vars(options) == expected | {
+            "positive_advantage_weight_schedule": ("cosine", 1.0, 2.0, 5),
+            "noisy_grader": NoisyGrader(ErrorRates(0.25, 0.0), "forward", ErrorRates(0.0, 0.5)),
+        }
         assert isinstance(options.positive_advantage_weight, float)
     with pytest.raises(FrozenInstanceError):
         options.pass_at_k = 4  # type: ignore[misc]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any, Self
 
+from verl_ext.objectives.noisy_grader import NoisyGrader, read_noisy_grader
 from verl_ext.objectives.weight_schedule import END, SCHEDULE, SHAPES, STEPS, WEIGHT, WeightSchedule
 
 Section = Mapping[str, Any]
@@ -60,6 +61,7 @@ class AlgorithmOptions:
     """One of ``MINI_BATCHES``."""
     one_pass: bool | None
     """None: where it is exact."""
+    noisy_grader: NoisyGrader
 
     @classmethod
     def read(cls, section: Section, *, adv_estimator: str | None = None) -> Self:
@@ -89,6 +91,7 @@ class AlgorithmOptions:
             mask_truncated=bool(_flag_or_null(section, "mask_truncated")),
             mini_batches=_one_of(section, "mini_batches", MINI_BATCHES),
             one_pass=_flag_or_null(section, "one_pass"),
+            noisy_grader=read_noisy_grader(section),
         )
 
 

@@ -127,6 +127,7 @@ def check_objective(options: AlgorithmOptions) -> None:
             f"algorithm.asymre_baseline={options.asymre_baseline:g} is for {asymre.NAME}; "
             f"algorithm.adv_estimator={options.adv_estimator} does not read it. Set it to null."
         )
+    check_correction(options, row)
     if row is None:
         return
     if options.use_kl_in_reward and (row.is_signed or row.is_grouped):
@@ -138,6 +139,17 @@ def check_objective(options: AlgorithmOptions) -> None:
         row.formula.formula_under(options)
     if isinstance(row.formula, SignRule):
         row.formula.weights_under(options)
+
+
+def check_correction(options: AlgorithmOptions, row: Objective | None) -> None:
+    """``algorithm.noisy_grader.correction`` has two weights to correct; raises ValueError where it has not."""
+    if options.noisy_grader.is_corrected and (row is None or not row.is_signed):
+        signed = [each.name for each in ROWS if each.is_signed]
+        raise ValueError(
+            f"algorithm.noisy_grader.correction={options.noisy_grader.correction} changes the weights of correct and wrong "
+            f"responses, and algorithm.adv_estimator={options.adv_estimator} has no such two: where responses are compared with "
+            f"each other, what it adds cancels. Choose one of {', '.join(signed)}, or set the correction to none."
+        )
 
 
 def check_weight_schedule(options: AlgorithmOptions) -> None:

@@ -98,9 +98,15 @@ class Objective:
         return options.pass_at_k or 1 if self.has_k else 1
 
     def weights_under(self, options: AlgorithmOptions) -> SignWeights:
-        """The weights of a signed objective; raises ValueError for options that it cannot work with."""
+        """The weights of a signed objective, corrected for the grader's errors where the options ask for it.
+
+        Raises:
+            ValueError: The objective cannot work with the options.
+        """
         if isinstance(self.formula, SignRule):
-            return self.formula.weights_under(options)
-        assert isinstance(self.formula, SignWeights)
-        scale = options.positive_advantage_weight if self.has_lambda else 1.0
-        return self.formula._replace(positive=scale * self.formula.positive)
+            weights = self.formula.weights_under(options)
+        else:
+            assert isinstance(self.formula, SignWeights)
+            scale = options.positive_advantage_weight if self.has_lambda else 1.0
+            weights = self.formula._replace(positive=scale * self.formula.positive)
+        return SignWeights(*options.noisy_grader.corrected(*weights))

@@ -13,6 +13,7 @@ from typing import NamedTuple, NoReturn, TextIO
 from omegaconf import DictConfig
 
 from verl_ext.host.log_tail import tail
+from verl_ext.objectives.noisy_grader import read_noisy_grader
 from verl_ext.training import events, head, memory, presets, processor_use, run_folder
 from verl_ext.training.attention import described
 from verl_ext.training.checkpoints import Checkpoint
@@ -90,6 +91,7 @@ def begin(prepared: Prepared, shown: TextIO, errors: TextIO) -> bool:
         memory.described(config),
         old_log_probs.described(config),
         limits_that_do_not_apply(config),
+        str(read_noisy_grader(config.algorithm)),
     ):
         if line:
             print(line, file=shown)

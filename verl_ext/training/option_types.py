@@ -66,6 +66,8 @@ TYPES = {
     "algorithm.positive_advantage_weight_steps": _kinds("int|None"),
     "algorithm.pass_at_k": _kinds("int|None"),
     "algorithm.asymre_baseline": _kinds("float|int|None"),
+    "algorithm.noisy_grader.assumed_false_negative_rate": _kinds("float|int|None"),
+    "algorithm.noisy_grader.assumed_false_positive_rate": _kinds("float|int|None"),
     "prompt_template": _kinds("str|None"),
     "data.train_files": _kinds("str|list"),
     "data.val_files": _kinds("str|list"),

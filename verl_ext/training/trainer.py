@@ -18,6 +18,7 @@ import ray
 import torch
 import transfer_queue as tq
 from omegaconf import OmegaConf
+from tensordict import TensorDict
 from transfer_queue import KVBatchMeta
 from verl.protocol import DataProto
 from verl.trainer.ppo import padding_utils
@@ -41,7 +42,7 @@ from verl_ext.training.deterministic import is_deterministic
 from verl_ext.training.events import emit
 from verl_ext.training.one_process import is_one_process
 from verl_ext.training.parts import Parts
-from verl_ext.training.step import arrivals, mini_batches, sample_filter, step_report
+from verl_ext.training.step import arrivals, flipped_verdicts, mini_batches, sample_filter, step_report
 from verl_ext.training.step.loss_share import kept_share
 from verl_ext.training.step.samples import Samples
 
@@ -330,6 +331,8 @@ class SignFilterTrainer(PPOTrainerSync):
         step_report.check_graded(samples, step=self.global_steps, limit=limit)
         if self._rules.masks_truncated:
             sample_filter.check_truncation_is_reported(samples.infos, self.config.reward.custom_reward_function)
+        if self._options.noisy_grader.flips:
+            samples = self._flip_verdicts(samples, batch.partition_id, metrics)
 
         is_kept_B = sample_filter.select(samples, self._rules, partial(self._advantages, samples))
         batch, self._dropped = _split(batch, is_kept_B.tolist())
@@ -343,6 +346,25 @@ class SignFilterTrainer(PPOTrainerSync):
             self._advantage_factor = kept_share(actor, tokens=kept.tokens, responses=kept.responses)
         metrics |= step_report.kept_shares(kept.samples, kept.tokens) | {"train/num_updates": self._num_updates}
         return batch
+
+    def _flip_verdicts(self, samples: Samples, partition_id: str, metrics: dict[str, Any]) -> Samples:
+        """The samples as the noisy grader sees them, which is what the rest of the step finds in the queue from here on."""
+        sessions = flipped_verdicts.flipped_sessions(
+            samples,
+            self._options.noisy_grader.rates,
+            arrivals.places(samples.keys, self._num_submitted),
+            seed=self.config.actor_rollout_ref.rollout.seed,
+            step=self.global_steps,
+        )
+        noisy, rows = flipped_verdicts.with_flipped(samples, sessions)
+        metrics |= flipped_verdicts.describe_flipped(samples, noisy, sessions)
+        if rows:
+            keys = [samples.keys[row] for row in rows]
+            stored = tq.kv_batch_get(keys=keys, partition_id=partition_id, select_fields=["rm_scores"])["rm_scores"]
+            scores = [noisy.scores_BT[row, : len(before)] for row, before in zip(rows, stored.unbind(), strict=True)]
+            nested = torch.nested.as_nested_tensor(scores, layout=torch.jagged)
+            tq.kv_batch_put(keys=keys, partition_id=partition_id, fields=TensorDict({"rm_scores": nested}, len(keys)))
+        return noisy
 
     def _advantages(self, samples: Samples, rows_K: torch.Tensor) -> torch.Tensor:
         """What the configured estimator gives these rows, shape (K, T); the filter has no opinion of its own."""

@@ -17,6 +17,7 @@ from verl_ext.objectives.names import (
     VERL_LOSSES,
     VERL_TRAINERS,
 )
+from verl_ext.objectives.noisy_grader import FALSE_NEGATIVES, FALSE_POSITIVES, SECTION
 from verl_ext.objectives.weight_schedule import SCHEDULE
 from verl_ext.training.checks.trainer_options import GAP_LIMITS, check_trainer_options
 from verl_ext.training.configuration import CONFIG_DIR
@@ -27,6 +28,7 @@ SAFETY_LIMITS = ("trainer.max_grader_error_ratio", *(f"trainer.{name}" for name 
 ONLY_OUR_TRAINER = (
     *(f"algorithm.{name}" for name in ("drop_zero_advantage", "mask_truncated", "loss_normalizer", "mini_batches")),
     *("algorithm.one_pass", f"algorithm.{SCHEDULE}"),
+    *(f"algorithm.{SECTION}.{rate}" for rate in (FALSE_NEGATIVES, FALSE_POSITIVES)),
     *(f"{EARLY_END}.{name}" for name in ("plateau_validations", "min_entropy", "max_length_growth", "request_file")),
     *SAFETY_LIMITS,
 )
@@ -44,6 +46,11 @@ def check_estimator(config: Any) -> None:
     check_pass_at_k(options, num_responses=config.actor_rollout_ref.rollout.n)
     if config.trainer.v1.trainer_mode == OUR_TRAINER:
         check_trainer_options(config)
+    if options.noisy_grader.flips and algorithm.filter_groups.enable:
+        raise ValueError(
+            "algorithm.filter_groups.enable=True chooses prompts by the rewards before algorithm.noisy_grader flips them. Set it "
+            "to False, or both rates to 0."
+        )
     row = objective_under(options)
     if row is not None and row.is_signed and algorithm.filter_groups.enable:
         raise ValueError(

@@ -7,18 +7,26 @@ loop may give several outputs in a session.
 from collections.abc import Collection, Mapping, Sequence
 
 
+def places(keys: Sequence[str], submitted: Collection[str]) -> list[tuple[int, int, int]]:
+    """Of each output the prompt's place in the step's data, its session and which output of that it is.
+
+    A prompt that was not submitted in this step (verl's rollout skip reads old ones) follows in the order it came in.
+    """
+    place_of_prompt = {uid: place for place, uid in enumerate(submitted)}
+    of_keys = []
+    for key in keys:
+        uid, session, output = key.rsplit("_", 2)
+        of_keys.append((place_of_prompt.setdefault(uid, len(place_of_prompt)), int(session), int(output)))
+    return of_keys
+
+
 def data_order(keys: Sequence[str], submitted: Collection[str]) -> list[int]:
     """The rows sorted by prompt, as the data has them, and within a prompt by session and output.
 
-    verl has them in the order in which they were complete, the short ones first. A prompt that was not submitted in this
-    step (verl's rollout skip reads old ones) follows in the order it came in.
+    verl has them in the order in which they were complete, the short ones first.
     """
-    place_of_prompt = {uid: place for place, uid in enumerate(submitted)}
-    places = []
-    for row, key in enumerate(keys):
-        uid, session, output = key.rsplit("_", 2)
-        places.append((place_of_prompt.setdefault(uid, len(place_of_prompt)), int(session), int(output), row))
-    return [row for *_, row in sorted(places)]
+    of_keys = places(keys, submitted)
+    return sorted(range(len(keys)), key=of_keys.__getitem__)
 
 
 def count_missing(
