@@ -60,6 +60,7 @@ LAYERS = (
     _layer("evaluation", "torch", "vllm"),
     _layer("stages", "torch"),
     _layer("dynamics", "torch"),
+    _layer("analysis.__main__"),
     _layer("study"),
     _layer("commands"),
     _layer("plugin"),

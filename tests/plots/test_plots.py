@@ -202,3 +202,9 @@ def test_percent_ticks_say_where_they_are(shares):
 def test_no_curve_is_an_error():
     with pytest.raises(ValueError, match="needs at least 1 curve"):
         draw_pass_at_k(Figure().subplots(), [])
+
+
+def test_a_share_that_stays_at_0_has_no_negative_percents():
+    axes = Figure().subplots()
+    draw_training(axes, [training("nsr", num_steps=3, correct_ratio=[0.0] * 3)], PANELS[0])
+    assert axes.get_ylim() == (0.0, 0.01)

@@ -22,7 +22,7 @@ def next_token_of(
     Raises:
         ValueError: A right token is not among them, or nothing else is.
     """
-    prompt_ids = policy.prompt_ids(question, start)
+    prompt_ids = policy.prompt_ids([{"role": "user", "content": question}], start)
     top = policy.next_token(prompt_ids).topk(num_tokens)
     before = policy.tokenizer.decode(prompt_ids)
     # Decoded behind the prompt: alone, a token may lose the blank that it begins with.

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from io import BytesIO
+from math import ceil
 
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -14,6 +15,7 @@ from verl_ext.plots.style import FONT_SIZE, GRAY, INK, styles_of, title
 from verl_ext.plots.training_curves import PANELS, SMOOTH_FROM, Panel, TrainingCurve, draw_training
 
 DPI = 160
+_NUM_COLUMNS = 4
 _INCHES_PER_LETTER = 0.1  # of a bold name
 
 
@@ -53,18 +55,25 @@ def _add_heading(axes: Axes, heading: str, below: str) -> None:
 def training_figure(
     runs: Sequence[TrainingCurve], *, heading: str = "Training", panels: Sequence[Panel] = PANELS
 ) -> Figure:
-    """One panel per metric side by side, with one legend for all."""
-    figure = Figure(figsize=(4.2 * len(panels), 4.2), dpi=DPI, facecolor="white")
+    """One panel per metric, up to four side by side, with one legend for all."""
+    num_columns = len(panels) if len(panels) <= _NUM_COLUMNS else ceil(len(panels) / ceil(len(panels) / _NUM_COLUMNS))
+    num_rows = ceil(len(panels) / num_columns)
+    figure = Figure(figsize=(4.2 * num_columns, 0.6 + 3.6 * num_rows), dpi=DPI, facecolor="white")
     figure.set_layout_engine("constrained", w_pad=0.14, h_pad=0.08, wspace=0.06)
     drawn: dict[str, Artist] = {}
-    for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+    places = figure.subplots(num_rows, num_columns, squeeze=False).flatten()
+    for axes in places[len(panels) :]:
+        axes.remove()
+    for axes, panel in zip(places, panels, strict=False):
         draw_training(axes, runs, panel)
         handles, labels = axes.get_legend_handles_labels()
         drawn.update(zip((str(label) for label in labels), handles, strict=True))
     figure.suptitle(heading, x=0.012, ha="left", fontsize=FONT_SIZE + 3, fontweight="bold", color=INK)
     if any(len(run.steps) >= SMOOTH_FROM for run in runs):
         note = "thin: each step; thick: moving average over a tenth of the steps"
-        figure.text(0.988, 0.975, note, ha="right", va="top", fontsize=FONT_SIZE - 1, color=GRAY)
+        figure.text(
+            0.988, 1 - 0.1 / figure.get_figheight(), note, ha="right", va="top", fontsize=FONT_SIZE - 1, color=GRAY
+        )
     if drawn:
         figure.legend(
             handles=list(drawn.values()),

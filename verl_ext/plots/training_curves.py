@@ -39,6 +39,8 @@ class Panel:
     title: str
     unit: str
     is_share: bool = False
+    is_signed: bool = False
+    """Values may be below 0, so that the axis need not begin there."""
 
 
 PANELS = (
@@ -126,7 +128,11 @@ def draw_training(axes: Axes, runs: Sequence[TrainingCurve], panel: Panel) -> No
         axes.text(0.5, 0.5, "not recorded", transform=axes.transAxes, color=GRAY, fontsize=FONT_SIZE, ha="center")
         return
     if panel.is_share:
+        low, high = axes.get_ylim()
+        axes.set_ylim(max(0.0, low), high if highest else 0.01)
         percent_axis(axes)
+    elif panel.is_signed:
+        axes.axhline(0.0, color=GRAY, linewidth=0.9, zorder=0.5)
     else:
         axes.set_ylim(bottom=0.0, top=1.08 * highest if highest else 1.0)
 

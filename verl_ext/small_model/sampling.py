@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import torch
 from tqdm import tqdm
-from transformers import DynamicCache, PreTrainedTokenizerFast, Qwen2ForCausalLM
+from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerFast, Qwen2ForCausalLM
 
 MAX_ROWS = 4096
 """Responses sampled at a time, which bounds the memory."""
@@ -41,7 +41,7 @@ def sample_responses(
     chunks = [same[start : start + size] for same in by_length.values() for start in range(0, len(same), size)]
     responses: list[list[Response]] = [[] for _ in prompts]
     for chunk in tqdm(chunks, desc="sample", unit="batch"):
-        token_RT = _sample(
+        token_RT = sample_tokens(
             model,
             torch.tensor([prompt_ids[prompt] for prompt in chunk]),
             num_samples,
@@ -58,8 +58,8 @@ def sample_responses(
 
 
 @torch.inference_mode()
-def _sample(
-    model: Qwen2ForCausalLM,
+def sample_tokens(
+    model: PreTrainedModel,
     prompt_PL: torch.Tensor,
     num_samples: int,
     max_new_tokens: int,
@@ -68,7 +68,11 @@ def _sample(
     pad: int,
     generator: torch.Generator,
 ) -> torch.Tensor:
-    """Return (R, T) tokens, those of a prompt in a row; ``pad`` after ``end``."""
+    """Sample ``num_samples`` responses to each of P prompts of one length at temperature 1.
+
+    Returns:
+        (R, T) tokens, those of a prompt in a row; ``pad`` after ``end``.
+    """
     cache = DynamicCache(config=model.config)
     logits_PV = model(input_ids=prompt_PL, past_key_values=cache, logits_to_keep=1).logits[:, -1]
     cache.batch_repeat_interleave(num_samples)

@@ -1,0 +1,101 @@
+"""The command line of ``dynamics`` as typed options."""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from verl_ext.host.command_line import path_option
+
+
+@dataclass(frozen=True, kw_only=True)
+class DynamicsOptions:
+    """The options as the command line spells them.
+
+    Raises:
+        ValueError: A name comes twice, or a number is too small.
+    """
+
+    checkpoints: Sequence[tuple[str, str]]
+    """(name, path) of each run."""
+    data: Path
+    base: str | None = None
+    limit: int = 32
+    num_samples: int = 16
+    max_tokens: int = 64
+    output_dir: Path = Path("outputs/dynamics")
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        names = [name for name, _ in self.checkpoints]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"--checkpoints names {name} twice. Give every run a name of its own.")
+        for option in ("limit", "num_samples", "max_tokens"):
+            if getattr(self, option) < 1:
+                raise ValueError(f"--{option} must be a whole number from 1, got {getattr(self, option)}.")
+        if self.output_dir.exists() and not self.output_dir.is_dir():
+            raise ValueError(f"--output_dir {self.output_dir} is a file. Give the name of a folder.")
+
+
+def parse_dynamics(arguments: Sequence[str], program: str) -> DynamicsOptions:
+    """Read the command line behind ``dynamics``; raises ValueError where the options cannot be used."""
+    given = vars(_parser(program).parse_args(arguments))
+    return DynamicsOptions(**given | {"checkpoints": [_named_path(text) for text in given["checkpoints"]]})
+
+
+def dynamics_help(program: str) -> str:
+    """What the command line may hold."""
+    return _parser(program).format_help()
+
+
+def _parser(program: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=program, description=_DESCRIPTION, allow_abbrev=False)
+    add = parser.add_argument
+    add(
+        "--checkpoints",
+        nargs="+",
+        action="extend",
+        required=True,
+        metavar="NAME=PATH",
+        help="of each run: its output folder, or a folder of models whose names end in the number of their step",
+    )
+    add(
+        "--data",
+        type=path_option,
+        required=True,
+        metavar="FILE",
+        help="held-out problems, a parquet file of verl's rows",
+    )
+    add("--base", metavar="PATH", help="the model that training started from: step 0 of every run")
+    add(
+        "--limit",
+        type=int,
+        default=DynamicsOptions.limit,
+        help="problems, the first of the file (default: %(default)s)",
+    )
+    add("--num_samples", type=int, default=DynamicsOptions.num_samples, help="answers to each (default: %(default)s)")
+    add("--max_tokens", type=int, default=DynamicsOptions.max_tokens, help="of an answer (default: %(default)s)")
+    add(
+        "--output_dir",
+        type=path_option,
+        default=DynamicsOptions.output_dir,
+        metavar="DIR",
+        help="(default: %(default)s)",
+    )
+    add("--seed", type=int, default=0, help="of the samples (default: %(default)s)")
+    return parser
+
+
+_DESCRIPTION = (
+    "Sample each checkpoint on held-out problems and measure, by its own full softmax: entropy, distinct answers, the share of "
+    "probability that is elsewhere than in the first checkpoint, and norm and cosine of the gradients of the PSR and the NSR "
+    "part of one batch. Writes dynamics.json, dynamics.png and logit_changes.png."
+)
+
+
+def _named_path(text: str) -> tuple[str, str]:
+    name, mark, place = text.partition("=")
+    if not mark or not name.strip() or not place.strip():
+        raise ValueError(f"--checkpoints takes NAME=PATH, such as nsr=outputs/nsr, got {text!r}.")
+    return name.strip(), place
