@@ -54,6 +54,11 @@ class CheckpointMeasures:
         return {name: value for name, value in asdict(self).items() if name != "step"}
 
 
+def spelling_of(problem: Problem) -> Callable[[str], str]:
+    """What makes equal answers to the problem the same text."""
+    return canonical_answer if problem.task == COUNTDOWN.data_source else str
+
+
 def ask(policy: Policy, problems: Sequence[Problem], *, num_samples: int, max_tokens: int, seed: int) -> Asked:
     """Sample and grade; a model asked twice with one seed answers alike.
 
@@ -70,7 +75,7 @@ def ask(policy: Policy, problems: Sequence[Problem], *, num_samples: int, max_to
         ]
         if broken := [verdict for verdict in verdicts if verdict.reason in UNGRADED]:
             raise ValueError(f"The grader failed on an answer to problem {problem.question_id}: {broken[0].reason}.")
-        spelled = canonical_answer if problem.task == COUNTDOWN.data_source else str
+        spelled = spelling_of(problem)
         batch.append(responses)
         outcomes.append([verdict.is_correct for verdict in verdicts])
         found.append([spelled(verdict.answer) for verdict in verdicts if verdict.answer is not None])

@@ -41,7 +41,7 @@ class DynamicsOptions:
 def parse_dynamics(arguments: Sequence[str], program: str) -> DynamicsOptions:
     """Read the command line behind ``dynamics``; raises ValueError where the options cannot be used."""
     given = vars(_parser(program).parse_args(arguments))
-    return DynamicsOptions(**given | {"checkpoints": [_named_path(text) for text in given["checkpoints"]]})
+    return DynamicsOptions(**given | {"checkpoints": [named_path(text) for text in given["checkpoints"]]})
 
 
 def dynamics_help(program: str) -> str:
@@ -94,7 +94,8 @@ _DESCRIPTION = (
 )
 
 
-def _named_path(text: str) -> tuple[str, str]:
+def named_path(text: str) -> tuple[str, str]:
+    """The name and the path of ``NAME=PATH``; raises ValueError where it is something else."""
     name, mark, place = text.partition("=")
     if not mark or not name.strip() or not place.strip():
         raise ValueError(f"--checkpoints takes NAME=PATH, such as nsr=outputs/nsr, got {text!r}.")

@@ -134,7 +134,7 @@ def decomposition_figure(runs: Sequence[SoftmaxRun], found: NextToken, names: Se
         push_V = run.gradient_SRV[min(step, last - 1), _FIRST] * (step < last)
         draw_push(below, push_V, found.is_right, style.color, reach)
         _head(above, name, style)
-        label_tokens(above, found)
+        label_bars(above, _token_texts(found), found.is_right)
         _label_kinds(below, found)
         if column:
             above.tick_params(labelleft=False)
@@ -158,14 +158,17 @@ def _head(axes: Axes, name: str, style: Style) -> None:
     axes.text(0.0, 1.29, formula, transform=place, fontsize=FONT_SIZE, color=INK)
 
 
-def label_tokens(axes: Axes, found: NextToken) -> None:
-    """Write each token below its bar, right ones bold and wrong ones gray."""
-    texts = [token.text.strip() or repr(token.text) for token in found.tokens]
+def label_bars(axes: Axes, texts: Sequence[str], is_right: Sequence[bool]) -> None:
+    """Write each text below its bar, right ones bold and wrong ones gray; upright where one is long."""
     is_long = max(map(len, texts)) > 2
     axes.set_xticks(range(len(texts)), texts, rotation=90 if is_long else 0)
-    for label, is_right in zip(axes.get_xticklabels(), found.is_right, strict=True):
-        label.set(color=INK if is_right else GRAY, fontweight="bold" if is_right else "normal")
+    for label, is_bold in zip(axes.get_xticklabels(), is_right, strict=True):
+        label.set(color=INK if is_bold else GRAY, fontweight="bold" if is_bold else "normal")
     axes.tick_params(axis="x", length=0, pad=2)
+
+
+def _token_texts(found: NextToken) -> list[str]:
+    return [token.text.strip() or repr(token.text) for token in found.tokens]
 
 
 def _label_kinds(axes: Axes, found: NextToken) -> None:
@@ -210,7 +213,7 @@ def decomposition_strip(
         for axes, run, style, name in zip(panels[row], runs, styles, names, strict=True):
             now_V = run.probabilities_SRV[step, _FIRST]
             draw_probabilities(axes, now_V, found.probabilities, found.is_right, style.color)
-            label_tokens(axes, found)
+            label_bars(axes, _token_texts(found), found.is_right)
             if row == 0:
                 title(axes, name.partition("\n")[0], fontweight="bold")
         panels[row][0].set_ylabel(f"step {step}", fontsize=FONT_SIZE, color=INK)
