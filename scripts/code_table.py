@@ -63,6 +63,7 @@ LAYERS = (
     _layer("analysis.__main__"),
     _layer("study"),
     _layer("commands"),
+    _layer("study.__main__"),
     _layer("plugin"),
 )
 """From the bottom to the top."""

@@ -1,4 +1,8 @@
-"""Make the runs of a study: python -m verl_ext.study run FILE [--dry-run] [--only PATTERN] [OPTION...]
+"""Make the runs of a study, one run in a published launcher's words, or a baseline.
+
+    python -m verl_ext.study run FILE [--dry-run] [--only PATTERN] [OPTION...]
+    python -m verl_ext.study experiment [--dry-run] --objective NSR --model_id MODEL ... data.train_files=... data.val_files=...
+    python -m verl_ext.study baseline --model MODEL (--task TASK | --data FILE) --output_path FILE ...
 
 FILE is a YAML file of a study (docs/studies.md). Its runs are made one after the other, each in a folder of its own. A run
 that fails does not stop the others. Run the same command again after an interruption: what is done is passed by, the rest
@@ -8,30 +12,48 @@ goes on from its checkpoints.
   --only PATTERN  only the runs whose names fit, such as 'nsr-*'; may come again
   OPTION          name=value of the launcher, for every run, over what the file says. trainer.output_dir=DIR is where
                   everything goes (outputs/<name of FILE>)
+
+experiment takes the arguments of a published launcher (docs/studies.md has each with its option) and options of this
+package's, name=value, which win. baseline evaluates a model as it is, with --model, --max_tokens, --temperature, --gpu_mem_util
+and all other arguments of eval/eval.py, such as --task, --data and --output_path.
 """
 
+import os
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from verl_ext.commands import evaluate
 from verl_ext.host.command_line import print_any_text, typed_path
 from verl_ext.host.folder_lock import BusyError
-from verl_ext.study.grid import Grid
+from verl_ext.study.baseline import evaluation_arguments
+from verl_ext.study.grid import Grid, check_options
 from verl_ext.study.grid_file import DECIDED_HERE, read_grid
+from verl_ext.study.published import described, launcher_options
 from verl_ext.training.main import use_utf8
 from verl_ext.training.one_run import INTERRUPTED
 
 OUTPUT = "trainer.output_dir="
 DRY_RUN, ONLY = "--dry-run", "--only"
+LAUNCHER = ("-m", "verl_ext.training.main")
 
 
 def main(arguments: Sequence[str]) -> int:
     print_any_text()
     if not arguments or {"--help", "-h"} & set(arguments):
-        print(__doc__)
+        print(f"{__doc__}\n{described()}")
         return 0 if arguments else 2
     try:
-        return _run(arguments)
+        match arguments[0]:
+            case "run":
+                return _run(arguments[1:])
+            case "experiment":
+                return _experiment(arguments[1:])
+            case "baseline":
+                return evaluate.main(evaluation_arguments(arguments[1:]), __doc__ or "")
+            case other:
+                raise ValueError(f"There is no command {other!r}. There are run, experiment and baseline.")
     except (BusyError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -40,9 +62,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _run(arguments: Sequence[str]) -> int:
-    if arguments[0] != "run":
-        raise ValueError(f"There is no command {arguments[0]!r}. There is run: python -m verl_ext.study run FILE.")
-    patterns, others = _only(arguments[1:])
+    patterns, others = _only(arguments)
     file, *overrides = [argument for argument in others if argument != DRY_RUN] or [""]
     if not file or "=" in file or file.startswith("-"):
         raise ValueError("The first argument behind run is a file of a study, like studies/lambda.yaml.")
@@ -58,6 +78,16 @@ def _run(arguments: Sequence[str]) -> int:
     grid.check_options(selected)
     print(grid.described(selected))
     print(f"{len(selected)} of {len(runs)} runs")
+    return 0
+
+
+def _experiment(arguments: Sequence[str]) -> int:
+    """Hand over to the launcher, which takes this process."""
+    overrides = launcher_options([argument for argument in arguments if argument != DRY_RUN])
+    if DRY_RUN not in arguments:
+        os.execv(sys.executable, [sys.executable, *LAUNCHER, *overrides])
+    check_options(overrides)
+    print(shlex.join(["python", *LAUNCHER, *overrides]))
     return 0
 
 

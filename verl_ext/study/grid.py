@@ -19,6 +19,14 @@ from verl_ext.training.one_run import INTERRUPTED, LOG_NAME
 EXPERIMENT = "trainer.experiment_name"
 
 
+def check_options(overrides: Sequence[str]) -> None:
+    """Every option and objective of a run is there, whether or not the files are that they name; raises ValueError."""
+    config = compose_on_device(overrides)
+    check_types(config)
+    check_estimator(config)
+    check_loss(config)
+
+
 class Grid:
     """The runs of a study in one output folder.
 
@@ -71,10 +79,7 @@ class Grid:
         """Every option and objective is there, whether or not the files are that they name; raises ValueError."""
         for run in runs:
             try:
-                config = compose_on_device(self.arguments(run))
-                check_types(config)
-                check_estimator(config)
-                check_loss(config)
+                check_options(self.arguments(run))
             except ValueError as error:
                 raise ValueError(f"run {run.name}: {error}") from None
 
