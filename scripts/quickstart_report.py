@@ -12,15 +12,10 @@ from quickstart_settings import Settings
 
 from verl_ext.metrics.generations import Generations, read_generations
 from verl_ext.plots.figures import pass_at_k_figure, png, training_figure
-from verl_ext.plots.training_curves import TrainingCurve, read_training_curve
+from verl_ext.plots.reason_stack import REASON_KEYS
+from verl_ext.plots.training_curves import LOG_KEYS, LOGGED_PANELS, TrainingCurve, read_run
 from verl_ext.report.page import render_report
 from verl_ext.report.results import build_results, results_as_json
-
-TRAINING_KEYS = {
-    "correct_ratio": "train/correct_ratio",
-    "entropy": "train/entropy",
-    "kept_samples": "train/kept_samples",
-}
 
 
 def distinct_answers(generations: Generations, canonical: Callable[[str], str]) -> Generations:
@@ -92,7 +87,7 @@ def write_report(output: Path, settings: Settings, names: Sequence[str], runs: M
     ]
     results = build_results(generations)
     curves: list[TrainingCurve] = [
-        read_training_curve(folder / "metrics.jsonl", name=name, keys=TRAINING_KEYS) for name, folder in runs.items()
+        read_run(folder, name=name, keys=LOG_KEYS | REASON_KEYS) for name, folder in runs.items()
     ]
     records = {name: json.loads((folder / "run.json").read_text(encoding="utf-8")) for name, folder in runs.items()}
     (output / "metrics.json").write_text(json.dumps(results_as_json(results), indent=2) + "\n", encoding="utf-8")
@@ -108,5 +103,6 @@ def write_report(output: Path, settings: Settings, names: Sequence[str], runs: M
         facts=facts_of(output / "base", settings, record, results.largest_k) if record else [],
         commands=[" ".join(record["argv"]) for record in records.values()],
         training=curves,
+        panels=LOGGED_PANELS,
     )
     (output / "report.html").write_text(page, encoding="utf-8")

@@ -67,7 +67,7 @@ def commands(page: Path) -> list[str]:
 def words(page: Path) -> Iterator[str]:
     """Every word of a page that is code: of the spans and of the commands, but for names that a reader gives runs."""
     for text in [*spans(page), *commands(page)]:
-        text = re.sub(r"(--runs|--checkpoints)( [a-z]\w*=\S+)+", r"\1", text)
+        text = re.sub(r"(--runs|--checkpoints|--answers)( [a-z][\w-]*=\S+)+", r"\1", text)
         yield from (word.strip("'\"[](),;:") for word in text.split())
 
 

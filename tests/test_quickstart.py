@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from verl_ext.plots.training_curves import LOG_KEYS
 from verl_ext.training.configuration import compose_config, resolved
 from verl_ext.training.several_runs import runs_of
 from verl_ext.training.sharing import apart_because
@@ -205,7 +206,7 @@ def test_the_report_counts_expressions_and_not_their_spellings(tmp_path):
     machine = {"platform": "here", "num_cpus": 2}
     record = {"config": config, "versions": {}, "git": None, "machine": machine, "argv": ["train", "nsr"]}
     (tmp_path / "runs/run.json").write_text(json.dumps(record))
-    row = {"step": 1, "data": dict.fromkeys(report.TRAINING_KEYS.values(), 0.5)}
+    row = {"step": 1, "data": dict.fromkeys(LOG_KEYS.values(), 0.5)}
     (tmp_path / "runs/metrics.jsonl").write_text(json.dumps(row) + "\n")
     report.write_report(
         tmp_path, load("quickstart_settings").SETTINGS["small"], ["base", "nsr"], {"nsr": tmp_path / "runs"}

@@ -73,7 +73,7 @@ def html():
 
 def test_it_needs_nothing_else(html):
     page = Page(html)
-    assert len(page.links) == 2
+    assert len(page.links) == 3
     assert all(link.startswith("data:image/png;base64,") for link in page.links)
     assert "http" not in re.sub(r"base64,[^\"]*", "", html)
     assert "<script" not in html

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from verl_ext.host.command_line import typed_path
+from verl_ext.plots.training_curves import METRICS_NAME
 
 _STEP = re.compile(r"(?:.*[^0-9])?([0-9]+)")
-METRICS = "metrics.jsonl"
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def find_run(name: str, path: str, base: str | None = None) -> CheckpointRun:
     steps = [each.step for each in found]
     if double := next((step for step in steps if steps.count(step) > 1), None):
         raise ValueError(f"{name}: step {double} comes twice. Name the folder of one of them.")
-    metrics = inside.parent / METRICS if inside.name == "checkpoints" else inside / METRICS
+    metrics = inside.parent / METRICS_NAME if inside.name == "checkpoints" else inside / METRICS_NAME
     return CheckpointRun(name, tuple(found), metrics if metrics.is_file() else None)
 
 

@@ -12,7 +12,7 @@ from verl_ext.analysis.two_estimates import TwoEstimates
 from verl_ext.metrics.summary import PassAtKCurve
 from verl_ext.plots.curves import draw_pass_at_k, draw_two_estimates, subtitle, where_it_ends
 from verl_ext.plots.style import FONT_SIZE, GRAY, INK, styles_of, title
-from verl_ext.plots.training_curves import PANELS, SMOOTH_FROM, Panel, TrainingCurve, draw_training
+from verl_ext.plots.training_curves import PANELS, Panel, TrainingCurve, draw_training, smoothing_window
 
 DPI = 160
 _NUM_COLUMNS = 4
@@ -69,8 +69,9 @@ def training_figure(
         handles, labels = axes.get_legend_handles_labels()
         drawn.update(zip((str(label) for label in labels), handles, strict=True))
     figure.suptitle(heading, x=0.012, ha="left", fontsize=FONT_SIZE + 3, fontweight="bold", color=INK)
-    if any(len(run.steps) >= SMOOTH_FROM for run in runs):
-        note = "thin: each step; thick: moving average over a tenth of the steps"
+    windows = sorted({window for run in runs if (window := smoothing_window(len(run.steps))) > 1})
+    if windows:
+        note = f"thin: each step; thick: mean of {' or '.join(map(str, windows))} steps"
         figure.text(
             0.988, 1 - 0.1 / figure.get_figheight(), note, ha="right", va="top", fontsize=FONT_SIZE - 1, color=GRAY
         )

@@ -50,6 +50,40 @@ PANELS = (
 )
 
 
+LOGGED_PANELS = (
+    PANELS[0],
+    Panel("fully_solved_ratio", "Prompts fully solved", "share of the prompts", is_share=True),
+    PANELS[1],
+    Panel("response_length", "Response length", "tokens"),
+    Panel("truncated", "Answers cut by the limit", "share of the batch", is_share=True),
+    Panel("clip_positive", "Clipped tokens, right answers", "share of their tokens", is_share=True),
+    Panel("clip_negative", "Clipped tokens, wrong answers", "share of their tokens", is_share=True),
+    PANELS[2],
+)
+"""Everything that our trainer logs of a step and that has a panel."""
+LOG_KEYS = {
+    "correct_ratio": "train/correct_ratio",
+    "fully_solved_ratio": "train/fully_solved_ratio",
+    "entropy": "train/entropy",
+    "response_length": "train/response_length",
+    "truncated": "train/reason/truncated",
+    "clip_positive": "train/clip_fraction/positive",
+    "clip_negative": "train/clip_fraction/negative",
+    "kept_samples": "train/kept_samples",
+}
+"""Our name of a metric -> its key in a run's metrics."""
+METRICS_NAME = "metrics.jsonl"
+
+
+def read_run(folder: Path, *, name: str, keys: Mapping[str, str] = LOG_KEYS) -> TrainingCurve:
+    """``read_training_curve`` of a run's output folder; raises ValueError also where it is none."""
+    if not folder.is_dir():
+        raise ValueError(f"{name}: there is no folder {folder}. Give the output folder of a training run.")
+    if not (folder / METRICS_NAME).is_file():
+        raise ValueError(f"{name}: {folder} has no {METRICS_NAME}, so it is no output folder of a run that has begun.")
+    return read_training_curve(folder / METRICS_NAME, name=name, keys=keys)
+
+
 def read_training_curve(path: Path, *, name: str, keys: Mapping[str, str]) -> TrainingCurve:
     """Read a ``metrics.jsonl`` of lines ``{"step": 3, "data": {"train/correct_ratio": 0.4, ...}}``.
 
@@ -107,7 +141,7 @@ def draw_training(axes: Axes, runs: Sequence[TrainingCurve], panel: Panel) -> No
             continue
         steps, values = np.array(run.steps)[is_known], values[is_known]
         highest = max(highest, float(values.max()))
-        window = len(values) // 10 if len(values) >= SMOOTH_FROM else 1
+        window = smoothing_window(len(values))
         every = max(1, len(values) // 6)
         if window > 1:
             axes.plot(steps, values, color=style.color, linewidth=0.7, alpha=0.28)
@@ -135,6 +169,11 @@ def draw_training(axes: Axes, runs: Sequence[TrainingCurve], panel: Panel) -> No
         axes.axhline(0.0, color=GRAY, linewidth=0.9, zorder=0.5)
     else:
         axes.set_ylim(bottom=0.0, top=1.08 * highest if highest else 1.0)
+
+
+def smoothing_window(num_steps: int) -> int:
+    """Over how many steps ``draw_training`` averages: a tenth of them, made odd; 1, which is none, for a short run."""
+    return num_steps // 10 // 2 * 2 + 1 if num_steps >= SMOOTH_FROM else 1
 
 
 def moving_average(values: npt.NDArray[np.float64], window: int) -> npt.NDArray[np.float64]:

@@ -5,6 +5,7 @@ from math import isnan
 
 from verl_ext.grading import Reason
 from verl_ext.plots.figures import pass_at_k_figure, training_figure
+from verl_ext.plots.run_figures import final_figure, has_reasons, reasons_figure
 from verl_ext.plots.training_curves import PANELS, Panel, TrainingCurve
 from verl_ext.report.cells import Rows, cell, comparison, image, interval, points_interval, share_cell, template
 from verl_ext.report.findings import findings, label, points
@@ -53,7 +54,9 @@ def render_report(
         ks=results.ks,
         ends=sorted({results.ks[0], results.largest_k}),
         pass_at_k_png=image(pass_at_k_figure(results.curves, heading="pass@k of each method")),
+        final_png=image(final_figure(results.curves, sorted({results.ks[0], results.largest_k}))),
         training_png=image(training_figure(training, heading=_TRAINING, panels=panels)) if training else "",
+        reasons_png=image(reasons_figure(training)) if has_reasons(training) else "",
         pass_at_k_rows=[
             row(curve.name, cells=[cell(*each) for each in zip(curve.pass_at_k, curve.low, curve.high, strict=True)])
             for curve in results.curves

@@ -1,0 +1,128 @@
+"""Whole figures of several runs, made without a display; the caller saves them."""
+
+import re
+from collections.abc import Sequence
+from math import ceil, isnan
+
+from matplotlib.artist import Artist
+from matplotlib.figure import Figure
+
+from verl_ext.metrics.generations import Generations
+from verl_ext.metrics.summary import PassAtKCurve
+from verl_ext.plots.coverage_map import draw_coverage
+from verl_ext.plots.figures import DPI
+from verl_ext.plots.reason_stack import REASON_KEYS, draw_reasons
+from verl_ext.plots.score_bars import (
+    ScoreBar,
+    bar_of_curve,
+    bar_of_seeds,
+    draw_lambda_sweep,
+    draw_score_bars,
+    say_nothing_recorded,
+)
+from verl_ext.plots.style import FONT_SIZE, INK, styles_of, title
+from verl_ext.plots.training_curves import TrainingCurve
+
+_SEED = re.compile(r"(.+)-seed[0-9]+")
+_LAMBDA = re.compile(r"lambda_([0-9.]+)")
+_NUM_COLUMNS = 4
+
+
+def by_seed(curves: Sequence[PassAtKCurve]) -> dict[str, list[PassAtKCurve]]:
+    """The curves by their names without the seed: nsr-seed1 and nsr-seed2 are nsr."""
+    groups: dict[str, list[PassAtKCurve]] = {}
+    for curve in curves:
+        match = _SEED.fullmatch(curve.name)
+        groups.setdefault(match[1] if match else curve.name, []).append(curve)
+    return groups
+
+
+def final_scores(curves: Sequence[PassAtKCurve], k: int) -> list[ScoreBar]:
+    """pass@k by name: over seeds where there are several, else with the interval over problems."""
+    return [
+        bar_of_seeds(name, [each.pass_at_k[each.at(k)] for each in group])
+        if len(group) > 1
+        else bar_of_curve(group[0], k)._replace(name=name)
+        for name, group in by_seed(curves).items()
+    ]
+
+
+def final_figure(curves: Sequence[PassAtKCurve], ks: Sequence[int]) -> Figure:
+    """A panel of bars for each k."""
+    num_bars = len(by_seed(curves))
+    figure = _empty(max(4.0, 1.2 + 0.62 * num_bars) * len(ks), 4.4, "Final performance, with 95 % intervals")
+    for axes, k in zip(figure.subplots(1, len(ks), squeeze=False)[0], ks, strict=True):
+        draw_score_bars(axes, final_scores(curves, k), measure=f"pass@{k}")
+    return figure
+
+
+def has_lambdas(curves: Sequence[PassAtKCurve]) -> bool:
+    """Whether two runs or more are named lambda_<number>, as in ``studies/lambda.yaml``."""
+    return sum(_LAMBDA.fullmatch(name) is not None for name in by_seed(curves)) > 1
+
+
+def lambda_figure(curves: Sequence[PassAtKCurve], ks: Sequence[int]) -> Figure:
+    """pass@k over lambda, of runs named lambda_<number>, with NSR if a run is named nsr."""
+    scores: dict[str, dict[float, ScoreBar]] = {}
+    nsr: dict[str, ScoreBar] = {}
+    for k in ks:
+        for bar in final_scores(curves, k):
+            if match := _LAMBDA.fullmatch(bar.name):
+                scores.setdefault(f"pass@{k}", {})[float(match[1])] = bar
+            elif bar.name == "nsr":
+                nsr[f"pass@{k}"] = bar
+    figure = _empty(7.0, 4.4, "How much weight for right answers?")
+    draw_lambda_sweep(figure.subplots(), scores, nsr or None)
+    return figure
+
+
+def coverage_figure(runs: Sequence[Generations]) -> Figure:
+    """The map of problems and runs with its color bar."""
+    figure = _empty(max(5.5, 2.0 + 0.9 * len(runs)), 6.0, "Who solves what")
+    axes = figure.subplots()
+    shades = draw_coverage(axes, runs)
+    if shades is not None:
+        bar = figure.colorbar(shades, ax=axes, shrink=0.6, ticks=[0.0, 0.5, 1.0])
+        bar.ax.set_yticklabels(["never", "50 %", "always"], fontsize=FONT_SIZE - 1)
+        bar.set_label("share of the samples that are correct", fontsize=FONT_SIZE - 1, color=INK)
+    return figure
+
+
+def has_reasons(runs: Sequence[TrainingCurve]) -> bool:
+    """Whether a run recorded why answers got their grades."""
+    return any(not isnan(value) for run in runs for key in REASON_KEYS for value in run.values.get(key, ()))
+
+
+def reasons_figure(runs: Sequence[TrainingCurve]) -> Figure:
+    """A panel for each run, with one legend for all."""
+    num_columns = min(_NUM_COLUMNS, max(1, len(runs)))
+    num_rows = max(1, ceil(len(runs) / num_columns))
+    figure = _empty(3.6 * num_columns + 0.4, 1.0 + 3.0 * num_rows, "Why answers got their grades")
+    panels = figure.subplots(num_rows, num_columns, squeeze=False, sharey=True).flatten()
+    if not runs:
+        say_nothing_recorded(panels[0])
+    for axes in panels[max(1, len(runs)) :]:
+        axes.remove()
+    drawn: dict[str, Artist] = {}
+    for axes, run, style in zip(panels, runs, styles_of([run.name for run in runs]), strict=False):
+        draw_reasons(axes, run)
+        title(axes, style.label)
+        handles, names = axes.get_legend_handles_labels()
+        drawn |= zip((str(name) for name in names), handles, strict=True)
+    if drawn:
+        figure.legend(
+            handles=list(drawn.values()),
+            labels=list(drawn),
+            loc="outside lower center",
+            ncols=min(7, len(drawn)),
+            frameon=False,
+            fontsize=FONT_SIZE,
+        )
+    return figure
+
+
+def _empty(width: float, height: float, heading: str) -> Figure:
+    figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white")
+    figure.set_layout_engine("constrained", w_pad=0.1, h_pad=0.08)
+    figure.suptitle(heading, x=0.012, ha="left", fontsize=FONT_SIZE + 2, fontweight="bold", color=INK)
+    return figure
