@@ -91,8 +91,10 @@ def _verls_own() -> DictConfig:
 def _words_of_ours() -> dict[str, str]:
     """Attribute or text in this package's source -> the first file that has it."""
     found: dict[str, str] = {}
-    # Asking whether a value is possible comes last: there are options for nothing else, but most have a use.
-    paths = sorted((ROOT / "verl_ext").rglob("*.py"), key=lambda path: (path.parent.name == "checks", path))
+    # Asking whether a value is possible, or what it was, comes last: there are options for nothing else, but most have a use.
+    paths = sorted(
+        (ROOT / "verl_ext").rglob("*.py"), key=lambda path: (path.parent.name in ("checks", "dynamics"), path)
+    )
     for path in (path for path in paths if path.name != "option_types.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             word = node.attr if isinstance(node, ast.Attribute) else getattr(node, "value", None)

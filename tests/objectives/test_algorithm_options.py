@@ -39,6 +39,7 @@ def test_every_option_is_read():
         "mini_batches": "paper",
         "one_pass": False,
         "noisy_grader": {"false_negative_rate": 0.25, "correction": "forward", "assumed_false_positive_rate": 0.5},
+        "group_normalize": True,
     }
     for given in (section, OmegaConf.create(section)):
         options = AlgorithmOptions.read(given)

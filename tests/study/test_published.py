@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
 from verl_ext.commands import evaluate
 from verl_ext.evaluation.run_options import EvaluationOptions, parse
+from verl_ext.objectives.estimators import ESTIMATORS
 from verl_ext.study import __main__ as command
 from verl_ext.study.baseline import evaluation_arguments
 from verl_ext.study.published import ALWAYS, ARGUMENTS, launcher_options, table
@@ -61,6 +61,8 @@ def test_every_option_of_the_table_is_one_of_the_launcher():
         (("--loss_type", "length_normalized", "--max_tokens", "512"),
          {"actor_rollout_ref.actor.loss_agg_mode": "seq-mean-token-sum-norm",
           "actor_rollout_ref.actor.loss_scale_factor": "512", "algorithm.norm_adv_by_std_in_grpo": "False"}),
+        (("--group_normalize",), {"algorithm.group_normalize": "True", "algorithm.adv_estimator": "nsr"}),
+        (("--group_normalize", "--objective", "RLVR"), {"algorithm.group_normalize": "False"}),
         (("--seed", "7"), {"data.seed": "7", "actor_rollout_ref.rollout.seed": "7"}),
         (("--output_dir", "out", "--exp_name", "mine"),
          {"trainer.output_dir": "out/mine", "trainer.experiment_name": "mine"}),
@@ -80,7 +82,7 @@ def test_every_argument_of_the_table_changes_its_options():
     before = options_of()
     for each in ARGUMENTS:
         value = others.get(each.name, "elsewhere" if each.kind is str else "1" if each.name == "group_size" else "32")
-        after = options_of(f"--{each.name}", value)
+        after = options_of(f"--{each.name}", *([] if each.kind is bool else [value]))
         changed = {name for name in {*before, *after} if before.get(name) != after.get(name)}
         consequences = {"trainer.output_dir", "trainer.experiment_name", "data.train_batch_size"}
         consequences |= {"actor_rollout_ref.actor.ppo_mini_batch_size"}
@@ -115,7 +117,6 @@ def test_what_is_composed():
         (("--rollout_batch_size", "100"), "must be a multiple of --group_size=8"),
         (("--rollout_batch_size", "0"), "must be a multiple"),
         (("--grad_acc_steps", "3"), "must be a multiple of --grad_acc_steps=3"),
-        (("--group_normalize",), "what is left of a group has one sign, so its normalized advantages are all 0"),
         (("--objective", "RLVR", "--group_normalize", "--dry-run", "data.trian_files=x", *DATA), "Did you mean"),
     ],
 )
@@ -132,23 +133,24 @@ def test_an_unknown_command_is_named(capsys):
 # ---------------------------------------------------------------------- the choice that is not copied
 
 
-def normalized(scores):
-    """verl's GRPO, for one group; rounded as the page has it."""
-    from verl.trainer.ppo.core_algos import compute_grpo_outcome_advantage
-
+def advantages(name, scores):
+    """Of one group, rounded as the page has them."""
     rewards_BT = torch.tensor(scores).unsqueeze(-1)
-    index = np.array(["a"] * len(scores), dtype=object)
-    advantages_BT, _ = compute_grpo_outcome_advantage(rewards_BT, torch.ones_like(rewards_BT), index=index)
+    options = {"group_normalize": True}
+    advantages_BT, _ = ESTIMATORS[name](
+        rewards_BT, torch.ones_like(rewards_BT), config=options, index=["a"] * len(scores)
+    )
     return [f"{value + 0.0:.2f}".replace("-", "\u2212") for value in advantages_BT[:, 0].tolist()]
 
 
 def test_the_numbers_of_the_page():
     """Two of eight are right: normalized in the whole group, and in what a sign leaves of it."""
     group = [1.0, 1.0, *[-1.0] * 6]
-    whole = normalized(group)
-    assert f"{whole[0]} for each of the two that are right and {whole[-1]} for the six that are wrong" in DOCS
-    for kept in (group[:2], group[2:]):
-        assert set(normalized(kept)) == {"0.00"}
+    right, wrong = advantages("psr", group)[0], advantages("nsr", group)[-1]
+    assert f"gives {right} to each of the two that are right and {wrong} to the six that are wrong" in DOCS
+    assert set(advantages("psr", group)) == {right, "0.00"}
+    assert set(advantages("nsr", group)) == {wrong, "0.00"}
+    assert set(advantages("psr", group[:2])) == set(advantages("nsr", group[2:])) == {"0.00"}
 
 
 # ---------------------------------------------------------------------- the baseline

@@ -62,6 +62,8 @@ class AlgorithmOptions:
     one_pass: bool | None
     """None: where it is exact."""
     noisy_grader: NoisyGrader
+    group_normalize: bool
+    """Of signed objectives: (r - mean) / std in the group before the weights of the signs."""
 
     @classmethod
     def read(cls, section: Section, *, adv_estimator: str | None = None) -> Self:
@@ -92,6 +94,7 @@ class AlgorithmOptions:
             mini_batches=_one_of(section, "mini_batches", MINI_BATCHES),
             one_pass=_flag_or_null(section, "one_pass"),
             noisy_grader=read_noisy_grader(section),
+            group_normalize=bool(_flag_or_null(section, "group_normalize")),
         )
 
 

@@ -128,6 +128,7 @@ def check_objective(options: AlgorithmOptions) -> None:
             f"algorithm.adv_estimator={options.adv_estimator} does not read it. Set it to null."
         )
     check_correction(options, row)
+    check_group_normalize(options, row)
     if row is None:
         return
     if options.use_kl_in_reward and (row.is_signed or row.is_grouped):
@@ -149,6 +150,22 @@ def check_correction(options: AlgorithmOptions, row: Objective | None) -> None:
             f"algorithm.noisy_grader.correction={options.noisy_grader.correction} changes the weights of correct and wrong "
             f"responses, and algorithm.adv_estimator={options.adv_estimator} has no such two: where responses are compared with "
             f"each other, what it adds cancels. Choose one of {', '.join(signed)}, or set the correction to none."
+        )
+
+
+def check_group_normalize(options: AlgorithmOptions, row: Objective | None) -> None:
+    """``algorithm.group_normalize`` has a signed objective to normalize for, and no correction; raises ValueError otherwise."""
+    if not options.group_normalize:
+        return
+    if row is None or not row.is_signed:
+        raise ValueError(
+            f"algorithm.group_normalize=True is for objectives of one sign or two weights; algorithm.adv_estimator="
+            f"{options.adv_estimator} has a rule of its own for a prompt's responses. Set it to False."
+        )
+    if options.noisy_grader.is_corrected:
+        raise ValueError(
+            f"algorithm.noisy_grader.correction={options.noisy_grader.correction} adds a constant to every advantage, which "
+            "algorithm.group_normalize=True takes away again. Set one of them to none, or False."
         )
 
 

@@ -12,7 +12,8 @@ import torch
 
 from verl_ext.objectives.algorithm_options import AlgorithmOptions, Section
 from verl_ext.objectives.catalog import OBJECTIVES, check_objective, objective_under
-from verl_ext.objectives.groups import group_advantages
+from verl_ext.objectives.group_normalized import normalized
+from verl_ext.objectives.groups import GroupFormula, group_advantages
 from verl_ext.objectives.objective import GroupRule, SignRule, SignWeights, TensorRule
 from verl_ext.objectives.outcome import is_correct, outcome_scores
 from verl_ext.objectives.signed import signed_advantages
@@ -58,11 +59,14 @@ def advantages(
             "null."
         )
     match row.formula:
+        case SignWeights() | SignRule() if options.group_normalize:
+            formula = normalized(row.weights_under(options))
+            return _grouped(rewards_BT, mask_BT, prompts, options, formula)
         case SignWeights() | SignRule():
             is_correct_B = _outcomes(rewards_BT, prompts, options)
             return signed_advantages(is_correct_B, mask_BT, row.weights_under(options))
         case GroupRule():
-            return _grouped(rewards_BT, mask_BT, prompts, options, row.formula)
+            return _grouped(rewards_BT, mask_BT, prompts, options, row.formula.formula_under(options))
         case TensorRule():
             result: torch.Tensor = row.formula.load()(rewards_BT, mask_BT, prompts, options)
             return result
@@ -76,7 +80,7 @@ def _outcomes(rewards_BT: torch.Tensor, prompts: Prompts, options: AlgorithmOpti
 
 
 def _grouped(
-    rewards_BT: torch.Tensor, mask_BT: torch.Tensor, prompts: Prompts, options: AlgorithmOptions, rule: GroupRule
+    rewards_BT: torch.Tensor, mask_BT: torch.Tensor, prompts: Prompts, options: AlgorithmOptions, formula: GroupFormula
 ) -> torch.Tensor:
     if prompts is None:
         raise ValueError(
@@ -84,9 +88,7 @@ def _grouped(
         )
     is_correct_B = _outcomes(rewards_BT, prompts, options)
     is_trained_B = (mask_BT != 0).any(dim=-1)
-    of_response = group_advantages(
-        is_correct_B.tolist(), list(prompts), is_trained_B.tolist(), rule.formula_under(options)
-    )
+    of_response = group_advantages(is_correct_B.tolist(), list(prompts), is_trained_B.tolist(), formula)
     return rewards_BT.new_tensor(of_response).unsqueeze(-1) * mask_BT
 
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from verl_ext.objectives.algorithm_options import AlgorithmOptions
 from verl_ext.objectives.catalog import check_objective, objective_under
+from verl_ext.objectives.group_normalized import normalized
 from verl_ext.objectives.groups import GroupFormula, OutcomeAdvantages
 from verl_ext.objectives.objective import GroupRule
 
@@ -51,6 +52,8 @@ def _formula(options: AlgorithmOptions) -> GroupFormula:
     row = objective_under(options)
     if row is not None and row.is_signed:
         weights = row.weights_under(options)
+        if options.group_normalize:
+            return normalized(weights)
         return lambda _num_samples, _num_correct: OutcomeAdvantages(weights.positive, -weights.negative)
     if row is None or not isinstance(row.formula, GroupRule):
         raise ValueError(f"algorithm.adv_estimator={options.adv_estimator} is no formula of a prompt's outcomes.")

@@ -15,7 +15,6 @@ ROLLOUT, ACTOR = "actor_rollout_ref.rollout", "actor_rollout_ref.actor"
 OBJECTIVES = {"NSR": "nsr", "PSR": "psr", "W_REINFORCE": "w_reinforce", "RLVR": "grpo"}
 LOSSES = {"standard": "seq-mean-token-mean", "length_normalized": "seq-mean-token-sum-norm"}
 DEVICES = {"cuda": "gpu", "cpu": "cpu"}
-GROUP_NORMALIZE = "--group_normalize"
 ALWAYS: Mapping[str, Any] = {
     f"{ROLLOUT}.top_p": 1.0,
     f"{ROLLOUT}.val_kwargs.n": 1,
@@ -65,6 +64,7 @@ ARGUMENTS = (
     Argument("eval_every", 10, ("trainer.test_freq",)),
     Argument("gpu_mem_util", 0.4, (f"{ROLLOUT}.gpu_memory_utilization",)),
     Argument("loss_type", "standard", (f"{ACTOR}.loss_agg_mode", f"{ACTOR}.loss_scale_factor", "algorithm.norm_adv_by_std_in_grpo"), "standard: seq-mean-token-mean; length_normalized: seq-mean-token-sum-norm by max_tokens, and RLVR without the standard deviation", tuple(LOSSES)),
+    Argument("group_normalize", False, ("algorithm.group_normalize",), "a flag, not one of theirs: in the whole group, before the filter; RLVR always does"),
     Argument("seed", 42, ("data.seed", f"{ROLLOUT}.seed", f"{ACTOR}.data_loader_seed")),
     Argument("exp_name", None, ("trainer.experiment_name",), "not given: OBJECTIVE_tokensN, with W_REINFORCE also _lambdaX"),
     Argument("output_dir", "./output", ("trainer.output_dir",), "a folder of the experiment's name below it"),
@@ -98,8 +98,12 @@ def _parser() -> argparse.ArgumentParser:
     parser = _ExperimentParser(add_help=False, allow_abbrev=False)
     for each in ARGUMENTS:
         names = [f"--{name}" for name in (each.name, each.alias) if name]
-        parser.add_argument(*names, dest=each.name, type=each.kind, default=each.default, choices=each.choices or None)
-    parser.add_argument(GROUP_NORMALIZE, action="store_true")
+        if each.kind is bool:
+            parser.add_argument(*names, action="store_true")
+        else:
+            parser.add_argument(
+                *names, dest=each.name, type=each.kind, default=each.default, choices=each.choices or None
+            )
     return parser
 
 
@@ -112,11 +116,6 @@ def _check(given: argparse.Namespace) -> None:
     if given.grad_acc_steps and (given.grad_acc_steps < 0 or given.rollout_batch_size % given.grad_acc_steps):
         raise ValueError(
             f"--rollout_batch_size={given.rollout_batch_size} must be a multiple of --grad_acc_steps={given.grad_acc_steps}."
-        )
-    if given.group_normalize and given.objective != "RLVR":
-        raise ValueError(
-            f"{GROUP_NORMALIZE} with --objective {given.objective}: what is left of a group has one sign, so its normalized "
-            "advantages are all 0 (docs/studies.md). --objective RLVR normalizes in the whole group."
         )
 
 
@@ -132,6 +131,7 @@ def _options(given: argparse.Namespace) -> dict[str, Any]:
         "exp_name": [name],
         "output_dir": [f"{given.output_dir}/{name}"],
         "device": [],
+        "group_normalize": [given.group_normalize and given.objective != "RLVR"],
     }
     if given.grad_acc_steps:
         values["grad_acc_steps"] = [False, *[given.rollout_batch_size // given.grad_acc_steps] * 2]
@@ -154,7 +154,7 @@ def described() -> str:
     lines = ["arguments of experiment, with what they set:"]
     for each in ARGUMENTS:
         names = ", ".join(f"--{name}" for name in (each.name, each.alias) if name)
-        default = "" if each.default in (None, 0) else f" (default: {each.default})"
+        default = "" if each.default in (None, 0, False) else f" (default: {each.default})"
         lines.append(f"  {names}{default}: {', '.join(each.options)}")
     return "\n".join(lines)
 
@@ -164,7 +164,7 @@ def table() -> str:
     lines = ["| argument | default | option | |", "|---|---|---|---|"]
     for each in ARGUMENTS:
         names = ", ".join(f"`--{name}`" for name in (each.name, each.alias) if name)
-        default = "" if each.default in (None, 0) else f"`{each.default}`"
+        default = "" if each.default in (None, 0, False) else f"`{each.default}`"
         options = ", ".join(f"`{option}`" for option in each.options)
         lines.append(f"| {names} | {default} | {options} | {each.note} |")
     return "\n".join(lines) + "\n"

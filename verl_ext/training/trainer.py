@@ -91,7 +91,7 @@ class SignFilterTrainer(PPOTrainerSync):
             smallest_group=1 if objective is None else objective.smallest_group(options),
             drops_zero_advantage=drops_zero_advantage(options),
             # verl computes advantages again on what is left: those that compare samples need their groups whole.
-            keeps_groups_whole=objective is None or not objective.is_signed,
+            keeps_groups_whole=objective is None or not objective.is_signed or options.group_normalize,
         )
         trainer = self.config.trainer
         self._gap = rollout_gap.RolloutGap(
