@@ -273,3 +273,24 @@ def test_the_queue_in_this_process_is_used_and_given_up():
     with queue_in_this_process(interface, bootstrap, str.upper):
         assert (interface.TransferQueueController, bootstrap.SimpleStorageUnit) == ("CONTROLLER", "STORAGE")
     assert (interface.TransferQueueController, bootstrap.SimpleStorageUnit) == ("controller", "storage")
+
+
+def test_verl_still_draws_resamples_in_a_loop():
+    """compute_extremes_exactly"""
+    assert "for boot_idx in range(n_bootstrap):" in source("trainer/ppo/metric_utils")
+
+
+def test_best_and_worst_of_a_validation_have_no_noise_and_votes_stay_verls():
+    from verl.trainer.ppo.metric_utils import process_validation_metrics
+
+    infos = {"acc": [1.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 0.0], "pred": ["a", "b", "b", "b", "c", "c", "c", "d"]}
+    found = process_validation_metrics(["s"] * 8, ["p"] * 4 + ["q"] * 4, infos)["s"]["acc"]
+    assert found["best@4/mean"] == pytest.approx((1 - 0.75**4 + 1 - 0.25**4) / 2)
+    assert found["worst@4/mean"] == pytest.approx((0.25**4 + 0.75**4) / 2)
+    assert 0.2 < found["maj@4/mean"] < 0.8
+
+
+def test_verl_still_names_its_micro_batches_itself():
+    """micro_batches_by_prompt"""
+    text = source("workers/engine/fsdp/transformer_impl")
+    assert "micro_batches, indices = prepare_micro_batches(" in text

@@ -13,6 +13,8 @@ from contextlib import ExitStack, contextmanager
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 
 @contextmanager
 def replaced(module: ModuleType, name: str, replacement: Any) -> Iterator[None]:
@@ -160,6 +162,29 @@ def count_sessions_in_groups(trainer_base: Any) -> None:
     trainer_base.compute_advantage_for_multi_trajectories = compute_advantage_for_multi_trajectories
 
 
+def compute_extremes_exactly(metric_utils: Any) -> None:
+    """Validation's ``best@k`` and ``worst@k`` without resamples (``verl.trainer.ppo.metric_utils``).
+
+    verl draws 1,000 resamples in a Python loop for each prompt, each key of the reward function and each k: most of a
+    validation's time where answers are short. No option makes it fewer. What they estimate has a formula; a vote
+    (``maj@k``) stays verl's.
+    """
+    from verl_ext.metrics.extremes import best_of_draws, worst_of_draws
+
+    exact = {np.max: best_of_draws, np.min: worst_of_draws}
+    original = metric_utils.bootstrap_metric
+
+    def bootstrap_metric(
+        data: Any, subset_size: int, reduce_fns: Any, n_bootstrap: int = 1000, seed: int = 42
+    ) -> list[tuple[float, float]]:
+        if all(function in exact for function in reduce_fns):
+            return [exact[function](data, subset_size) for function in reduce_fns]
+        resampled: list[tuple[float, float]] = original(data, subset_size, reduce_fns, n_bootstrap, seed)
+        return resampled
+
+    metric_utils.bootstrap_metric = bootstrap_metric
+
+
 def short_padding_rows(padding_utils: ModuleType, longest: int) -> Any:
     """Padding rows of at most ``longest`` tokens, inside ``with`` (``verl.trainer.ppo.padding_utils``).
 
@@ -231,6 +256,16 @@ def unpinned_offload(transformer_impl: ModuleType) -> Any:
     """
     policy = transformer_impl.CPUOffloadPolicy
     return replaced(transformer_impl, "CPUOffloadPolicy", lambda pin_memory: policy(pin_memory=False))
+
+
+def micro_batches_by_prompt(transformer_impl: ModuleType) -> Any:
+    """Micro-batches of ``verl_ext.learner.prompt_packing``, inside ``with`` (``verl.workers.engine.fsdp.transformer_impl``).
+
+    The engine names verl's ``prepare_micro_batches`` itself, which deals the samples of a prompt out to all of them.
+    """
+    from verl_ext.learner.prompt_packing import micro_batches
+
+    return replaced(transformer_impl, "prepare_micro_batches", micro_batches)
 
 
 def fork_engine_of_server(system_utils: Any) -> None:

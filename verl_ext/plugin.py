@@ -50,13 +50,22 @@ def _count_sessions(trainer_base: ModuleType) -> None:
     count_sessions_in_groups(trainer_base)
 
 
+@when_imported("verl.trainer.ppo.metric_utils")
+def _compute_extremes(metric_utils: ModuleType) -> None:
+    """``best@k`` and ``worst@k`` of a validation by formula."""
+    from verl_ext.patches import compute_extremes_exactly
+
+    compute_extremes_exactly(metric_utils)
+
+
 @when_imported("verl.workers.engine.fsdp.transformer_impl")
 def _equip_learner(transformer_impl: ModuleType) -> None:
-    """``attn_implementation=packed_sdpa``, log-probs and entropy in float32 and in chunks, a critic without flash-attn."""
+    """``attn_implementation`` of ours, log-probs and entropy in float32 and in chunks, a critic without flash-attn."""
     from verl_ext import patches
-    from verl_ext.learner import packed_attention
+    from verl_ext.learner import packed_attention, shared_prompts
 
     packed_attention.register()
+    shared_prompts.register()
     patches.compute_token_statistics_in_float32(transformer_impl)
     patches.compute_heads_in_chunks(transformer_impl)
     patches.load_value_model_as_configured()

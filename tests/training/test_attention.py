@@ -18,16 +18,33 @@ def composed(*overrides: str, device: str = "gpu"):
     return compose_config([*overrides, f"{CRITIC}=${{{MODEL}}}"], device=device)
 
 
-@pytest.mark.parametrize("device", ["cpu", "gpu"])
-def test_without_flash_attn_pytorchs_own_is_taken_for_actor_and_critic(device):
+def test_without_flash_attn_pytorchs_own_is_taken_for_actor_and_critic():
     """This environment has no flash-attn; verl's own default would be flash_attention_2."""
-    config = compose_config([], device=device)
+    config = compose_config([], device="gpu")
     assert OmegaConf.select(config, MODEL) == OmegaConf.select(config, CRITIC) == "packed_sdpa"
     attention.check_attention(config)
     assert attention.described(config).startswith("attention: packed_sdpa, PyTorch's own")
 
 
-@pytest.mark.parametrize(("device", "expected"), [("gpu", "flash_attention_2"), ("cpu", "packed_sdpa")])
+def test_on_a_cpu_prompts_are_shared_unless_logits_are_whole():
+    config = compose_config(["critic.model.override_config.attn_implementation=auto"], device="cpu")
+    assert OmegaConf.select(config, MODEL) == "shared_prompts_sdpa"
+    assert OmegaConf.select(config, CRITIC) == "packed_sdpa"
+    attention.check_attention(config)
+    shared = "actor_rollout_ref.model.use_fused_kernels=True"
+    assert "a prompt is computed once" in attention.described(compose_config([shared], device="cpu"))
+    whole = "actor_rollout_ref.model.use_fused_kernels=False"
+    assert "prompts are not shared" in attention.described(compose_config([whole], device="cpu"))
+    of_user = compose_config([f"{MODEL}=packed_sdpa"], device="cpu")
+    assert attention.described(of_user) == "attention: packed_sdpa, PyTorch's own"
+
+
+def test_sharing_prompts_on_an_accelerator_is_refused():
+    with pytest.raises(ValueError, match=rf"{MODEL}=shared_prompts_sdpa is for CPUs"):
+        attention.check_attention(compose_config([f"{MODEL}=shared_prompts_sdpa"], device="gpu"))
+
+
+@pytest.mark.parametrize(("device", "expected"), [("gpu", "flash_attention_2"), ("cpu", "shared_prompts_sdpa")])
 def test_flash_attn_is_taken_where_it_can_be_imported(device, expected):
     config = OmegaConf.create(
         {

@@ -160,7 +160,10 @@ def label_statistics(
 
 @dataclass
 class LabelStatistics(CausalLMOutputWithPast):
-    """A model's output under the names that verl's engine reads; both (B, L), 0 where nothing was asked for."""
+    """A model's output under the names that verl's engine reads; both (B, L), 0 where nothing was asked for.
+
+    With ``read_R`` both (R,), for the tokens that it names.
+    """
 
     log_probs: torch.Tensor | None = None
     entropy: torch.Tensor | None = None
@@ -187,6 +190,8 @@ def _model_forward(
     temperature: float = 1.0,
     shift_labels: torch.Tensor | None = None,
     is_read: torch.Tensor | None = None,
+    read_R: torch.Tensor | None = None,
+    labels_R: torch.Tensor | None = None,
     with_entropy: bool = True,
     return_dict: bool = True,
     **options: Any,
@@ -198,10 +203,18 @@ def _model_forward(
         attention_mask: (B, L), 1 on tokens and 0 on padding; None for packed rows.
         shift_labels: (B, L), the tokens that follow; by default those of ``input_ids``, the first after the last.
         is_read: (B, L) bool, where the result is read; by default wherever there is a token.
+        read_R: In place of these two, places among all B * L tokens, of which some may be there more than once,
+        labels_R: and the token of which each is to give the log-prob.
         options: For the layers below the head.
     """
     del return_dict  # verl's engine says so; there is no other way
     hidden_BLD = model.base_model(input_ids=input_ids, attention_mask=attention_mask, **options)[0]
+    if read_R is not None:
+        hidden_RD = hidden_BLD.flatten(0, 1).index_select(0, read_R)
+        log_probs_R, entropy_R = model.get_output_embeddings()(
+            hidden_RD, labels_R, temperature=float(temperature), with_entropy=with_entropy
+        )
+        return LabelStatistics(log_probs=log_probs_R, entropy=entropy_R)
     labels_BL = torch.roll(input_ids, shifts=-1, dims=-1) if shift_labels is None else shift_labels
     if is_read is None:
         is_read = torch.ones_like(labels_BL, dtype=torch.bool) if attention_mask is None else attention_mask.bool()

@@ -14,6 +14,7 @@ query, K heads of key and value (H is a multiple of K), D numbers of a head.
 
 import weakref
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -35,6 +36,23 @@ class PackedSamples:
     """(N + 1,) int32: sample n holds the tokens borders[n] up to borders[n + 1] of all T."""
     longest: int
     """S, on the host: the kernel is launched with it."""
+
+    @cached_property
+    def places_T(self) -> torch.Tensor:
+        """Of each token among the N * S of ``side_by_side``."""
+        starts_N, lengths_N = self.borders[:-1].long(), self.borders.diff().long()
+        first_N = torch.arange(len(lengths_N), device=lengths_N.device) * self.longest - starts_N
+        return torch.repeat_interleave(first_N, lengths_N) + torch.arange(int(lengths_N.sum()), device=lengths_N.device)
+
+    def side_by_side(self, packed: torch.Tensor) -> torch.Tensor:
+        """Values (T, ...) of packed tokens with a sample a row, (N, S, ...), 0 behind its end."""
+        num_rows, of_token = len(self.borders) - 1, packed.shape[1:]
+        rows = packed.new_zeros(num_rows * self.longest, *of_token).index_copy(0, self.places_T, packed)
+        return rows.view(num_rows, self.longest, *of_token)
+
+    def packed(self, rows: torch.Tensor) -> torch.Tensor:
+        """The way back: (N, S, ...) to (T, ...)."""
+        return rows.flatten(0, 1).index_select(0, self.places_T)
 
 
 def find_samples(position_ids: torch.Tensor) -> PackedSamples:
@@ -102,7 +120,7 @@ def _by_kernel(
     return output
 
 
-def _side_by_side(
+def attend_side_by_side(
     query_THD: torch.Tensor,
     key_TKD: torch.Tensor,
     value_TKD: torch.Tensor,
@@ -111,29 +129,22 @@ def _side_by_side(
     window: int | None,
 ) -> torch.Tensor:
     """One sample a row. Padding stands on the right, where a causal query never looks, so no mask is needed for it."""
-    lengths = samples.borders.diff().long()
-    sample_T = torch.repeat_interleave(torch.arange(len(lengths), device=lengths.device), lengths)
-    place_T = torch.arange(len(query_THD), device=lengths.device) - samples.borders[:-1].long()[sample_T]
-
-    def padded(packed: torch.Tensor) -> torch.Tensor:
-        rows = packed.new_zeros(len(lengths), samples.longest, *packed.shape[1:])
-        return rows.index_put((sample_T, place_T), packed).transpose(1, 2)
-
     mask = None
     if window is not None and window < samples.longest:
-        place = torch.arange(samples.longest, device=lengths.device)
+        place = torch.arange(samples.longest, device=query_THD.device)
         distance = place[:, None] - place[None, :]
         mask = (distance >= 0) & (distance < window)
+    query, key, value = (samples.side_by_side(tensor).transpose(1, 2) for tensor in (query_THD, key_TKD, value_TKD))
     output_NHSD = torch.nn.functional.scaled_dot_product_attention(
-        padded(query_THD),
-        padded(key_TKD),
-        padded(value_TKD),
+        query,
+        key,
+        value,
         attn_mask=mask,
         is_causal=mask is None,
         scale=scale,
         enable_gqa=query_THD.shape[1] != key_TKD.shape[1],
     )
-    return output_NHSD.transpose(1, 2)[sample_T, place_T]
+    return samples.packed(output_NHSD.transpose(1, 2))
 
 
 def packed_attention(
@@ -174,12 +185,12 @@ def packed_attention(
     num_rows, num_heads, num_tokens, head_dim = query.shape
     samples = _samples_of(position_ids, num_rows)
     query_THD, key_TKD, value_TKD = (tensor.transpose(1, 2).flatten(0, 1) for tensor in (query, key, value))
-    attend = _by_kernel if _runs_on_kernel(query) else _side_by_side
+    attend = _by_kernel if _runs_on_kernel(query) else attend_side_by_side
     output = attend(query_THD, key_TKD, value_TKD, samples, scaling, sliding_window)
     return output.view(num_rows, num_tokens, num_heads, head_dim), None
 
 
-def _mask(*args: Any, attention_mask: torch.Tensor | None = None, **kwargs: Any) -> torch.Tensor | None:
+def mask_of_padding(*args: Any, attention_mask: torch.Tensor | None = None, **kwargs: Any) -> torch.Tensor | None:
     """No mask for packed rows, whose borders ``packed_attention`` finds itself; sdpa's for padded ones."""
     if attention_mask is None:
         return None
@@ -190,4 +201,4 @@ def _mask(*args: Any, attention_mask: torch.Tensor | None = None, **kwargs: Any)
 def register() -> None:
     """Let transformers know ``attn_implementation=packed_sdpa``."""
     AttentionInterface.register(NAME, packed_attention)
-    AttentionMaskInterface.register(NAME, _mask)
+    AttentionMaskInterface.register(NAME, mask_of_padding)

@@ -1,7 +1,8 @@
 """Which attention the actor, the reference model and the critic are loaded with; decided before Ray starts.
 
 ``attn_implementation=auto`` takes flash-attn where it is installed, and otherwise PyTorch's own kernel of it
-(``verl_ext.learner.packed_attention``), which needs nothing more.
+(``verl_ext.learner.packed_attention``), which needs nothing more. On a CPU the actor's also shares prompts
+(``verl_ext.learner.shared_prompts``).
 """
 
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from omegaconf import OmegaConf
 
 AUTO = "auto"
 PACKED = "packed_sdpa"
+SHARED = "shared_prompts_sdpa"
 FLASH = "flash_attention_2"
 PACKAGES = {
     "flash_attention_2": "flash_attn",
@@ -46,13 +48,22 @@ def choose(config: Any, import_error: Callable[[str], str | None] = import_error
     for model in MODELS:
         option = f"{model}.{OPTION}"
         if OmegaConf.select(config, option) == AUTO:
-            has_flash = config.trainer.device != "cpu" and import_error(PACKAGES[FLASH]) is None
-            OmegaConf.update(config, option, FLASH if has_flash else PACKED)
+            OmegaConf.update(config, option, _fastest(config, model, import_error))
+
+
+def _fastest(config: Any, model: str, import_error: Callable[[str], str | None]) -> str:
+    if config.trainer.device == "cpu":
+        return SHARED if model == MODELS[0] else PACKED
+    return FLASH if import_error(PACKAGES[FLASH]) is None else PACKED
 
 
 def described(config: Any) -> str:
     """What the actor attends with, for the person who launches."""
     name = OmegaConf.select(config, f"{MODELS[0]}.{OPTION}")
+    if name == SHARED:
+        if config.actor_rollout_ref.model.use_fused_kernels:
+            return f"attention: {name}, a prompt is computed once for its samples ({OPTION}={PACKED}: for each)"
+        return f"attention: {name}; prompts are not shared, for log-probs come from whole logits"
     if name != PACKED:
         return f"attention: {name}"
     if config.trainer.device == "cpu":
@@ -68,6 +79,8 @@ def check_attention(config: Any, import_error: Callable[[str], str | None] = imp
     """
     for model in MODELS:
         name = OmegaConf.select(config, f"{model}.{OPTION}")
+        if name == SHARED and config.trainer.device != "cpu":
+            raise ValueError(f"{model}.{OPTION}={name} is for CPUs (device=cpu). Leave the option at {AUTO}.")
         package = PACKAGES.get(name)
         error = package and import_error(package)
         if error:

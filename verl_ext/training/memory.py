@@ -45,7 +45,8 @@ CHUNKS = GIB // 8
 WHOLE_LOGITS = 3
 """Tensors of (tokens x vocabulary) at one time where logits are whole: they, what is computed of them, their gradient."""
 PADDING = 1.3
-"""Tokens of padded rows for each token of theirs; the budget counts the latter."""
+"""Tokens of padded rows for each token of theirs; the budget counts the latter. About the same goes for attention's copies
+where prompts are shared."""
 
 LARGEST_BUDGET, LARGEST_CRITIC_BUDGET = 16384, 32768
 """verl's own."""
