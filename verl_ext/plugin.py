@@ -76,11 +76,12 @@ def _add_cpu_platform() -> None:
     """``VERL_PLATFORM=cpu``: nothing below exists for a process on a machine with an accelerator."""
     import verl_ext.cpu.platform  # noqa: F401
     from verl_ext import patches
-    from verl_ext.cpu.environment import draw_tokens_on_cpu
+    from verl_ext.cpu.environment import draw_tokens_on_cpu, use_vllms_kernels
 
     patches.answer_for_the_vllm_distribution()
     when_imported("verl.utils.distributed")(patches.use_one_gloo_backend)
     draw_tokens_on_cpu()
+    use_vllms_kernels()
     when_imported("vllm.utils.system_utils")(patches.fork_engine_of_server)
 
     @when_imported("verl.workers.engine.fsdp")

@@ -65,9 +65,9 @@ def test_parameters_are_counted_from_the_sizes(models):
 
 
 def test_a_token_of_cache_in_a_worked_example(models):
-    """30 layers, keys and values of 3 heads of 64 numbers in float32: 46,080 bytes; 192 tokens are two blocks of 128, and one more is no sample's."""
+    """30 layers, keys and values of 3 heads of 64 numbers in float32: 46,080 bytes; 192 tokens are six blocks of 32 and one for the next, and one more is no sample's."""
     config = settled(models["smollm2"], having(64))
-    assert OmegaConf.select(config, memory.CACHE) == (64 * 2 + 1) * 128 * 46080
+    assert OmegaConf.select(config, memory.CACHE) == (64 * 7 + 1) * 32 * 46080
     assert KV_CACHE_VARIABLE not in config.ray_kwargs.ray_init.runtime_env.env_vars
     assert config.actor_rollout_ref.rollout.max_model_len == 192
 
@@ -110,16 +110,16 @@ def test_a_larger_vocabulary_without_chunks_gets_smaller_micro_batches(models):
 
 
 def test_a_small_model_s_cache_holds_as_many_samples_as_vllm_takes(models):
-    """256 rows of 2 layers with 64 numbers of keys and of values: 2 x 2 x 64 x 4 x 256 bytes each, and a block of 128 that is no sample's."""
+    """256 rows of 2 layers with 64 numbers of keys and of values: 2 x 2 x 64 x 4 x 224 bytes each, and a block of 32 that is no sample's."""
     config = settled(models["tiny"], having(64))
-    assert OmegaConf.select(config, memory.CACHE) == 2 * 2 * 64 * 4 * (256 * 256 + 128)
+    assert OmegaConf.select(config, memory.CACHE) == 2 * 2 * 64 * 4 * (256 * 224 + 32)
 
 
 def test_one_sample_at_a_time_has_a_block_beside_the_one_that_vllm_keeps(models):
     """vLLM 0.28 gives its first block to nobody: with no other it would start, and wait for ever."""
     short = ("data.max_prompt_length=32", "data.max_response_length=16", "actor_rollout_ref.rollout.max_num_seqs=1")
     config = settled(models["tiny"], having(64), *short)
-    assert OmegaConf.select(config, memory.CACHE) == 2 * 128 * 2 * 2 * 64 * 4
+    assert OmegaConf.select(config, memory.CACHE) == 3 * 32 * 2 * 2 * 64 * 4
 
 
 def test_bfloat16_halves_the_engine(models):

@@ -21,6 +21,7 @@ def use_cpu_where_there_is_no_accelerator() -> bool:
 
     answer_for_the_vllm_distribution()
     draw_tokens_on_cpu()
+    use_vllms_kernels()
     return True
 
 
@@ -33,3 +34,19 @@ def draw_tokens_on_cpu() -> None:
         from verl_ext.patches import draw_tokens_with_one_number
 
         draw_tokens_with_one_number(topk_topp_sampler, forward_cpu)
+
+
+def use_vllms_kernels() -> None:
+    """Offer vLLM, once it is imported, the kernels of ``verl_ext.cpu.vllm_kernels``."""
+
+    @when_imported("vllm.ir.ops.layernorm")
+    def _offer(layernorm: ModuleType) -> None:
+        from verl_ext.cpu.vllm_kernels import offer_norms
+
+        offer_norms(layernorm)
+
+    @when_imported("vllm.model_executor.layers.activation")
+    def _replace(activation: ModuleType) -> None:
+        from verl_ext.cpu.vllm_kernels import replace_activation
+
+        replace_activation(activation)

@@ -24,9 +24,8 @@ from verl_ext.evaluation.vllm_sampler import VllmSampler
 from verl_ext.host.accelerators import num_accelerators
 from verl_ext.host.command_line import shown
 from verl_ext.host.free_memory import read_memory
-from verl_ext.host.vllm_on_cpu import TOKEN_DRAW
+from verl_ext.host.vllm_on_cpu import ENGINE, TOKEN_DRAW
 
-BLOCK_SIZE = 32
 """Tokens of a block of vLLM's cache on a CPU: the fewest that its kernels take."""
 DEVICE_VARIABLES = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ASCEND_RT_VISIBLE_DEVICES")
 
@@ -89,8 +88,7 @@ class ModelSource:
         if not num_accelerators():
             # vLLM 0.28 rewinds the generator of a seeded request whose prefill it cut; a CPU generator cannot
             chosen |= {"enforce_eager": True, "distributed_executor_backend": "uni", "enable_chunked_prefill": False}
-            # A prompt is shared in whole blocks, and vLLM's CPU blocks have 128 tokens
-            chosen["block_size"] = BLOCK_SIZE
+            chosen |= ENGINE
         return {**chosen, **options.engine_options}
 
     def describe(self) -> list[str]:

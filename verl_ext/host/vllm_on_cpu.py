@@ -21,6 +21,16 @@ VLLM_ON_CPU = CPU_PLATFORM | {
 }
 """Also what suits small models: of training (``device=cpu``) and of evaluation."""
 
+BLOCK_SIZE = 32
+"""Tokens that vLLM's cache hands out at one time; by default 128 on a CPU. A prompt is computed once for its samples in whole
+blocks alone, and vLLM's CPU kernels want a multiple of 32."""
+KERNELS = "cpu_kernels"
+"""The name of the implementations of ``verl_ext.cpu.vllm_kernels``."""
+ENGINE = {
+    "block_size": BLOCK_SIZE,
+    "kernel_config": {"ir_op_priority": {"rms_norm": [KERNELS], "fused_add_rms_norm": [KERNELS]}},
+}
+"""vLLM's options that suit a CPU, of training (``device/cpu.yaml`` spells them out) and of evaluation."""
 
 TOKEN_DRAW = "one number a token"
 """How vLLM makes a sample of a seed here (``verl_ext.cpu.token_draw``): what an evaluation's side file remembers."""

@@ -16,7 +16,7 @@ from typing import Any
 from omegaconf import OmegaConf, open_dict
 
 from verl_ext.host.free_memory import GIB, Memory, read_memory
-from verl_ext.host.vllm_on_cpu import KV_CACHE_VARIABLE
+from verl_ext.host.vllm_on_cpu import BLOCK_SIZE, KV_CACHE_VARIABLE
 from verl_ext.training.checks.critic import uses_critic
 from verl_ext.training.model_file import model_config
 from verl_ext.training.model_size import num_parameters
@@ -30,8 +30,6 @@ CRITIC_BUDGET = "critic.ppo_max_token_len_per_gpu"
 CACHE_IN_GIB = f"ray_kwargs.ray_init.runtime_env.env_vars.{KV_CACHE_VARIABLE}"
 MAX_MODEL_LEN = f"{ROLLOUT}.max_model_len"
 CACHE = f"{ROLLOUT}.engine_kwargs.vllm.kv_cache_memory_bytes"
-BLOCK = 128
-"""Tokens that vLLM's cache hands out at one time, on a CPU."""
 CRITICS_UPDATE = "critic's update"
 
 PROCESSES, LEARNER, ENGINE = int(2.2 * GIB), int(0.55 * GIB), int(0.65 * GIB)
@@ -227,7 +225,7 @@ class Planner:
         of_token = (
             2 * self._shape.num_layers * self._shape.key_value * _bytes_of(self._config.actor_rollout_ref.rollout.dtype)
         )
-        return of_token * BLOCK * (tokens // BLOCK + 1)
+        return of_token * BLOCK_SIZE * (tokens // BLOCK_SIZE + 1)
 
     def cache_within(self, free: int) -> int:
         """Bytes of cache: what is wanted, or half of what ``free`` bytes leave beside micro-batches of one row."""
