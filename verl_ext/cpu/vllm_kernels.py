@@ -72,8 +72,9 @@ def replace_activation(activation: ModuleType) -> None:
 
     class SiluAndMulByKernel(activation.SiluAndMul):  # type: ignore[misc, name-defined]
         def forward_cpu(self, x: torch.Tensor) -> torch.Tensor:
-            if x.shape[-1] % (2 * LANES):
-                return super().forward_cpu(x)
-            return self.forward_cuda(x)  # calls the kernel of the platform
+            is_for_kernel = x.shape[-1] % (2 * LANES) == 0
+            # What is called cuda's runs the kernel of the platform.
+            gated: torch.Tensor = self.forward_cuda(x) if is_for_kernel else super().forward_cpu(x)
+            return gated
 
     activation.SiluAndMul.register_oot(SiluAndMulByKernel, name="SiluAndMul")
