@@ -70,7 +70,7 @@ def offer_norms(layernorm: Any) -> None:
 def replace_activation(activation: ModuleType) -> None:
     """Let ``vllm.model_executor.layers.activation.SiluAndMul`` run by its kernel."""
 
-    class SiluAndMulByKernel(activation.SiluAndMul):  # type: ignore[misc, name-defined]
+    class SiluAndMulByKernel(activation.SiluAndMul):  # type: ignore[name-defined]
         def forward_cpu(self, x: torch.Tensor) -> torch.Tensor:
             is_for_kernel = x.shape[-1] % (2 * LANES) == 0
             # What is called cuda's runs the kernel of the platform.
