@@ -309,6 +309,16 @@ def draw_tokens_with_one_number(topk_topp_sampler: Any, forward_cpu: Any) -> Non
     topk_topp_sampler.TopKTopPSampler.forward_cpu = forward_cpu
 
 
+def multiply_by_one_adapter(lora_ops: Any, operations: dict[str, Any]) -> None:
+    """LoRA by the ``operations`` of ``verl_ext.cpu.one_adapter`` (``vllm.lora.ops.torch_ops.lora_ops``).
+
+    vLLM's CPU backend copies an adapter's matrices for each token. Its LoRA layers choose among these functions by the
+    platform, and no option names others.
+    """
+    for name, operation in operations.items():
+        setattr(lora_ops, name, operation)
+
+
 def other_worker_groups(trainer_base: ModuleType, groups_for: Any) -> Any:
     """Worker groups that are not new processes, inside ``with`` (``verl.trainer.ppo.v1.trainer_base``).
 

@@ -72,6 +72,13 @@ def _equip_learner(transformer_impl: ModuleType) -> None:
     patches.save_no_attention(transformer_impl)
 
 
+def _multiply_by_one_adapter(lora_ops: ModuleType) -> None:
+    from verl_ext.cpu.one_adapter import operations
+    from verl_ext.patches import multiply_by_one_adapter
+
+    multiply_by_one_adapter(lora_ops, operations(lora_ops))
+
+
 def _add_cpu_platform() -> None:
     """``VERL_PLATFORM=cpu``: nothing below exists for a process on a machine with an accelerator."""
     import verl_ext.cpu.platform  # noqa: F401
@@ -83,6 +90,7 @@ def _add_cpu_platform() -> None:
     draw_tokens_on_cpu()
     use_vllms_kernels()
     when_imported("vllm.utils.system_utils")(patches.fork_engine_of_server)
+    when_imported("vllm.lora.ops.torch_ops.lora_ops")(_multiply_by_one_adapter)
 
     @when_imported("verl.workers.engine.fsdp")
     def _register_engines(_fsdp: ModuleType) -> None:

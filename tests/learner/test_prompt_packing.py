@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from verl_ext.learner.prompt_packing import Row, pack
+from verl_ext.learner.prompt_packing import RowSize, pack
 
-ROWS = st.lists(st.builds(Row, st.integers(0, 3), st.just(0), st.integers(1, 9)), min_size=1, max_size=20)
+ROWS = st.lists(st.builds(RowSize, st.integers(0, 3), st.just(0), st.integers(1, 9)), min_size=1, max_size=20)
 PROMPTS = st.lists(st.integers(1, 9), min_size=4, max_size=4)
 
 
@@ -18,7 +18,7 @@ def cost(rows):
 
 @given(ROWS, PROMPTS, st.integers(18, 60), st.data())
 def test_every_row_is_in_one_micro_batch_within_the_budget(rows, prompts, budget, data):
-    rows = [Row(row.prompt, prompts[row.prompt], row.num_response) for row in rows]
+    rows = [RowSize(row.prompt, prompts[row.prompt], row.num_response) for row in rows]
     num_batches = data.draw(st.integers(1, len(rows)))
     batches = pack(rows, budget, num_batches=num_batches)
     assert sorted(number for batch in batches for number in batch) == list(range(len(rows)))
@@ -35,6 +35,6 @@ def test_every_row_is_in_one_micro_batch_within_the_budget(rows, prompts, budget
 
 def test_a_row_that_fits_nowhere_is_refused():
     with pytest.raises(ValueError, match="A sample has 9 tokens, and a micro-batch holds 8"):
-        pack([Row("a", 4, 5)], 8)
+        pack([RowSize("a", 4, 5)], 8)
     with pytest.raises(ValueError, match="1 rows cannot be 2 micro-batches"):
-        pack([Row("a", 4, 5)], 9, num_batches=2)
+        pack([RowSize("a", 4, 5)], 9, num_batches=2)

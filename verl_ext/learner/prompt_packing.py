@@ -11,8 +11,8 @@ MOST_KEYS = 4
 
 
 @dataclass(frozen=True)
-class Row:
-    """One sample of a batch."""
+class RowSize:
+    """What packing has to know of one sample of a batch."""
 
     prompt: Hashable
     """Equal for the samples whose prompt is the same."""
@@ -24,17 +24,17 @@ class Row:
         return self.num_prompt + self.num_response
 
 
-def _cost(rows: Sequence[Row]) -> int:
+def _cost(rows: Sequence[RowSize]) -> int:
     """Tokens that are computed of these rows together."""
     prompts = {row.prompt: row.num_prompt for row in rows}
     return sum(prompts.values()) + sum(max(row.num_response - 1, 0) for row in rows)
 
 
-def _fits(rows: Sequence[Row], budget: int) -> bool:
+def _fits(rows: Sequence[RowSize], budget: int) -> bool:
     return _cost(rows) <= budget and sum(row.num_tokens for row in rows) <= MOST_KEYS * budget
 
 
-def pack(rows: Sequence[Row], budget: int, *, num_batches: int = 1) -> list[list[int]]:
+def pack(rows: Sequence[RowSize], budget: int, *, num_batches: int = 1) -> list[list[int]]:
     """Micro-batches of at most ``budget`` computed tokens, as the numbers of their rows.
 
     Samples of a prompt stay together as far as they fit; then each lot goes into the first micro-batch with room for it,
@@ -72,7 +72,7 @@ def pack(rows: Sequence[Row], budget: int, *, num_batches: int = 1) -> list[list
     return batches
 
 
-def rows_of(batch: Any) -> list[Row]:
+def rows_of(batch: Any) -> list[RowSize]:
     """Of a batch of verl's with jagged ``input_ids``, ``position_ids`` and ``responses``."""
     input_ids, positions = (batch[name].values().cpu().numpy() for name in ("input_ids", "position_ids"))
     borders = batch["input_ids"].offsets().tolist()
@@ -82,7 +82,7 @@ def rows_of(batch: Any) -> list[Row]:
     ):
         of_prompt = slice(start, end - num_response)
         prompt = input_ids[of_prompt].tobytes(), positions[of_prompt].tobytes()
-        rows.append(Row(prompt, end - num_response - start, num_response))
+        rows.append(RowSize(prompt, end - num_response - start, num_response))
     return rows
 
 
