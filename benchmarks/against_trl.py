@@ -2,6 +2,7 @@
 
     python benchmarks/against_trl.py --model byte                 # the small model: 64 samples of 16 tokens
     python benchmarks/against_trl.py --model smollm2 --json FILE  # SmolLM2-135M-Instruct: 64 samples of 64 tokens
+    python benchmarks/against_trl.py --model smollm2 --trl bfloat16,2,16   # without the search, which takes the longest
     python benchmarks/against_trl.py --model smollm2 --quick      # a few samples, TRL with one thread: does it work?
 
 TRL has an environment of its own, which is made at the first run, and the fastest of its options that keeps float32
@@ -26,9 +27,15 @@ from time import monotonic
 
 from trl_comparison import Comparison
 from trl_report import ROOT, Report
+from trl_runs import Variant
 
 from verl_ext.host.threads import THREAD_VARIABLES
 from verl_ext.pretrained.get import get_model
+
+
+def variant(text: str) -> Variant:
+    precision, threads, micro_batch = text.split(",")
+    return Variant(precision=precision, threads=int(threads), micro_batch=int(micro_batch))
 
 
 def main() -> None:
@@ -39,6 +46,14 @@ def main() -> None:
         "--all_variants",
         action="store_true",
         help="try every combination of TRL's options, as with --model byte anyway",
+    )
+    parser.add_argument(
+        "--trl",
+        type=variant,
+        action="append",
+        default=[],
+        metavar="PRECISION,THREADS,SIZE",
+        help="do not search for TRL's fastest options but take these, as a run that searched has named them",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write hardware, versions, settings and all numbers")
     parser.add_argument("--environment", type=Path, default=ROOT / ".cache" / "trl", help="TRL's environment")
@@ -67,6 +82,7 @@ def main() -> None:
             environment=options.environment.resolve(),
             model_path=options.model_path.resolve(),
             folder=Path(name),
+            known=options.trl,
         )
         comparison.measure()
         report = Report(comparison)

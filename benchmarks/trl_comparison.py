@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import mean, median
@@ -96,6 +97,8 @@ class Comparison:
     """SmolLM2's folder."""
     folder: Path
     """For what is written on the way."""
+    known: Sequence[Variant] = ()
+    """TRL's fastest options from an earlier run, which are not searched for; empty for a search."""
     rows: list[Row] = field(default_factory=list)
     trials: list[Trial] = field(default_factory=list)
     load: float = field(default_factory=lambda: os.getloadavg()[0])
@@ -127,6 +130,19 @@ class Comparison:
 
     def trl_rows(self, work: TRLWork) -> list[Row]:
         """TRL's best, and its best without float32 weights where that is faster."""
+        chosen = list(self.known) or self._searched(work)
+        return [
+            Row(
+                name=f"TRL, {variant}",
+                settings=work.options(variant, self.plan.steps) | asdict(variant),
+                rollout_precision=variant.precision.split()[0],
+                learner_precision=variant.precision.split()[0],
+                threads=variant.threads,
+            )
+            for variant in chosen
+        ]
+
+    def _searched(self, work: TRLWork) -> list[Variant]:
         quarter = work.shape.num_sequences // 4
         search = Search(
             work,
@@ -143,16 +159,7 @@ class Comparison:
         if search.seconds(low) < search.seconds(best):
             chosen.append(low)
         self.trials = list(search.trials.values())
-        return [
-            Row(
-                name=f"TRL, {variant}",
-                settings=work.options(variant, self.plan.steps) | asdict(variant),
-                rollout_precision=variant.precision.split()[0],
-                learner_precision=variant.precision.split()[0],
-                threads=variant.threads,
-            )
-            for variant in chosen
-        ]
+        return chosen
 
     def measure(self) -> None:
         """Fill ``rows``: all runs of a round, one after the other, as often as there are rounds."""
