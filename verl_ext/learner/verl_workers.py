@@ -27,6 +27,7 @@ from verl.utils.device import get_device_id
 from verl.workers.engine_workers import ActorRolloutRefWorker, TrainingWorker
 
 from verl_ext.learner.dropout import dropouts
+from verl_ext.learner.gradient_types import settle_gradient_types
 from verl_ext.learner.own_log_probs import Loss, OwnLogProbs, StaleRolloutError
 
 
@@ -72,6 +73,12 @@ class LearnerWorker(_StartsOver, TrainingWorker):
 
     own_log_probs: OwnLogProbs | None = None
     """Of the last mini-batch, where the trainer asked for them."""
+
+    @register(dispatch_mode=Dispatch.ONE_TO_ALL)
+    def reset(self) -> None:
+        """verl's, which builds the model on the first call."""
+        super().reset()
+        settle_gradient_types(self.engine.module)
 
     @register(dispatch_mode=Dispatch.ONE_TO_ALL)
     def set_loss_fn(self, loss_fn: Loss) -> None:
