@@ -8,7 +8,7 @@ from verl_ext.training import events, validation
 REASONS = ("correct", "incorrect", "timed_out", "grader_error")
 
 
-def validated(monkeypatch, groups: list[list[str]], expected: int, sources: list[str] | None = None):
+def validated(monkeypatch, groups: list[list[str]], expected: int, sources: list[str] | None = None, options=()):
     """verl's metrics and the event for the reasons of the answers to each prompt, ``expected`` asked for of each."""
     sources = sources or ["math"] * len(groups)
     rows = [(sources[prompt], f"p{prompt}", reason) for prompt, group in enumerate(groups) for reason in group]
@@ -18,7 +18,7 @@ def validated(monkeypatch, groups: list[list[str]], expected: int, sources: list
     infos["detail"] = ["" for _ in rows]
     heard = []
     monkeypatch.setattr(events, "_listeners", [lambda kind, fields: heard.append((kind, fields))])
-    trainer = trainer_with()
+    trainer = trainer_with(*options)
     trainer.global_steps = 7
     asked_for = {(source, f"p{prompt}"): expected for prompt, source in enumerate(sources)}
     uids, data_sources = [uid for _, uid, _ in rows], [source for source, *_ in rows]
@@ -27,6 +27,13 @@ def validated(monkeypatch, groups: list[list[str]], expected: int, sources: list
     ((kind, event),) = heard
     assert kind == "validation"
     return metrics, event
+
+
+def test_a_noisy_grader_is_none_of_validations(monkeypatch):
+    """Its verdicts are what is true, whatever is flipped in training."""
+    rates = [f"algorithm.noisy_grader.{name}_rate=0.49" for name in ("false_negative", "false_positive")]
+    groups = [["correct", "incorrect", "correct", "no_answer"]] * 8
+    assert validated(monkeypatch, groups, 4, options=rates) == validated(monkeypatch, groups, 4)
 
 
 def test_a_result_reaches_the_console(monkeypatch):
