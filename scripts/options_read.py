@@ -35,6 +35,11 @@ HANDED_OVER = {
     "reward.reward_kwargs": "verl/experimental/reward_loop/reward_manager/dapo.py:DAPORewardManager.__init__",
     "trainer.ends_early": "verl_ext/training/ending.py:EndingRules.of",
     "algorithm.noisy_grader": "verl_ext/objectives/noisy_grader.py:read_noisy_grader",
+    **{
+        f"actor_rollout_ref.rollout.engine_kwargs.vllm.{name}": "verl/workers/rollout/vllm_rollout/vllm_async_server.py:"
+        "vLLMHttpServer.launch_server, to vLLM"
+        for name in ("block_size", "kernel_config")
+    },
     "ray_kwargs.ray_init": "verl_ext/training/resources.py:ray_init_options, to ray.init",
     "ray_kwargs.ray_init.runtime_env": "verl_ext/training/launch.py:_start_ray, to ray.init and this process",
     # FSDPCriticConfig.__post_init__ copies it, and the engine reads the copy.

@@ -27,6 +27,8 @@ HARDWARE = {
     f"{ROLLOUT}.enable_sleep_mode": "vLLM's weights leave it too",
     f"{ROLLOUT}.engine_kwargs.vllm.worker_extension_cls": "verl's own loading of pushed weights",
     f"{ROLLOUT}.engine_kwargs.vllm.distributed_executor_backend": "vLLM's workers as processes of their own",
+    f"{ROLLOUT}.engine_kwargs.vllm.kernel_config": "vLLM's CUDA kernels",
+    f"{ROLLOUT}.engine_kwargs.vllm.block_size": "vLLM's cache in blocks of its own choice",
     "ray_kwargs.ray_init.num_gpus": "real devices of Ray's",
     VARIABLES: "vLLM's and verl's platform, and threads",
 }
@@ -63,6 +65,10 @@ SIZES = {
 """Numbers of processes and sizes of buffers, smaller than on a GPU machine and not 0."""
 
 
+PACKED_ROWS = {"actor_rollout_ref.model.override_config.attn_implementation": "packed_sdpa"}
+"""What ``auto`` is on a GPU without flash-attn; on a CPU it shares prompts."""
+
+
 def leaves(section: Any, name: str = "") -> Iterator[tuple[str, Any]]:
     """Every option below ``section`` with its value, interpolations unresolved."""
     for key in section:
@@ -96,7 +102,7 @@ def _as_written(value: Any) -> str:
 
 def options() -> list[str]:
     """Overrides that make ``device=gpu`` run on a CPU, in hydra's syntax; the caller's own come after them."""
-    exchanged = hardware_lines() | SIZES
+    exchanged = hardware_lines() | SIZES | PACKED_ROWS
     return [f"++{option}={_as_written(value)}" for option, value in exchanged.items()]
 
 
