@@ -75,6 +75,12 @@ def test_paths_have_right_answers_first_and_all_right_ones_in_the_sum(policy, ti
     assert sorted(path.is_right, reverse=True) == list(path.is_right)
     assert len(path.answers) == 3
     answers = seen_answers(PROBLEM, [Says(policy, texts)], num_samples=1, max_tokens=9, seed=0)
+    tables = [
+        dict(zip((a.answer for a in answers), answer_probabilities(Policy(model), PROBLEM, answers), strict=True))
+        for model in (tiny, other)
+    ]
+    highest = {answer: max(table[answer] for table in tables) for answer in tables[0]}
+    assert set(path.answers) == set(sorted(highest, key=lambda answer: -highest[answer])[:3])
     for row, right, model in zip(path.probabilities, path.right, (tiny, other), strict=True):
         values = dict(
             zip((a.answer for a in answers), answer_probabilities(Policy(model), PROBLEM, answers), strict=True)

@@ -79,12 +79,22 @@ def test_the_command_measures_every_checkpoint(tiny, other, data, tmp_path, caps
     assert sorted(path.name for path in out.iterdir()) == ["dynamics.json", "dynamics.png", "logit_changes.png"]
 
 
+def test_a_large_model_may_leave_out_what_is_slow(tiny, data, tmp_path):
+    arguments = ["--num_samples", "2", "--max_tokens", "3", "--logit_positions", "0", "--output_dir", str(tmp_path)]
+    assert main(["dynamics", "--checkpoints", f"small={tiny}", "--data", str(data), *arguments]) == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["dynamics.json", "dynamics.png"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--checkpoints", "outputs/nsr"], "takes NAME=PATH"),
         (["--checkpoints", "a=x", "a=y"], "names a twice"),
         (["--checkpoints", "a=x", "--num_samples", "0"], "--num_samples must be a whole number from 1, got 0"),
+        (
+            ["--checkpoints", "a=x", "--logit_positions", "-1"],
+            "--logit_positions must be a whole number from 0, got -1",
+        ),
         (["--checkpoints", "a=nowhere"], "a: there is no folder nowhere"),
     ],
 )

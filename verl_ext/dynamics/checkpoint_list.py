@@ -69,4 +69,4 @@ def _numbered(folder: Path) -> list[CheckpointAt]:
 
 
 def _is_model(folder: Path) -> bool:
-    return (folder / "config.json").is_file() or (folder / "actor").is_dir()
+    return any((folder / name).exists() for name in ("config.json", "adapter_config.json", "actor"))

@@ -51,7 +51,7 @@ def run_dynamics(options: DynamicsOptions) -> None:
     for run in runs:
         curves.append(_curve(run, problems, options))
         print(table(curves[-1]), flush=True)
-    changes = _changes(runs[0], problems, options)
+    changes = _changes(runs[0], problems, options) if options.logit_positions else {}
     options.output_dir.mkdir(parents=True, exist_ok=True)
     content = {
         "options": {name: str(value) for name, value in asdict(options).items()},
@@ -118,7 +118,9 @@ def _changes(run: CheckpointRun, problems: Sequence[Problem], options: DynamicsO
     own = _asked(policy, problems, options)
     outcomes = {correct for group in own.is_correct for correct in group}
     return {
-        name: logit_changes(policy.model, own.batch, own.is_correct, weights, seed=options.seed)
+        name: logit_changes(
+            policy.model, own.batch, own.is_correct, weights, max_positions=options.logit_positions, seed=options.seed
+        )
         for name, weights, sign in (("psr", PSR, True), ("nsr", NSR, False))
         if sign in outcomes
     }

@@ -23,6 +23,7 @@ class DynamicsOptions:
     limit: int = 32
     num_samples: int = 16
     max_tokens: int = 64
+    logit_positions: int = 60
     output_dir: Path = Path("outputs/dynamics")
     seed: int = 0
 
@@ -34,6 +35,8 @@ class DynamicsOptions:
         for option in ("limit", "num_samples", "max_tokens"):
             if getattr(self, option) < 1:
                 raise ValueError(f"--{option} must be a whole number from 1, got {getattr(self, option)}.")
+        if self.logit_positions < 0:
+            raise ValueError(f"--logit_positions must be a whole number from 0, got {self.logit_positions}.")
         if self.output_dir.exists() and not self.output_dir.is_dir():
             raise ValueError(f"--output_dir {self.output_dir} is a file. Give the name of a folder.")
 
@@ -76,6 +79,12 @@ def _parser(program: str) -> argparse.ArgumentParser:
     )
     add("--num_samples", type=int, default=DynamicsOptions.num_samples, help="answers to each (default: %(default)s)")
     add("--max_tokens", type=int, default=DynamicsOptions.max_tokens, help="of an answer (default: %(default)s)")
+    add(
+        "--logit_positions",
+        type=int,
+        default=DynamicsOptions.logit_positions,
+        help="how many tokens logit_changes.png looks at, a gradient in float64 each; 0: none (default: %(default)s)",
+    )
     add(
         "--output_dir",
         type=path_option,

@@ -41,10 +41,10 @@ def gif(frames: Sequence[Pixels], seconds: Sequence[float]) -> bytes:
     # A palette of each frame's own would make what stands still flicker.
     sheet = Image.fromarray(np.concatenate([frames[0], frames[len(frames) // 2], frames[-1]]))
     palette = sheet.quantize(NUM_COLORS, method=Image.Quantize.MEDIANCUT)
-    colors = np.array(palette.getpalette(), dtype=np.uint8).reshape(-1, 3)
-    colors[colors.sum(axis=1, dtype=int).argmax()] = 255  # the paper, which it averages with what is nearly white
-    palette.putpalette(colors.tobytes())
-    flat = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
+    flat = [
+        _with_white_paper(frame, image.quantize(palette=palette, dither=Image.Dither.NONE))
+        for frame, image in zip(frames, images, strict=True)
+    ]
     buffer = BytesIO()
     flat[0].save(
         buffer,
@@ -57,6 +57,18 @@ def gif(frames: Sequence[Pixels], seconds: Sequence[float]) -> bytes:
         disposal=1,
     )
     return buffer.getvalue()
+
+
+def _with_white_paper(frame: Pixels, flat: Image.Image) -> Image.Image:
+    """The frame in a palette's colors, where white is white: the nearest color that Pillow finds may be a shade off."""
+    places = np.array(flat)
+    colors = np.array(flat.getpalette(), dtype=np.uint8).reshape(-1, 3)
+    white = int(colors.sum(axis=1, dtype=int).argmax())
+    colors[white] = 255
+    places[(frame == 255).all(axis=-1)] = white
+    image = Image.fromarray(places, mode="P")
+    image.putpalette(colors.tobytes())
+    return image
 
 
 def write_moving(folder: Path, name: str, frames: Sequence[Pixels], seconds: Sequence[float]) -> list[str]:
