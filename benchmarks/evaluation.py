@@ -5,7 +5,7 @@
 
 Prints for each round, one run after the other in new processes:
   bare      vLLM's own LLM.generate with the same prompts, seeds and engine options on the same number of threads: its
-            own way of drawing tokens, no text, no grading, no file
+            own way of drawing tokens and of norms and activation, no text, no grading, no file
   ours      eval.py, from launch to exit
 each with seconds from launch to exit, and tokens a second while it samples: in LLM.generate, and from our first request
 to the last answer. At last the medians' ratio of both, and what of our wall time is not vLLM's: by the account of our
@@ -135,7 +135,10 @@ def run_bare(model: Path, output: Path, run: dict, job_file: Path, arguments: ar
         "sampling": {name: getattr(arguments, name) for name in names},
         "prompts": [entry.get("text", entry["prompt"]) for entry in run["problems"].values()],
         "seeds": [seeds[question_id] for question_id in run["problems"]],
-        "options": run["runs"][-1]["engine_options"],
+        # The implementations that kernel_config names are this package's.
+        "options": {
+            name: value for name, value in run["runs"][-1]["engine_options"].items() if name != "kernel_config"
+        },
     }
     job_file.write_text(json.dumps(job))
     threads = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(os.cpu_count()))}
