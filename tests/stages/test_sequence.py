@@ -299,15 +299,31 @@ def test_checkpoints_have_what_a_reset_needs(tmp_path, inputs, option):
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 def test_a_child_ends_as_it_likes_when_the_command_is_interrupted(tmp_path, how):
-    """SIGTERM comes to the parent alone, Ctrl-C to both; the child has time to clean up, and the parent its exit code."""
+    """SIGTERM comes to the parent alone, Ctrl-C to both; the child has time to clean up, and the parent its exit code.
+
+    What a script starts in the background ignores Ctrl-C, and SIGTERM ends it all the same.
+    """
+    child = tmp_path / "child.py"
+    child.write_text(
+        "import signal, sys, time\n"
+        "signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))\n"
+        "try:\n  print(1, flush=True); time.sleep(600)\n"
+        "except (KeyboardInterrupt, SystemExit):\n  time.sleep(1); print(2, flush=True)"
+    )
     script = (
         "import signal, subprocess, sys; from verl_ext.stages import sequence as s, __main__ as m\n"
         "signal.signal(signal.SIGTERM, m._terminate)\n"
-        "code = 'import sys, time\\ntry:\\n  print(1, flush=True); time.sleep(600)\\nexcept KeyboardInterrupt:\\n  time.sleep(1); print(2, flush=True)'\n"
-        "try: s._wait(subprocess.Popen([sys.executable, '-c', code], preexec_fn=s._end_with_parent))\n"
+        "try: s._wait(subprocess.Popen([sys.executable, sys.argv[1]], preexec_fn=s._end_with_parent))\n"
         "except s.StageError as error: sys.exit(error.code)"
     )
-    parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, start_new_session=True)
+    at_start = signal.SIG_IGN if how == signal.SIGTERM else signal.SIG_DFL
+    parent = subprocess.Popen(
+        [sys.executable, "-c", script, str(child)],
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, at_start),
+    )
     assert parent.stdout.readline() == "1\n"
     os.kill(parent.pid, how) if how == signal.SIGTERM else os.killpg(parent.pid, how)
     assert parent.communicate()[0] == "2\n"

@@ -245,3 +245,10 @@ def test_runs_on_one_stack_get_one_engine(models):
     assert before[0] < before[1] == after[0] == after[1]
     assert after[2] == (12345, 628)
     assert after[3] == before[3]
+
+
+def test_in_bfloat16_a_micro_batch_of_the_same_memory_has_more_tokens(models):
+    """SmolLM2: of each token 30 layers x 9,600 numbers x 1.3, in 1 GiB beside nothing else, rounded down to 64."""
+    for precision, tokens in (("float32", 704), ("bfloat16", 1024)):
+        config = settled(models["smollm2"], having(64), f"precision={precision}")
+        assert OmegaConf.select(config, memory.BUDGET) == tokens

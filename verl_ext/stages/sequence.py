@@ -239,7 +239,7 @@ def _wait(process: "subprocess.Popen[bytes]") -> None:
         code = process.wait()
     except KeyboardInterrupt as asked:
         if isinstance(asked, Terminated):
-            process.send_signal(signal.SIGINT)
+            process.terminate()  # an interrupt is ignored by what a script has started in the background
         process.wait()
         raise StageError(INTERRUPTED) from None
     if code:

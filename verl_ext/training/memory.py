@@ -37,6 +37,8 @@ PROCESSES, LEARNER, ENGINE = int(2.2 * GIB), int(0.55 * GIB), int(0.65 * GIB)
 ONE_PROCESS = int(1.3 * GIB)
 """In place of the first two where trainer, learner, server and TransferQueue are one process: that and Ray."""
 FLOAT = 4
+KEPT_IN_BFLOAT16 = 2.7
+"""Bytes for each number that the backward pass needs: half of float32's, and what norms and softmax keep in float32."""
 ADAM = 2 * FLOAT
 CHUNKS = GIB // 8
 """What is computed of one chunk of logits."""
@@ -161,7 +163,7 @@ class Planner:
         if self._critic:
             phases[CRITICS_UPDATE] = {
                 "gradients": self._critic.num_parameters * FLOAT,
-                "activations": self._ranks * self._of_layers(self._critic, critic_tokens, self._config.critic.model),
+                "activations": self._ranks * self._of_critic(critic_tokens),
             }
         return Estimate({name: number for name, number in resident.items() if number}, phases)
 
@@ -173,13 +175,18 @@ class Planner:
         logits = (
             CHUNKS if model.use_fused_kernels else WHOLE_LOGITS * self._rows(tokens, model) * shape.vocabulary * FLOAT
         )
-        return self._of_layers(shape, tokens, model) + logits + (0 if self._is_adapter else head)
+        dtype = self._config.actor_rollout_ref.actor.fsdp_config.mixed_precision.param_dtype
+        return self._of_layers(shape, tokens, model, dtype) + logits + (0 if self._is_adapter else head)
 
-    def _of_layers(self, shape: Shape, tokens: int, model: Any) -> int:
+    def _of_critic(self, tokens: int) -> int:
+        assert self._critic is not None
+        return self._of_layers(self._critic, tokens, self._config.critic.model, self._config.critic.fsdp.dtype)
+
+    def _of_layers(self, shape: Shape, tokens: int, model: Any, dtype: Any) -> int:
         of_layer = shape.saved_of_a_token
         layers = shape.num_layers
         saved = layers * shape.hidden + of_layer if model.enable_gradient_checkpointing else layers * of_layer
-        return self._rows(tokens, model) * saved * FLOAT
+        return int(self._rows(tokens, model) * saved * (FLOAT if _bytes_of(dtype) == FLOAT else KEPT_IN_BFLOAT16))
 
     @staticmethod
     def _rows(tokens: int, model: Any) -> int:
@@ -242,7 +249,7 @@ class Planner:
         """The same for the critic."""
         assert self._critic is not None
         left = free - self.estimate(0, 0, cache).peak_of(CRITICS_UPDATE)
-        of_token = self._of_layers(self._critic, 1024, self._config.critic.model)
+        of_token = self._of_critic(1024)
         return self._tokens(left, of_token, LARGEST_CRITIC_BUDGET)
 
     def _tokens(self, left: int, bytes_of_1024: int, largest: int) -> int:
