@@ -246,4 +246,8 @@ def test_an_interrupted_command_says_so(study, monkeypatch):
         time.sleep(10)
 
     monkeypatch.setattr("verl_ext.training.several_runs.prepare", asked)
-    assert study(a="ends") == 130
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run in the background ignores it
+    try:
+        assert study(a="ends") == 130
+    finally:
+        signal.signal(signal.SIGINT, before)
