@@ -64,11 +64,11 @@ def write_pictures(arguments: argparse.Namespace) -> None:
 
     from verl_ext.dynamics.answer_paths import answer_paths
     from verl_ext.dynamics.checkpoint_list import find_run
-    from verl_ext.dynamics.dynamics_options import named_path
+    from verl_ext.dynamics.dynamics_options import checkpoints_path
     from verl_ext.evaluation.problems import problems_of_file
 
     logging.disable_progress_bar()
-    runs = [find_run(*named_path(text), arguments.base) for text in arguments.checkpoints]
+    runs = [find_run(*checkpoints_path(text), arguments.base) for text in arguments.checkpoints]
     for run in runs[1:]:
         if [each.step for each in run.checkpoints] != [each.step for each in runs[0].checkpoints]:
             raise ValueError(f"{run.name} has checkpoints at other steps than {runs[0].name}.")

@@ -16,7 +16,13 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from verl_ext.host.command_line import path_option, print_any_text, typed_path
+from verl_ext.host.command_line import (
+    check_names_differ,
+    named_path,
+    path_option,
+    print_any_text,
+    typed_path,
+)
 from verl_ext.host.files import replacing
 from verl_ext.host.threads import use_one_thread
 from verl_ext.metrics.generations import read_generations
@@ -40,15 +46,9 @@ def parser() -> argparse.ArgumentParser:
 
 def named(texts: Sequence[str], option: str) -> dict[str, Path]:
     """Name -> path; raises ValueError where a text is something else or a name comes twice."""
-    found: dict[str, Path] = {}
-    for text in texts:
-        name, mark, path = text.partition("=")
-        if not mark or not name.strip() or not path.strip():
-            raise ValueError(f"{option} takes NAME=PATH, such as nsr=outputs/nsr, got {text!r}.")
-        if name.strip() in found:
-            raise ValueError(f"{option} names {name.strip()} twice. Give every run a name of its own.")
-        found[name.strip()] = typed_path(path)
-    return found
+    pairs = [named_path(text, option, "nsr=outputs/nsr") for text in texts]
+    check_names_differ([name for name, _ in pairs], option)
+    return {name: typed_path(path) for name, path in pairs}
 
 
 def figures(runs: dict[str, Path], answers: dict[str, Path]) -> dict[str, Figure]:

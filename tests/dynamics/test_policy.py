@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from verl_ext.dynamics.next_token_of import next_token_of
-from verl_ext.dynamics.policy import response_logits, response_probabilities, token_entropy, token_log_probs
+from verl_ext.dynamics.policy import response_logits, response_probabilities
+from verl_ext.learner.token_statistics import token_entropy, token_log_probs
 
 QUESTION = [{"role": "user", "content": "1 2 3 = 7"}]
 

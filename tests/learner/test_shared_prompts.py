@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tests.learner.test_packed_attention import FAMILIES, build
 from verl_ext.learner import chunked_head, shared_prompts
-from verl_ext.learner.shared_prompts import ARGUMENT, NAME, can_share, lay_out, separate
+from verl_ext.learner.shared_prompts import ARGUMENT, NAME, SharedPrompts, can_share, separate
 
 shared_prompts.register()
 
@@ -29,7 +29,7 @@ def batch_of(samples):
 def together(model, samples, *, layout=None):
     """Log-probs of each response's tokens from one row."""
     batch = batch_of(samples)
-    layout = lay_out(batch) if layout is None else layout
+    layout = SharedPrompts(batch) if layout is None else layout
     chunked_head.equip(model)
     output = model(
         input_ids=layout.tokens_T[None],
@@ -80,7 +80,7 @@ def test_whatever_the_samples_are(samples, family):
 
 
 def test_each_prompt_is_computed_once_and_no_last_token_is():
-    layout = lay_out(batch_of(SAMPLES))
+    layout = SharedPrompts(batch_of(SAMPLES))
     assert layout.tokens_T.tolist() == [3, 4, 5, 6, 1, 7, 8, 2, 5, 2, 6, 9]
     assert layout.positions_T.tolist() == [0, 1, 2, 3, 0, 4, 5, 1, 2, 3, 4, 4]
 
@@ -99,7 +99,7 @@ def test_checkpointed_layers_give_the_same():
 
 def test_attention_that_does_not_know_the_layout_is_found_out():
     model = build("llama", "sdpa")
-    layout = lay_out(batch_of(SAMPLES))
+    layout = SharedPrompts(batch_of(SAMPLES))
     together(model, SAMPLES, layout=layout)
     with pytest.raises(RuntimeError, match="0 of the 2 layers of llama .*attn_implementation=packed_sdpa"):
         shared_prompts.check_attended(layout, model.config)

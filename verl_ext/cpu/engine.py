@@ -68,7 +68,7 @@ class CPULanguageModelEngine(_OnCPU, transformer_impl.FSDPEngineWithLMHead):
         if not (self._shares_prompts and shared_prompts.can_share(micro_batch)):
             inputs: tuple[dict[str, Any], dict[str, Any]] = super().prepare_model_inputs(micro_batch)
             return inputs
-        layout = shared_prompts.lay_out(micro_batch)
+        layout = shared_prompts.SharedPrompts(micro_batch)
         model_inputs = {
             "input_ids": layout.tokens_T[None],
             "attention_mask": None,

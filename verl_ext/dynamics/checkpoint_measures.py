@@ -9,11 +9,12 @@ from functools import partial
 
 import torch
 
-from verl_ext.dynamics.policy import Policy, Responses, response_logits, token_entropy
+from verl_ext.dynamics.policy import Policy, Responses, response_logits
 from verl_ext.dynamics.sign_gradients import sign_gradients
 from verl_ext.evaluation.problems import Problem
 from verl_ext.grading import UNGRADED, grade
 from verl_ext.grading.arithmetic import canonical_answer
+from verl_ext.learner.token_statistics import token_entropy
 from verl_ext.tasks.countdown import COUNTDOWN
 
 LogitsOf = Callable[[Responses], torch.Tensor]

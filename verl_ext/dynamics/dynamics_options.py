@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from verl_ext.host.command_line import path_option
+from verl_ext.host.command_line import check_names_differ, named_path, path_option
+
+CHECKPOINTS = "--checkpoints"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,10 +30,7 @@ class DynamicsOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        names = [name for name, _ in self.checkpoints]
-        for name in names:
-            if names.count(name) > 1:
-                raise ValueError(f"--checkpoints names {name} twice. Give every run a name of its own.")
+        check_names_differ([name for name, _ in self.checkpoints], CHECKPOINTS)
         for option in ("limit", "num_samples", "max_tokens"):
             if getattr(self, option) < 1:
                 raise ValueError(f"--{option} must be a whole number from 1, got {getattr(self, option)}.")
@@ -44,7 +43,7 @@ class DynamicsOptions:
 def parse_dynamics(arguments: Sequence[str], program: str) -> DynamicsOptions:
     """Read the command line behind ``dynamics``; raises ValueError where the options cannot be used."""
     given = vars(_parser(program).parse_args(arguments))
-    return DynamicsOptions(**given | {"checkpoints": [named_path(text) for text in given["checkpoints"]]})
+    return DynamicsOptions(**given | {"checkpoints": [checkpoints_path(text) for text in given["checkpoints"]]})
 
 
 def dynamics_help(program: str) -> str:
@@ -56,7 +55,7 @@ def _parser(program: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=program, description=_DESCRIPTION, allow_abbrev=False)
     add = parser.add_argument
     add(
-        "--checkpoints",
+        CHECKPOINTS,
         nargs="+",
         action="extend",
         required=True,
@@ -103,9 +102,6 @@ _DESCRIPTION = (
 )
 
 
-def named_path(text: str) -> tuple[str, str]:
-    """The name and the path of ``NAME=PATH``; raises ValueError where it is something else."""
-    name, mark, place = text.partition("=")
-    if not mark or not name.strip() or not place.strip():
-        raise ValueError(f"--checkpoints takes NAME=PATH, such as nsr=outputs/nsr, got {text!r}.")
-    return name.strip(), place
+def checkpoints_path(text: str) -> tuple[str, str]:
+    """The name and the path of a run's checkpoints; raises ValueError where the text is something else."""
+    return named_path(text, CHECKPOINTS, "nsr=outputs/nsr")

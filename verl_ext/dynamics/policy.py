@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import torch
 
 from verl_ext.evaluation.checkpoint import find_model, merge
+from verl_ext.learner.token_statistics import token_log_probs
 from verl_ext.small_model.sampling import sample_tokens
 
 
@@ -101,17 +102,6 @@ def response_logits(model: Any, prompt_ids: Sequence[int], token_BT: torch.Tenso
         input_ids=torch.cat([prompt_BL, token_BT], dim=1), logits_to_keep=num_tokens + 1
     ).logits[:, :-1]
     return logits
-
-
-def token_log_probs(logits_BTV: torch.Tensor, token_BT: torch.Tensor) -> torch.Tensor:
-    """(B, T) log pi of each token."""
-    return logits_BTV.log_softmax(dim=-1).gather(-1, token_BT.unsqueeze(-1)).squeeze(-1)
-
-
-def token_entropy(logits_BTV: torch.Tensor) -> torch.Tensor:
-    """(B, T) the entropy in nats of what each token was drawn from."""
-    log_prob_BTV = logits_BTV.log_softmax(dim=-1)
-    return -(log_prob_BTV.exp() * log_prob_BTV).sum(dim=-1)
 
 
 @torch.inference_mode()

@@ -11,7 +11,8 @@ from typing import Any
 
 import torch
 
-from verl_ext.dynamics.policy import Responses, response_logits, token_log_probs
+from verl_ext.dynamics.policy import Responses, response_logits
+from verl_ext.learner.token_statistics import token_log_probs
 from verl_ext.objectives.algorithm_options import AlgorithmOptions
 from verl_ext.objectives.catalog import OBJECTIVES
 from verl_ext.objectives.objective import SignWeights

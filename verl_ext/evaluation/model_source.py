@@ -26,7 +26,6 @@ from verl_ext.host.command_line import shown
 from verl_ext.host.free_memory import read_memory
 from verl_ext.host.vllm_on_cpu import ENGINE, TOKEN_DRAW
 
-"""Tokens of a block of vLLM's cache on a CPU: the fewest that its kernels take."""
 DEVICE_VARIABLES = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ASCEND_RT_VISIBLE_DEVICES")
 
 

@@ -4,6 +4,7 @@ import argparse
 import io
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 
@@ -35,3 +36,18 @@ def path_option(text: str) -> Path:
     if not text.strip():
         raise argparse.ArgumentTypeError("expected a path, got an empty text")
     return typed_path(text)
+
+
+def named_path(text: str, option: str, example: str) -> tuple[str, str]:
+    """The name and the path of ``NAME=PATH``, as ``option`` takes it; raises ValueError where it is something else."""
+    name, mark, path = text.partition("=")
+    if not mark or not name.strip() or not path.strip():
+        raise ValueError(f"{option} takes NAME=PATH, such as {example}, got {text!r}.")
+    return name.strip(), path
+
+
+def check_names_differ(names: Sequence[str], option: str) -> None:
+    """Raises ValueError where ``option`` names something twice."""
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"{option} names {name} twice. Give every run a name of its own.")

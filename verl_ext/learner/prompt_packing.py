@@ -94,5 +94,6 @@ def micro_batches(data: Any, dp_group: Any = None, **_of_verl: Any) -> tuple[lis
     batches = pack(rows, budget)
     num_batches = torch.tensor(len(batches))
     torch.distributed.all_reduce(num_batches, op=torch.distributed.ReduceOp.MAX, group=dp_group)
-    batches = pack(rows, budget, num_batches=int(num_batches))
+    if num_batches > len(batches):  # another rank has more
+        batches = pack(rows, budget, num_batches=int(num_batches))
     return [tu.index_select_tensor_dict(data, batch) for batch in batches], batches

@@ -16,7 +16,7 @@ row, R tokens of all responses, whose log-probs are read; H heads of the query, 
 """
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -32,15 +32,22 @@ ARGUMENT = "shared_prompts"
 # ---------------------------------------------------------------------- the row of a micro-batch
 
 
-class Attended:
-    """A number that grows; no list, of which FSDP2 would hand each layer a copy."""
+def can_share(batch: Any) -> bool:
+    """Whether the rows of verl's ``batch`` are prompts and responses of plain text."""
+    if "responses" not in batch or not batch["responses"].is_nested or batch["position_ids"].dim() != 2:
+        return False
+    lengths_B, responses_B = batch["input_ids"].offsets().diff(), batch["responses"].offsets().diff()
+    return bool((lengths_B > responses_B).all())
 
-    times = 0
 
-
-@dataclass(frozen=True)
 class SharedPrompts:
-    """What stands where in the row of a micro-batch: the prompts first, one after the other, then the responses."""
+    """What stands where in the row of a micro-batch: the prompts first, one after the other, then the responses.
+
+    No dataclass and no tuple: FSDP2 would take it apart and give each layer a copy.
+
+    Args:
+        batch: A micro-batch of verl's, for which ``can_share`` holds.
+    """
 
     tokens_T: torch.Tensor
     positions_T: torch.Tensor
@@ -54,58 +61,70 @@ class SharedPrompts:
     labels_R: torch.Tensor
     places_R: torch.Tensor
     """For each response token the place among the tokens of all separate rows where verl looks for its log-prob."""
-    attended: Attended = field(default_factory=Attended)
+    num_attended: int = 0
     """How often an attention knew this layout."""
+
+    def __init__(self, batch: Any) -> None:
+        rows = rows_of(batch)
+        borders = batch["input_ids"].offsets().tolist()
+        first_of: dict[Hashable, int] = {}
+        for number, row in enumerate(rows):
+            first_of.setdefault(row.prompt, number)
+        of_prompts = [
+            torch.arange(borders[first], borders[first] + rows[first].num_prompt) for first in first_of.values()
+        ]
+        num_prompt_tokens = sum(len(places) for places in of_prompts)
+        number_of = {prompt: number for number, prompt in enumerate(first_of)}
+        ends_of_prompts = torch.tensor([len(places) for places in of_prompts]).cumsum(0)
+        of_responses, read, places = [], [], []
+        start = num_prompt_tokens
+        for row, end in zip(rows, borders[1:], strict=True):
+            begin, size = end - row.num_response, max(row.num_response - 1, 0)
+            of_responses.append(torch.arange(begin, begin + size))
+            places.append(torch.arange(begin - 1, end - 1))
+            last_of_prompt = ends_of_prompts[number_of[row.prompt], None] - 1
+            read.append(torch.cat([last_of_prompt, torch.arange(start, start + size)])[: row.num_response])
+            start += size
+        kept_T, places_R = torch.cat([*of_prompts, *of_responses]), torch.cat(places)
+        device, tokens = batch["input_ids"].device, batch["input_ids"].values()
+        self.tokens_T = tokens[kept_T.to(device)]
+        self.positions_T = batch["position_ids"].values()[kept_T.to(device)]
+        self.prompts = _samples_of_lengths([len(places) for places in of_prompts], device)
+        self.responses = _samples_of_lengths([len(places) for places in of_responses], device)
+        self.prompt_of_N = torch.tensor([number_of[row.prompt] for row in rows], device=device)
+        self.read_R = torch.cat(read).to(device)
+        self.labels_R = tokens[(places_R + 1).to(device)]
+        self.places_R = places_R.to(device)
+        self._seen: dict[int | None, torch.Tensor] = {}
 
     @property
     def num_prompt_tokens(self) -> int:
         return len(self.tokens_T) - self.num_response_tokens
 
-    @property
+    @cached_property
     def num_response_tokens(self) -> int:
         return int(self.responses.borders[-1])
 
+    def seen_by_responses(self, window: int | None) -> torch.Tensor:
+        """(N, S, P + S) bool: which tokens of its prompt and of itself each response token sees; the same in every layer.
 
-def can_share(batch: Any) -> bool:
-    """Whether the rows of verl's ``batch`` are prompts and responses of plain text."""
-    if "responses" not in batch or not batch["responses"].is_nested or batch["position_ids"].dim() != 2:
-        return False
-    lengths_B, responses_B = batch["input_ids"].offsets().diff(), batch["responses"].offsets().diff()
-    return bool((lengths_B > responses_B).all())
+        Args:
+            window: A token sees only this many, itself included; None: all before it.
+        """
+        if window not in self._seen:
+            self._seen[window] = self._seen_within(window)
+        return self._seen[window]
 
-
-def lay_out(batch: Any) -> SharedPrompts:
-    """The row of verl's micro-batch ``batch``, for which ``can_share`` holds."""
-    rows = rows_of(batch)
-    borders = batch["input_ids"].offsets().tolist()
-    first_of: dict[Hashable, int] = {}
-    for number, row in enumerate(rows):
-        first_of.setdefault(row.prompt, number)
-    of_prompts = [torch.arange(borders[first], borders[first] + rows[first].num_prompt) for first in first_of.values()]
-    num_prompt_tokens = sum(len(places) for places in of_prompts)
-    number_of = {prompt: number for number, prompt in enumerate(first_of)}
-    ends_of_prompts = torch.tensor([len(places) for places in of_prompts]).cumsum(0)
-    of_responses, read, places = [], [], []
-    start = num_prompt_tokens
-    for row, end in zip(rows, borders[1:], strict=True):
-        begin, size = end - row.num_response, max(row.num_response - 1, 0)
-        of_responses.append(torch.arange(begin, begin + size))
-        places.append(torch.arange(begin - 1, end - 1))
-        last_of_prompt = ends_of_prompts[number_of[row.prompt], None] - 1
-        read.append(torch.cat([last_of_prompt, torch.arange(start, start + size)])[: row.num_response])
-        start += size
-    kept_T, places_R = torch.cat([*of_prompts, *of_responses]), torch.cat(places)
-    device, tokens = batch["input_ids"].device, batch["input_ids"].values()
-    return SharedPrompts(
-        tokens_T=tokens[kept_T.to(device)],
-        positions_T=batch["position_ids"].values()[kept_T.to(device)],
-        prompts=_samples_of_lengths([len(places) for places in of_prompts], device),
-        responses=_samples_of_lengths([len(places) for places in of_responses], device),
-        prompt_of_N=torch.tensor([number_of[row.prompt] for row in rows], device=device),
-        read_R=torch.cat(read).to(device),
-        labels_R=tokens[(places_R + 1).to(device)],
-        places_R=places_R.to(device),
-    )
+    def _seen_within(self, window: int | None) -> torch.Tensor:
+        device = self.prompt_of_N.device
+        place_P, place_S = (torch.arange(each.longest, device=device) for each in (self.prompts, self.responses))
+        size_N11 = self.prompts.borders.diff().long()[self.prompt_of_N][:, None, None]
+        sees_prompt = (place_P < size_N11).expand(-1, len(place_S), -1)
+        sees_itself = (place_S[:, None] >= place_S).expand(len(size_N11), -1, -1)
+        if window is not None:
+            sees_prompt = sees_prompt & (size_N11 + place_S[:, None] - place_P < window)
+            sees_itself = sees_itself & (place_S[:, None] - place_S < window)
+        return torch.cat([sees_prompt, sees_itself], dim=-1)
 
 
 def _samples_of_lengths(lengths: Sequence[int], device: torch.device) -> PackedSamples:
@@ -129,9 +148,9 @@ def check_attended(layout: SharedPrompts, model_config: Any) -> None:
         RuntimeError: A layer did not.
     """
     num_layers = model_config.num_hidden_layers
-    if layout.attended.times < num_layers:
+    if layout.num_attended < num_layers:
         raise RuntimeError(
-            f"{layout.attended.times} of the {num_layers} layers of {model_config.model_type} attended within samples: its "
+            f"{layout.num_attended} of the {num_layers} layers of {model_config.model_type} attended within samples: its "
             "attention cannot share prompts. Set actor_rollout_ref.model.override_config.attn_implementation=packed_sdpa."
         )
 
@@ -145,8 +164,7 @@ def _attend_to_prompts(
     window: int | None,
 ) -> torch.Tensor:
     """The responses' part: each sees its prompt and itself up to the token."""
-    num_prompt_tokens, longest = layout.num_prompt_tokens, layout.responses.longest
-    lengths_N, prompts_G = layout.responses.borders.diff().long(), layout.prompts.borders.diff().long()
+    num_prompt_tokens = layout.num_prompt_tokens
 
     def of_responses(tokens: torch.Tensor) -> torch.Tensor:
         return layout.responses.side_by_side(tokens[num_prompt_tokens:])
@@ -155,19 +173,11 @@ def _attend_to_prompts(
         prompts = layout.prompts.side_by_side(tokens[:num_prompt_tokens])
         return torch.cat([prompts.index_select(0, layout.prompt_of_N), of_responses(tokens)], dim=1).transpose(1, 2)
 
-    place = torch.arange(layout.prompts.longest, device=query_THD.device)
-    of_response = torch.arange(longest, device=query_THD.device)
-    size_N = prompts_G[layout.prompt_of_N]
-    sees_prompt = (place < size_N[:, None])[:, None, :].expand(-1, longest, -1)
-    sees_itself = (of_response[:, None] >= of_response).expand(len(lengths_N), -1, -1)
-    if window is not None:
-        sees_prompt = sees_prompt & (size_N[:, None, None] + of_response[:, None] - place < window)
-        sees_itself = sees_itself & (of_response[:, None] - of_response < window)
     output_NHSD = torch.nn.functional.scaled_dot_product_attention(
         of_responses(query_THD).transpose(1, 2),
         with_prompts(key_TKD),
         with_prompts(value_TKD),
-        attn_mask=torch.cat([sees_prompt, sees_itself], dim=-1)[:, None],
+        attn_mask=layout.seen_by_responses(window)[:, None],
         scale=scale,
         enable_gqa=query_THD.shape[1] != key_TKD.shape[1],
     )
@@ -205,7 +215,7 @@ def shared_prompts_attention(
         )
     if dropout:
         raise ValueError(f"attn_implementation={NAME} does not support dropout, and the model's is {dropout}.")
-    shared_prompts.attended.times += 1
+    shared_prompts.num_attended += 1
     query_THD, key_TKD, value_TKD = (tensor[0].transpose(0, 1) for tensor in (query, key, value))
     of_prompts = slice(shared_prompts.num_prompt_tokens)
     output_THD = packed_attention.attend_side_by_side(

@@ -10,8 +10,7 @@ from matplotlib.colors import ListedColormap, Normalize, to_hex
 from verl_ext.analysis.same_problems import on_same_problems
 from verl_ext.metrics.generations import Generations
 from verl_ext.objectives.logit_gradient import Floats
-from verl_ext.plots.score_bars import say_nothing_recorded
-from verl_ext.plots.style import FONT_SIZE, INK, styles_of
+from verl_ext.plots.style import FONT_SIZE, INK, say_nothing_recorded, styles_of
 
 _NEVER = "#ffffff"
 _NUM_SHADES = 10

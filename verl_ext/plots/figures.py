@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from verl_ext.analysis.two_estimates import TwoEstimates
 from verl_ext.metrics.summary import PassAtKCurve
 from verl_ext.plots.curves import draw_pass_at_k, draw_two_estimates, subtitle, where_it_ends
-from verl_ext.plots.style import FONT_SIZE, GRAY, INK, styles_of, title
+from verl_ext.plots.style import FONT_SIZE, GRAY, INK, legend_below, styles_of, title
 from verl_ext.plots.training_curves import PANELS, Panel, TrainingCurve, draw_training, smoothing_window
 
 DPI = 160
@@ -75,15 +75,7 @@ def training_figure(
         figure.text(
             0.988, 1 - 0.1 / figure.get_figheight(), note, ha="right", va="top", fontsize=FONT_SIZE - 1, color=GRAY
         )
-    if drawn:
-        figure.legend(
-            handles=list(drawn.values()),
-            labels=list(drawn),
-            loc="outside lower center",
-            ncols=min(7, len(drawn)),
-            frameon=False,
-            fontsize=FONT_SIZE,
-        )
+    legend_below(figure, drawn)
     return figure
 
 

@@ -5,8 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from verl_ext.grading import Reason
-from verl_ext.plots.score_bars import say_nothing_recorded
-from verl_ext.plots.style import FONT_SIZE, INK, clean, percent_axis
+from verl_ext.plots.style import FONT_SIZE, INK, clean, percent_axis, say_nothing_recorded
 from verl_ext.plots.training_curves import TrainingCurve, moving_average, smoothing_window
 
 REASON_KEYS = {f"reason/{reason}": f"train/reason/{reason}" for reason in Reason}

@@ -18,9 +18,8 @@ from verl_ext.plots.score_bars import (
     bar_of_seeds,
     draw_lambda_sweep,
     draw_score_bars,
-    say_nothing_recorded,
 )
-from verl_ext.plots.style import FONT_SIZE, INK, styles_of, title
+from verl_ext.plots.style import FONT_SIZE, INK, legend_below, say_nothing_recorded, styles_of, title
 from verl_ext.plots.training_curves import TrainingCurve
 
 _SEED = re.compile(r"(.+)-seed[0-9]+")
@@ -109,15 +108,7 @@ def reasons_figure(runs: Sequence[TrainingCurve]) -> Figure:
         title(axes, style.label)
         handles, names = axes.get_legend_handles_labels()
         drawn |= zip((str(name) for name in names), handles, strict=True)
-    if drawn:
-        figure.legend(
-            handles=list(drawn.values()),
-            labels=list(drawn),
-            loc="outside lower center",
-            ncols=min(7, len(drawn)),
-            frameon=False,
-            fontsize=FONT_SIZE,
-        )
+    legend_below(figure, drawn)
     return figure
 
 

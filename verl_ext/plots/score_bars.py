@@ -10,7 +10,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from verl_ext.metrics.seeds import over_seeds
 from verl_ext.metrics.summary import PassAtKCurve
-from verl_ext.plots.style import FONT_SIZE, GRAY, INK, STYLES, clean, percent_axis, styles_of
+from verl_ext.plots.style import FONT_SIZE, INK, STYLES, clean, percent_axis, say_nothing_recorded, styles_of
 
 
 class ScoreBar(NamedTuple):
@@ -138,8 +138,3 @@ def draw_lambda_sweep(
 def _draw_interval(axes: Axes, place: float, score: ScoreBar, color: str) -> None:
     if not isnan(score.low):
         axes.plot([place, place], [score.low, score.high], color=color, linewidth=1.2, marker="_", markersize=7)
-
-
-def say_nothing_recorded(axes: Axes) -> None:
-    """Write into axes that there is nothing to draw."""
-    axes.text(0.5, 0.5, "not recorded", transform=axes.transAxes, color=GRAY, fontsize=FONT_SIZE, ha="center")

@@ -12,7 +12,7 @@ from verl_ext.analysis.new_ability import NewAbility
 from verl_ext.plots.dots import draw_breakdown, draw_least_squares
 from verl_ext.plots.figures import DPI
 from verl_ext.plots.problem_bars import draw_accuracy_distribution, draw_new_ability
-from verl_ext.plots.style import FONT_SIZE, INK, styles_of
+from verl_ext.plots.style import FONT_SIZE, INK, legend_below, styles_of
 
 _WIDTH = 9.0
 
@@ -57,11 +57,4 @@ def _empty(height: float, heading: str) -> tuple[Figure, Axes]:
 
 def _add_legend(figure: Figure, axes: Axes) -> None:
     handles, labels = axes.get_legend_handles_labels()
-    figure.legend(
-        handles=handles,
-        labels=labels,
-        loc="outside lower center",
-        ncols=min(6, len(labels)),
-        frameon=False,
-        fontsize=FONT_SIZE,
-    )
+    legend_below(figure, {str(label): handle for handle, label in zip(handles, labels, strict=True)}, num_columns=6)

@@ -3,12 +3,14 @@
 The colors are Okabe and Ito's, told apart by readers with any color vision; lines and markers differ as well.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgb
+from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 INK = "#222222"
@@ -115,3 +117,27 @@ def spread(positions: Sequence[float], gap: float, low: float, high: float) -> l
 def _bottom(total: float, members: Sequence[int], gap: float, low: float, high: float) -> float:
     wanted = total / len(members)
     return max(low, min(wanted, high - gap * (len(members) - 1)))
+
+
+def say_nothing_recorded(axes: Axes) -> None:
+    """Write into axes that there is nothing to draw."""
+    axes.text(0.5, 0.5, "not recorded", transform=axes.transAxes, color=GRAY, fontsize=FONT_SIZE, ha="center")
+
+
+def legend_below(figure: Figure, drawn: Mapping[str, Artist], *, num_columns: int = 7) -> None:
+    """One legend for all panels of a figure, below them; none where nothing was drawn.
+
+    Args:
+        figure: With a constrained layout.
+        drawn: Label -> what it stands for.
+        num_columns: At most so many labels side by side.
+    """
+    if drawn:
+        figure.legend(
+            handles=list(drawn.values()),
+            labels=list(drawn),
+            loc="outside lower center",
+            ncols=min(num_columns, len(drawn)),
+            frameon=False,
+            fontsize=FONT_SIZE,
+        )

@@ -11,7 +11,16 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from verl_ext.plots.style import FONT_SIZE, GRAY, INK, clean, percent_axis, styles_of, title
+from verl_ext.plots.style import (
+    FONT_SIZE,
+    GRAY,
+    INK,
+    clean,
+    percent_axis,
+    say_nothing_recorded,
+    styles_of,
+    title,
+)
 
 SMOOTH_FROM = 24
 """Steps; shorter runs are drawn as they are."""
@@ -159,7 +168,7 @@ def draw_training(axes: Axes, runs: Sequence[TrainingCurve], panel: Panel) -> No
             label=style.label,
         )
     if not axes.lines:
-        axes.text(0.5, 0.5, "not recorded", transform=axes.transAxes, color=GRAY, fontsize=FONT_SIZE, ha="center")
+        say_nothing_recorded(axes)
         return
     if panel.is_share:
         low, high = axes.get_ylim()

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from verl_ext.host.command_line import path_option, shown, typed_path
+from verl_ext.host.command_line import check_names_differ, named_path, path_option, shown, typed_path
 from verl_ext.metrics.generations import find_files, stem
 from verl_ext.tasks.table import plain_name
+
+RUNS = "--runs"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,10 +34,7 @@ class StudyOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        names = [name for name, _ in self.runs]
-        for name in names:
-            if names.count(name) > 1:
-                raise ValueError(f"--runs names {name} twice. Give every run a name of its own.")
+        check_names_differ([name for name, _ in self.runs], RUNS)
         for k in self.k or ():
             if k < 1:
                 raise ValueError(f"--k must be whole numbers from 1, got {k}.")
@@ -87,7 +86,9 @@ def parse_study(arguments: Sequence[str], program: str) -> StudyOptions:
         ValueError: The options cannot be used.
     """
     given = vars(_parser(program).parse_args(arguments))
-    return StudyOptions(**given | {"runs": [_named(text) for text in given["runs"]]})
+    return StudyOptions(
+        **given | {"runs": [named_path(text, RUNS, "base=outputs/base/math500.jsonl") for text in given["runs"]]}
+    )
 
 
 def study_help(program: str) -> str:
@@ -98,7 +99,7 @@ def study_help(program: str) -> str:
 def _parser(program: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=program, description=_DESCRIPTION, allow_abbrev=False)
     parser.add_argument(
-        "--runs",
+        RUNS,
         nargs="+",
         action="extend",
         required=True,
@@ -136,13 +137,6 @@ _DESCRIPTION = (
     "unbiased, pass@1 over problems, by level and subject, answers that are no integers, what the base never solved, and the "
     "least squares of accuracy on level and subject."
 )
-
-
-def _named(text: str) -> tuple[str, str]:
-    name, mark, place = text.partition("=")
-    if not mark or not name.strip() or not place.strip():
-        raise ValueError(f"--runs takes NAME=PATH, such as base=outputs/base/math500.jsonl, got {text!r}.")
-    return name.strip(), place
 
 
 def _numbers(text: str) -> list[int]:
