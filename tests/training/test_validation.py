@@ -1,9 +1,11 @@
 """Validation answers that could not be graded are neither right nor wrong, and are counted."""
 
+import json
+
 import pytest
 
 from tests.training.stand_in import trainer_with
-from verl_ext.training import events, validation
+from verl_ext.training import events, metrics_file, validation
 
 REASONS = ("correct", "incorrect", "timed_out", "grader_error")
 
@@ -19,6 +21,8 @@ def validated(monkeypatch, groups: list[list[str]], expected: int, sources: list
     heard = []
     monkeypatch.setattr(events, "_listeners", [lambda kind, fields: heard.append((kind, fields))])
     trainer = trainer_with(*options)
+    if not any(option.startswith("trainer.output_dir=") for option in options):
+        trainer.config.trainer.output_dir = None
     trainer.global_steps = 7
     asked_for = {(source, f"p{prompt}"): expected for prompt, source in enumerate(sources)}
     uids, data_sources = [uid for _, uid, _ in rows], [source for source, *_ in rows]
@@ -82,3 +86,20 @@ def test_prompts_are_in_the_order_of_the_data_whichever_was_complete_first():
     expected = {("math", "b"): 2, ("math", "a"): 2, ("aime", "c"): 1}
     assert validation.order_of_data(["c", "a", "b", "b", "a"], expected) == [2, 3, 1, 4, 0]
     assert validation.order_of_data(["c", "a"], None) == [0, 1]
+
+
+def test_the_counts_of_every_problem_are_on_file(monkeypatch, tmp_path):
+    """An ungraded sample is taken off, a missing one is wrong; a resumed run makes its steps again."""
+    groups = [["correct", "timed_out"], ["correct", "correct", "incorrect"], [], ["correct"] * 3]
+    sources = ["math", "aime2025", "math", "math"]
+    validated(monkeypatch, groups, 3, sources=sources, options=[f"trainer.output_dir={tmp_path}"])
+    path = tmp_path / "validation.jsonl"
+    assert [json.loads(line) for line in path.read_text().splitlines()] == [
+        {"step": 7, "data_source": "math", "num_correct": [1, 0, 3], "num_samples": [2, 3, 3]},
+        {"step": 7, "data_source": "aime2025", "num_correct": [2], "num_samples": [3]},
+    ]
+    assert metrics_file.keep_until(path, 7) == 0
+    validated(monkeypatch, groups, 3, sources=sources, options=[f"trainer.output_dir={tmp_path}"])
+    assert metrics_file.keep_until(path, 7) == 2
+    assert metrics_file.keep_until(path, 6) == 2
+    assert path.read_text() == ""

@@ -1,4 +1,4 @@
-"""``metrics.jsonl``: one row for each step, over all the launches of a run."""
+"""``metrics.jsonl`` and ``validation.jsonl``: one row for each step (and data source), over all the launches of a run."""
 
 import json
 import shutil
@@ -10,14 +10,14 @@ VARIABLE = "VERL_FILE_LOGGER_PATH"
 """Where verl's FileLogger writes."""
 
 
-def _step(line: str) -> int | None:
-    """The step of a row; None for what a killed run left half written."""
+def _place(line: str) -> tuple[int, str] | None:
+    """The step of a row, and of a row of validation.jsonl the data source; None for what a killed run left half written."""
     try:
         row = json.loads(line)
     except ValueError:
         return None
     step = row.get("step") if isinstance(row, dict) else None
-    return step if isinstance(step, int) else None
+    return (step, str(row.get("data_source", ""))) if isinstance(step, int) else None
 
 
 def keep_until(path: Path, step: int) -> int:
@@ -29,10 +29,10 @@ def keep_until(path: Path, step: int) -> int:
     if not path.is_file():
         return 0
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
-    kept: dict[int, str] = {}
+    kept: dict[tuple[int, str], str] = {}
     for line in lines:
-        found = _step(line)
-        if found is not None and found <= step and line.endswith("\n"):
+        found = _place(line)
+        if found is not None and found[0] <= step and line.endswith("\n"):
             kept.setdefault(found, line)
     if len(kept) == len(lines):
         return 0

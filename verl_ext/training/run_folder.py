@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from verl_ext.training import ending, fingerprint, metrics_file
+from verl_ext.training import ending, fingerprint, metrics_file, validation_counts
 from verl_ext.training.checkpoints import Checkpoint, checkpoints_folder
 
 
@@ -28,7 +28,7 @@ def begin(config: Any, checkpoint: Checkpoint | None) -> Iterator[str]:
     (checkpoints_folder(config) / ending.ENDED).unlink(missing_ok=True)  # it goes on from before, or starts over
     if config.trainer.save_freq > 0:
         fingerprint.write(checkpoints_folder(config), fingerprint.fingerprint(config))
-    path = metrics_path(config)
-    removed = metrics_file.keep_until(path, -1 if checkpoint is None else checkpoint.step)
-    if removed:
-        yield f"{path.name}: {removed} rows of steps that this run makes again are in a copy beside it"
+    for path in (metrics_path(config), Path(config.trainer.output_dir) / validation_counts.NAME):
+        removed = metrics_file.keep_until(path, -1 if checkpoint is None else checkpoint.step)
+        if removed:
+            yield f"{path.name}: {removed} rows of steps that this run makes again are in a copy beside it"

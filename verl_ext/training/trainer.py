@@ -35,7 +35,7 @@ from verl_ext.objectives.algorithm_options import AlgorithmOptions
 from verl_ext.objectives.catalog import drops_zero_advantage, objective_under
 from verl_ext.objectives.weight_schedule import held_at
 from verl_ext.patches import early_llm_servers, other_worker_groups, short_padding_rows
-from verl_ext.training import ending, own_log_prob_metrics, rollout_gap, validation
+from verl_ext.training import ending, own_log_prob_metrics, rollout_gap, validation, validation_counts
 from verl_ext.training.checks.old_log_probs import takes_own_log_probs
 from verl_ext.training.checks.trainer_options import check_trainer_options
 from verl_ext.training.deterministic import is_deterministic
@@ -585,6 +585,7 @@ class SignFilterTrainer(PPOTrainerSync):
             )
             metrics |= validation.means_over_prompts(data_sources, sample_uids, infos, expected, num_samples)
         metrics |= validation.standard_errors(data_sources, sample_uids, infos)
+        self._record_validation(data_sources, sample_uids, infos, expected)
         self._ending.see_validation(self.global_steps, metrics)
         num_wanted = sum((expected_acc_counts or {}).values()) or len(sample_uids)
         emit(
@@ -596,6 +597,18 @@ class SignFilterTrainer(PPOTrainerSync):
             num_missing=num_wanted - len(sample_uids),
         )
         return metrics
+
+    def _record_validation(
+        self,
+        data_sources: list[str],
+        uids: list[str],
+        infos: validation.Infos,
+        expected: dict[tuple[str, str], int] | None,
+    ) -> None:
+        folder = self.config.trainer.get("output_dir")  # none in a stock run of verl
+        if folder is not None and "acc" in infos:
+            found = validation_counts.counts(data_sources, uids, infos["acc"], expected)
+            validation_counts.append(Path(folder) / validation_counts.NAME, self.global_steps, found)
 
 
 def _graded_samples(batch: KVBatchMeta) -> Samples:

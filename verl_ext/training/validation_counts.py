@@ -1,0 +1,50 @@
+"""``validation.jsonl``: how many samples of each validation problem were correct, a row for each validation and data source.
+
+``{"step": 50, "data_source": "countdown", "num_correct": [3, 0, 64], "num_samples": [64, 64, 64]}``, the problems in the order
+of the data. Means over problems, which ``metrics.jsonl`` has, do not tell two runs apart as well as the same problems do.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+NAME = "validation.jsonl"
+
+
+def counts(
+    data_sources: Sequence[str],
+    uids: Sequence[str],
+    scores: Sequence[float | None],
+    expected: Mapping[tuple[str, str], int] | None,
+) -> dict[str, tuple[list[int], list[int]]]:
+    """Data source -> correct and all samples of its problems, in the order of ``expected`` or else of the samples.
+
+    Args:
+        data_sources: Of each sample.
+        uids: Its prompt.
+        scores: 1 or 0; None for a sample that could not be graded, which does not count.
+        expected: Samples asked for by (data source, prompt), without those that could not be graded. What is missing of
+            them is wrong, as in verl's accuracies.
+    """
+    correct: dict[tuple[str, str], int] = dict.fromkeys(expected or (), 0)
+    graded: dict[tuple[str, str], int] = {}
+    for source, uid, score in zip(data_sources, uids, scores, strict=True):
+        key = (str(source), str(uid))
+        correct[key] = correct.get(key, 0) + (score == 1)
+        graded[key] = graded.get(key, 0) + (score is not None)
+    by_source: dict[str, tuple[list[int], list[int]]] = {}
+    for key, num_correct in correct.items():
+        of_source = by_source.setdefault(key[0], ([], []))
+        of_source[0].append(num_correct)
+        of_source[1].append(graded[key] if expected is None else expected[key])
+    return by_source
+
+
+def append(path: Path, step: int, by_source: Mapping[str, tuple[Sequence[int], Sequence[int]]]) -> None:
+    """Add the rows of one validation to the file."""
+    rows = (
+        {"step": step, "data_source": source, "num_correct": list(num_correct), "num_samples": list(num_samples)}
+        for source, (num_correct, num_samples) in by_source.items()
+    )
+    with path.open("a", encoding="utf-8") as file:
+        file.write("".join(json.dumps(row) + "\n" for row in rows))
