@@ -9,9 +9,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tests.adapters import assert_says_the_same, logits_of, lora_shards, tiny_model, trained_adapter
-from verl_ext.evaluation.checkpoint import fingerprint
+from verl_ext.evaluation.model_path import fingerprint
+from verl_ext.evaluation.same_logits import TOLERANCE
 from verl_ext.stages import reset as module
-from verl_ext.stages.reset import TOLERANCE, reset
+from verl_ext.stages.reset import reset
 
 pytestmark = pytest.mark.filterwarnings("ignore:Model has `tie_word_embeddings=True`")
 
@@ -79,16 +80,16 @@ def test_a_whole_model_becomes_the_next_base(tmp_path):
 
 def test_a_merge_that_computes_something_else_is_not_put_in_place(tmp_path, monkeypatch):
     base, actor, _ = stage_with_adapter(tmp_path)
-    merge = module.merge_shards
+    merge = module.write_merged
 
-    def wrong(folder, target):
-        merge(folder, target)
+    def wrong(state, folder, target):
+        merge(state, folder, target)
         file = target / "model.safetensors"
         state = load_file(file)
         name = next(name for name in state if name.endswith("down_proj.weight"))
         save_file(state | {name: 1.1 * state[name]}, file, {"format": "pt"})
 
-    monkeypatch.setattr(module, "merge_shards", wrong)
+    monkeypatch.setattr(module, "write_merged", wrong)
     with pytest.raises(
         ValueError, match=r"The merged model's logits differ .* by .* of the largest, more than 0.0001 in float32"
     ):

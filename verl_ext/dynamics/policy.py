@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from verl_ext.evaluation.checkpoint import find_model, merge
+from verl_ext.evaluation.model_path import find_model, merge
 from verl_ext.learner.token_statistics import token_log_probs
 from verl_ext.small_model.sampling import sample_tokens
 

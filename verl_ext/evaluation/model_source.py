@@ -6,7 +6,6 @@ from functools import cached_property
 from typing import Any, TextIO
 
 from verl_ext.cpu.precision import dtype_on_cpu, has_fast_bfloat16, parameters_in, stored_dtype
-from verl_ext.evaluation.checkpoint import find_model, fingerprint, merge
 from verl_ext.evaluation.cpu_share import (
     BYTES_OF,
     MOST_ANSWERS,
@@ -15,6 +14,7 @@ from verl_ext.evaluation.cpu_share import (
     cache_bytes,
     share_of,
 )
+from verl_ext.evaluation.model_path import find_model, fingerprint, merge
 from verl_ext.evaluation.problems import Problem
 from verl_ext.evaluation.run_options import EvaluationOptions
 from verl_ext.evaluation.sampler import Sampler

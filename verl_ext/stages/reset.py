@@ -15,23 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from verl_ext.cpu.precision import correct_dtype, stored_dtype
-from verl_ext.evaluation.checkpoint import (
-    LORA_FACTS,
-    find_model,
-    fingerprint,
-    joined_state,
-    merge_shards,
-)
-from verl_ext.host.files import read_object, remove_unfinished, replacing, write_whole
-
-NUM_PROMPTS, PROMPT_TOKENS, SEED = 4, 32, 0
-"""The check's prompts: random tokens, which reach more of the embedding than a text does."""
-TOLERANCE = {"float32": 1e-4, "bfloat16": 0.05, "float16": 0.01}
-"""Largest difference of two logits, as a share of the largest logit, by the precision in which the merged weights are kept.
-
-The sum W + alpha / r * B @ A is rounded to it once. SmolLM2-135M with adapters on all linear layers: 8e-6 and 0.014.
-"""
-PEFT_PREFIX = "base_model.model."
+from verl_ext.evaluation.model_path import find_model, fingerprint
+from verl_ext.evaluation.same_logits import logit_difference, trained_model
+from verl_ext.evaluation.shards import PEFT_PREFIX, joined_state, write_merged
+from verl_ext.host.files import remove_unfinished, replacing, write_whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,11 +48,11 @@ def reset(actor: Path, base: Path, target: Path) -> Reset:
     state = joined_state(actor)
     adapter = {name: tensor for name, tensor in state.items() if ".lora_" in name}
     with replacing(target) as unfinished:
-        merge_shards(actor, unfinished)
+        write_merged(state, actor, unfinished)
         correct_dtype(unfinished)
         if adapter:
             _check_base(state, base)
-        difference = _logit_difference(actor, state, unfinished)
+        difference = logit_difference(trained_model(actor, state, unfinished), unfinished)
         digest = fingerprint(unfinished)
     return Reset(
         base=fingerprint(base),
@@ -89,46 +76,6 @@ def _check_base(state: Mapping[str, Any], base: Path) -> None:
             raise ValueError(
                 f"{plain} is not the base's ({base}), although an adapter was trained. The reset is not made."
             )
-
-
-def _logit_difference(actor: Path, state: Mapping[str, Any], merged: Path) -> float:
-    """The largest between the trained model and ``merged``, as a share; raises ValueError beyond the tolerance."""
-    import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
-
-    precision = stored_dtype(merged) or "float32"
-    after = AutoModelForCausalLM.from_pretrained(merged, dtype=torch.float32, attn_implementation="sdpa")
-    config = AutoConfig.from_pretrained(merged, attn_implementation="sdpa")
-    before = _with_adapter(AutoModelForCausalLM.from_config(config, dtype=torch.float32), actor, state)
-    generator = torch.Generator().manual_seed(SEED)
-    tokens = torch.randint(after.config.get_text_config().vocab_size, (NUM_PROMPTS, PROMPT_TOKENS), generator=generator)
-    with torch.no_grad():
-        logits, others = before(input_ids=tokens).logits, after(input_ids=tokens).logits
-    difference = float((logits - others).abs().max() / logits.abs().max())
-    tolerance = TOLERANCE[precision]
-    if not difference <= tolerance:
-        raise ValueError(
-            f"The merged model's logits differ from those of the model that was trained by {difference:.2g} of the largest, "
-            f"more than {tolerance} in {precision}. Nothing is put in place; the checkpoint in {actor} stays as it is."
-        )
-    return difference
-
-
-def _with_adapter(model: Any, actor: Path, state: Mapping[str, Any]) -> Any:
-    """``model`` with the weights of ``state``, its adapter beside them and not in them."""
-    stems = {name.partition(".lora_")[0].removeprefix(PEFT_PREFIX) for name in state if ".lora_" in name}
-    if stems:
-        from peft import LoraConfig, get_peft_model
-
-        facts = read_object(actor / LORA_FACTS)
-        lora = LoraConfig(r=facts["r"], lora_alpha=facts["lora_alpha"], target_modules=sorted(stems))
-        model = get_peft_model(model, lora)
-    # Tied embeddings are one tensor, under either name.
-    missing, unexpected = model.load_state_dict({name: tensor.float() for name, tensor in state.items()}, strict=False)
-    missing = [name for name in missing if not name.endswith("lm_head.weight")]
-    if missing or unexpected:
-        raise ValueError(f"The checkpoint's tensors are not the model's: {[*missing, *unexpected][:3]}.")
-    return model.eval()
 
 
 def _digest(tensors: Mapping[str, Any]) -> str:

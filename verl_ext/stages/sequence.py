@@ -12,7 +12,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from verl_ext.evaluation.checkpoint import find_model, fingerprint
+from verl_ext.evaluation.model_path import find_model, fingerprint
 from verl_ext.host.folder_lock import locked
 from verl_ext.host.parent_death import end_with_parent
 from verl_ext.stages.history import Finished, read_history, write_history

@@ -8,8 +8,8 @@ import sys
 import pytest
 
 from tests.adapters import assert_says_the_same, lora_shards, tiny_model, trained_adapter
-from verl_ext.evaluation import checkpoint
-from verl_ext.evaluation.checkpoint import Model, find_model, fingerprint
+from verl_ext.evaluation import model_path
+from verl_ext.evaluation.model_path import Model, find_model, fingerprint
 
 CONFIG = json.dumps({"model_type": "qwen2", "tie_word_embeddings": True})
 
@@ -160,7 +160,7 @@ import torch.distributed as dist
 from torch.testing._internal.distributed.fake_pg import FakeStore
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor, Replicate, Shard
-from verl_ext.evaluation.checkpoint import _merge_here
+from verl_ext.evaluation.model_path import _merge_here
 folder = sys.argv[1]
 for rank in (0, 1):
     dist.init_process_group("fake", store=FakeStore(), rank=rank, world_size=2)
@@ -224,7 +224,7 @@ def test_an_adapter_merges_to_the_same_logits(tmp_path, is_tied, targets):
     base = tiny_model(tmp_path / "base", is_tied=is_tied)
     model = trained_adapter(base, target_modules=targets)
     model.save_pretrained(tmp_path / "adapter")
-    checkpoint._merge_here(find_model(str(tmp_path / "adapter")).to_merge)
+    model_path._merge_here(find_model(str(tmp_path / "adapter")).to_merge)
     assert_says_the_same(tmp_path / "adapter" / "merged", model)
 
 
@@ -233,7 +233,7 @@ def test_an_adapter_that_is_tied_itself_merges_to_the_same_logits(tmp_path):
     base = tiny_model(tmp_path / "base", is_tied=True)
     model = trained_adapter(base, target_modules=["embed_tokens"], ensure_weight_tying=True)
     model.save_pretrained(tmp_path / "adapter")
-    checkpoint._merge_here(tmp_path / "adapter")
+    model_path._merge_here(tmp_path / "adapter")
     assert_says_the_same(tmp_path / "adapter" / "merged", model)
 
 
@@ -244,7 +244,7 @@ def test_shards_with_lora_merge_to_the_same_logits(tmp_path, is_tied, targets):
     base = tiny_model(tmp_path / "base", is_tied=is_tied)
     model = trained_adapter(base, target_modules=targets)
     actor = lora_shards(tmp_path / "actor", base, model)
-    checkpoint._merge_here(find_model(str(actor)).to_merge)
+    model_path._merge_here(find_model(str(actor)).to_merge)
     assert_says_the_same(actor / "merged", model)
 
 
@@ -255,7 +255,7 @@ def test_a_merged_model_needs_no_kernel_of_ours(tmp_path):
     actor = lora_shards(tmp_path / "actor", base, model)
     file = actor / "huggingface" / "config.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"attn_implementation": "unknown_to_transformers"}))
-    checkpoint._merge_here(actor)
+    model_path._merge_here(actor)
     assert_says_the_same(actor / "merged", model)
 
 
@@ -271,5 +271,5 @@ def test_an_adapter_of_another_kind_is_refused(tmp_path, options, message):
     base = tiny_model(tmp_path / "base", is_tied=True)
     actor = lora_shards(tmp_path / "actor", base, trained_adapter(base, target_modules=["q_proj"], **options))
     with pytest.raises(ValueError, match=message):
-        checkpoint._merge_here(actor)
+        model_path._merge_here(actor)
     assert not (actor / "merged").exists()
