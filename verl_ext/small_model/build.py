@@ -25,16 +25,17 @@ from verl_ext.small_model.sampling import sample_responses
 from verl_ext.small_model.supervise import Schedule, supervise
 from verl_ext.small_model.tokenizer import build_tokenizer
 from verl_ext.tasks.countdown import CountdownProblem, generate_problems
+from verl_ext.tasks.task import Split
 
 TINY = Architecture(hidden_size=64, num_layers=2, num_heads=2, num_key_value_heads=1, intermediate_size=128)
 """Enough for tests that look at the machinery and not at the answers."""
 
 MAX_ANSWER_TOKENS = 16
-"""Twice the longest answer of three digits, such as ``(1+2)*3`` and its end."""
+"""Twice the longest answer of three digits, such as ``(1+2)*3`` and its end; four numbers of two digits take all of them."""
 
 PASS_AT_1_RANGE = (0.15, 0.40)
 MIN_PASS_AT_256 = 0.90
-"""Within these a base has something to learn, and the answers to learn it from."""
+"""Within these a base has something to learn, and the answers to learn it from; found for three numbers of 1 to 9."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,8 +46,18 @@ class Recipe:
     schedule: Schedule = field(default_factory=Schedule)
     num_problems: int = 8000
     """Training problems, nearly all that there are."""
+    num_numbers: int = 3
+    """In a problem. The model of three solves every problem now and then in 256 answers, that of four does not."""
+    high: int = 9
+    """The largest number; the smallest is 1."""
     wrong_share: float = 0.3
     seed: int = 0
+
+    def problems(self, num_problems: int, split: Split) -> list[CountdownProblem]:
+        """Problems of the kind that the model is taught."""
+        return generate_problems(
+            num_problems, seed=self.seed, split=split, num_numbers=self.num_numbers, high=self.high
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +110,7 @@ def build_small_model(
 
     began = time.perf_counter()
     schedule = recipe.schedule
-    problems = generate_problems(recipe.num_problems, seed=recipe.seed, split="train")
+    problems = recipe.problems(recipe.num_problems, "train")
     demonstrations = draw_demonstrations(
         problems, schedule.num_steps * schedule.batch_size, wrong_share=recipe.wrong_share, seed=recipe.seed
     )
@@ -110,7 +121,7 @@ def build_small_model(
     acceptance = measure(
         model,
         tokenizer,
-        generate_problems(num_test_problems, seed=recipe.seed, split="test"),
+        recipe.problems(num_test_problems, "test"),
         num_samples=num_samples,
         seed=recipe.seed,
     )
@@ -127,7 +138,8 @@ def build_small_model(
         f"{acceptance.distinct_answers:.0f} distinct answers on {num_test_problems} test problems."
     )
     low, high = PASS_AT_1_RANGE
-    if not low <= acceptance.pass_at_1 <= high or (num_samples >= 256 and acceptance.pass_at_n < MIN_PASS_AT_256):
+    is_poor = not low <= acceptance.pass_at_1 <= high or (num_samples >= 256 and acceptance.pass_at_n < MIN_PASS_AT_256)
+    if is_poor and (recipe.num_numbers, recipe.high) == (Recipe.num_numbers, Recipe.high):
         print(
             f"Warning: a good base has pass@1 of {low:.0%} to {high:.0%} and pass@256 of at least "
             f"{MIN_PASS_AT_256:.0%}. Reinforcement learning from this one may show little: try another seed."
