@@ -2,13 +2,14 @@
 """Build the small base model of the quickstart and of the tests, unless it already exists.
 
 python scripts/build_small_model.py --out outputs/base
-python scripts/build_small_model.py --out outputs/base4 --num_numbers 4 --num_problems 16000
+python scripts/build_small_model.py --out outputs/narrow --narrow
 python scripts/build_small_model.py --out /tmp/random --random --tiny --untied
 """
 
 import argparse
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 
@@ -17,12 +18,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for the model; left alone if it is up to date")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--untied", action="store_true", help="give the output layer a matrix of its own")
-    parser.add_argument("--num_numbers", type=int, default=3, help="numbers in the problems it is taught (default: 3)")
-    parser.add_argument("--high", type=int, default=9, help="largest of them (default: 9)")
-    parser.add_argument("--num_problems", type=int, default=8000, help="training problems (default: 8000)")
+    parser.add_argument(
+        "--narrow", action="store_true", help="one that leaves some problems unsolved in 256 answers, for studies"
+    )
     parser.add_argument("--random", action="store_true", help="random weights, no training: for tests")
     parser.add_argument("--tiny", action="store_true", help="with --random: the size that the tests use")
     arguments = parser.parse_args()
+    if arguments.narrow and arguments.random:
+        parser.error("--narrow is about training, and --random weights have none: give one of them.")
     if arguments.tiny and not arguments.random:
         parser.error("--tiny needs --random: a model of that size does not learn the task.")
 
@@ -30,22 +33,20 @@ def main() -> None:
     # whatever else runs, and sleeping at once slows down a machine of our own.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     from verl_ext.small_model.architecture import Architecture
-    from verl_ext.small_model.build import TINY, Recipe, build_small_model, random_model
+    from verl_ext.small_model.build import NARROW, TINY, Recipe, build_small_model, random_model
 
     try:
         if arguments.random:
             architecture = TINY if arguments.tiny else Architecture()
             random_model(arguments.out, is_tied=not arguments.untied, seed=arguments.seed, architecture=architecture)
         else:
-            recipe = Recipe(
+            recipe = replace(
+                NARROW if arguments.narrow else Recipe(),
                 architecture=Architecture(is_tied=not arguments.untied),
-                num_problems=arguments.num_problems,
-                num_numbers=arguments.num_numbers,
-                high=arguments.high,
                 seed=arguments.seed,
             )
             build_small_model(arguments.out, recipe=recipe)
-    except (FileExistsError, ValueError) as error:
+    except FileExistsError as error:
         sys.exit(f"error: {error}")
 
 

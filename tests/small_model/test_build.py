@@ -37,22 +37,6 @@ def test_folder_loads_and_explains_itself(tmp_path):
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["base"]
 
 
-def test_it_is_taught_and_measured_on_the_problems_of_its_recipe(tmp_path, monkeypatch):
-    taught, measured = [], []
-    draw, look = build.draw_demonstrations, build.measure
-    monkeypatch.setattr(
-        build, "draw_demonstrations", lambda given, *a, **k: taught.extend(given) or draw(given, *a, **k)
-    )
-    monkeypatch.setattr(build, "measure", lambda m, t, given, **k: measured.extend(given) or look(m, t, given, **k))
-    recipe = replace(THREE_STEPS, num_numbers=4, high=3)
-    record = json.loads((built(tmp_path / "base", recipe) / "build.json").read_text())
-    assert (len(taught), len(measured)) == (20, 2)
-    assert all(len(problem.nums) == 4 and max(problem.nums) <= 3 for problem in taught + measured)
-    assert {problem.split for problem in taught} == {"train"}
-    assert {problem.split for problem in measured} == {"test"}
-    assert record["recipe"]["num_numbers"] == 4
-
-
 def test_same_recipe_same_bytes(tmp_path):
     first, again = built(tmp_path / "first"), built(tmp_path / "again")
     assert (first / "model.safetensors").read_bytes() == (again / "model.safetensors").read_bytes()

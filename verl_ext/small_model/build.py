@@ -25,17 +25,16 @@ from verl_ext.small_model.sampling import sample_responses
 from verl_ext.small_model.supervise import Schedule, supervise
 from verl_ext.small_model.tokenizer import build_tokenizer
 from verl_ext.tasks.countdown import CountdownProblem, generate_problems
-from verl_ext.tasks.task import Split
 
 TINY = Architecture(hidden_size=64, num_layers=2, num_heads=2, num_key_value_heads=1, intermediate_size=128)
 """Enough for tests that look at the machinery and not at the answers."""
 
 MAX_ANSWER_TOKENS = 16
-"""Twice the longest answer of three digits, such as ``(1+2)*3`` and its end; four numbers of two digits take all of them."""
+"""Twice the longest answer of three digits, such as ``(1+2)*3`` and its end."""
 
 PASS_AT_1_RANGE = (0.15, 0.40)
 MIN_PASS_AT_256 = 0.90
-"""Within these a base has something to learn, and the answers to learn it from; found for three numbers of 1 to 9."""
+"""Within these a base that was taught wrong answers too has something to learn, and the answers to learn it from."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,18 +45,13 @@ class Recipe:
     schedule: Schedule = field(default_factory=Schedule)
     num_problems: int = 8000
     """Training problems, nearly all that there are."""
-    num_numbers: int = 3
-    """In a problem. The model of three solves every problem now and then in 256 answers, that of four does not."""
-    high: int = 9
-    """The largest number; the smallest is 1."""
     wrong_share: float = 0.3
     seed: int = 0
 
-    def problems(self, num_problems: int, split: Split) -> list[CountdownProblem]:
-        """Problems of the kind that the model is taught."""
-        return generate_problems(
-            num_problems, seed=self.seed, split=split, num_numbers=self.num_numbers, high=self.high
-        )
+
+NARROW = Recipe(schedule=Schedule(num_steps=1200, weight_decay=0.1), num_problems=1000, wrong_share=0.0)
+"""A base that has seen few problems, learned them by heart and never an answer that is wrong: sure of itself, as pretrained
+models are. It leaves some problems unsolved in 256 answers, so that there is something to keep and to lose at a large k."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +104,7 @@ def build_small_model(
 
     began = time.perf_counter()
     schedule = recipe.schedule
-    problems = recipe.problems(recipe.num_problems, "train")
+    problems = generate_problems(recipe.num_problems, seed=recipe.seed, split="train")
     demonstrations = draw_demonstrations(
         problems, schedule.num_steps * schedule.batch_size, wrong_share=recipe.wrong_share, seed=recipe.seed
     )
@@ -121,7 +115,7 @@ def build_small_model(
     acceptance = measure(
         model,
         tokenizer,
-        recipe.problems(num_test_problems, "test"),
+        generate_problems(num_test_problems, seed=recipe.seed, split="test"),
         num_samples=num_samples,
         seed=recipe.seed,
     )
@@ -139,7 +133,7 @@ def build_small_model(
     )
     low, high = PASS_AT_1_RANGE
     is_poor = not low <= acceptance.pass_at_1 <= high or (num_samples >= 256 and acceptance.pass_at_n < MIN_PASS_AT_256)
-    if is_poor and (recipe.num_numbers, recipe.high) == (Recipe.num_numbers, Recipe.high):
+    if is_poor and recipe.wrong_share:
         print(
             f"Warning: a good base has pass@1 of {low:.0%} to {high:.0%} and pass@256 of at least "
             f"{MIN_PASS_AT_256:.0%}. Reinforcement learning from this one may show little: try another seed."

@@ -31,34 +31,18 @@ class Demonstration:
     is_correct: bool
 
 
-@dataclass(frozen=True)
-class _Expressions:
-    """All of some numbers, in the order of their texts."""
-
-    texts: tuple[str, ...]
-    at: dict[Fraction, list[int]]
-    """Value -> where its expressions are, ascending."""
-
-    def draw(self, target: int, *, is_correct: bool, rng: random.Random) -> str:
-        """One that reaches ``target``, or one that does not, each with the same probability."""
-        right = self.at[Fraction(target)]
-        if is_correct:
-            return self.texts[rng.choice(right)]
-        place = rng.randrange(len(self.texts) - len(right))
-        for taken in right:
-            place += taken <= place
-        return self.texts[place]
+@cache
+def _right_and_wrong(problem: CountdownProblem) -> tuple[list[str], list[str]]:
+    right: list[str] = []
+    wrong: list[str] = []
+    for expression, value in _expressions(problem.nums):
+        (right if value == problem.target else wrong).append(expression)
+    return right, wrong
 
 
 @cache
-def _expressions(nums: tuple[int, ...]) -> _Expressions:
-    """Of ``nums``, which must be sorted, so that their orders share it: four numbers have over a thousand."""
-    texts: list[str] = []
-    at: dict[Fraction, list[int]] = {}
-    for place, (text, value) in enumerate(all_expressions(nums)):
-        texts.append(text)
-        at.setdefault(value, []).append(place)
-    return _Expressions(tuple(texts), at)
+def _expressions(nums: tuple[int, ...]) -> list[tuple[str, Fraction]]:
+    return list(all_expressions(nums))
 
 
 @cache
@@ -105,9 +89,9 @@ def draw_demonstrations(
     rng = random.Random(seed)
     demonstrations = []
     for problem in rng.choices(problems, k=num_demonstrations):
+        right, wrong = _right_and_wrong(problem)
         is_correct = rng.random() >= wrong_share
-        expressions = _expressions(tuple(sorted(problem.nums)))
-        answer = rng.choice(spellings(expressions.draw(problem.target, is_correct=is_correct, rng=rng)))
+        answer = rng.choice(spellings(rng.choice(right if is_correct else wrong)))
         demonstrations.append(Demonstration(problem=problem, answer=answer, is_correct=is_correct))
     return demonstrations
 
