@@ -59,6 +59,7 @@ LAYERS = (
     _layer("training", "ray", "torch", "verl"),
     _layer("evaluation", "torch", "vllm"),
     _layer("stages", "torch"),
+    _layer("checkpoint", "torch"),
     _layer("dynamics", "torch"),
     _layer("analysis.__main__"),
     _layer("study"),

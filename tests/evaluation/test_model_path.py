@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 
 import pytest
 
@@ -151,60 +149,6 @@ def test_a_fingerprint_follows_weights_and_tokenizer_and_no_name(tmp_path):
     assert first != fingerprint(model_at(tmp_path / "d", b"x" * 3_000_001))
     (tmp_path / "b" / "chat_template.jinja").write_text("{{ messages }}")
     assert first != fingerprint(tmp_path / "b")
-
-
-SAVE_AND_MERGE = """
-import sys, torch
-from pathlib import Path
-import torch.distributed as dist
-from torch.testing._internal.distributed.fake_pg import FakeStore
-from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.tensor import DTensor, Replicate, Shard
-from verl_ext.evaluation.model_path import _merge_here
-folder = sys.argv[1]
-for rank in (0, 1):
-    dist.init_process_group("fake", store=FakeStore(), rank=rank, world_size=2)
-    mesh = init_device_mesh("cpu", (2,), mesh_dim_names=("fsdp",))
-    torch.manual_seed(0)
-    base, A, B = torch.randn(5, 4), torch.randn(2, 4), torch.randn(5, 2)
-    def shard(tensor, place):
-        local = tensor if place.is_replicate() else torch.chunk(tensor, 2, dim=place.dim)[rank]
-        return DTensor.from_local(
-            local.clone(), mesh, [place], run_check=False, shape=tensor.shape, stride=tensor.stride()
-        )
-    p = "base_model.model.model.layers.0.q_proj"
-    state = {
-        f"{p}.base_layer.weight": shard(base, Shard(0)),
-        f"{p}.base_layer.bias": shard(torch.arange(5.0), Replicate()),
-        f"{p}.lora_A.default.weight": shard(A, Shard(1)),
-        f"{p}.lora_B.default.weight": shard(B, Shard(0)),
-        "base_model.model.model.norm.weight": torch.ones(4),
-        "base_model.model.lm_head.weight": torch.zeros(3, 4),
-    }
-    torch.save(state, f"{folder}/model_world_size_2_rank_{rank}.pt")
-    dist.destroy_process_group()
-_merge_here(Path(folder))
-"""
-
-
-def test_shards_of_two_ranks_with_lora_become_one_model(tmp_path):
-    """An uneven split, a replicated tensor, LoRA, tied embeddings: W + alpha / r * B A, in full precision."""
-    import torch
-    from safetensors.torch import load_file
-
-    actor = tmp_path / "actor"
-    (actor / "huggingface").mkdir(parents=True)
-    (actor / "huggingface" / "config.json").write_text(CONFIG)
-    (actor / "lora_train_meta.json").write_text('{"r": 2, "lora_alpha": 6}')
-    subprocess.run([sys.executable, "-c", SAVE_AND_MERGE, str(actor)], check=True, capture_output=True)
-
-    torch.manual_seed(0)
-    base, A, B = torch.randn(5, 4), torch.randn(2, 4), torch.randn(5, 2)
-    state = load_file(actor / "merged" / "model.safetensors")
-    assert set(state) == {f"model.layers.0.q_proj.{n}" for n in ("weight", "bias")} | {"model.norm.weight"}
-    torch.testing.assert_close(state["model.layers.0.q_proj.weight"], base + 3.0 * B @ A)
-    torch.testing.assert_close(state["model.layers.0.q_proj.bias"], torch.arange(5.0))
-    assert find_model(str(actor)).to_merge is None
 
 
 TARGETS = {

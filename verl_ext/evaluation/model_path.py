@@ -13,7 +13,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, TextIO
 
-from verl_ext.evaluation.shards import LORA_FACTS, SHARD, merge_shards
+from verl_ext.evaluation.shards import LORA_FACTS, fault_of_ranks, merge_shards, shards_in
 from verl_ext.host.command_line import typed_path
 from verl_ext.host.files import read_object, remove_unfinished, replacing
 from verl_ext.host.tensor_files import pieces_of
@@ -60,14 +60,14 @@ class Model:
         return Tokenizer.from_file(str(file)) if file.is_file() else None
 
 
-def _weight_files(folder: Path) -> list[Path]:
+def weight_files(folder: Path) -> list[Path]:
     """Of a whole model: an adapter's weights are none."""
     files = (file for kind in ("*.safetensors", "pytorch_model*.bin") for file in folder.glob(kind))
     return sorted(file for file in files if not file.name.startswith(ADAPTER_WEIGHTS))
 
 
 def _has_weights(folder: Path) -> bool:
-    return (folder / "config.json").is_file() and bool(_weight_files(folder))
+    return (folder / "config.json").is_file() and bool(weight_files(folder))
 
 
 def _latest_step(folder: Path) -> Path | None:
@@ -122,7 +122,7 @@ def _folder_with_model(folder: Path, path: str) -> Path:
 
 def _model_in(folder: Path) -> Model:
     """The model that is whole in ``folder`` or in its ``huggingface``, or the one that its shards make."""
-    shards = [file for file in folder.iterdir() if SHARD.fullmatch(file.name)]
+    shards = shards_in(folder)
     # With LoRA, whatever verl wrote beside the shards is the base without what was learned, or names no base at all.
     is_lora = (folder / LORA_FACTS).is_file()
     for candidate in (folder, folder / "huggingface"):
@@ -133,7 +133,9 @@ def _model_in(folder: Path) -> Model:
             f"{folder} has neither weights (config.json and *.safetensors) nor FSDP shards "
             "(model_world_size_*_rank_*.pt), so there is no model to load."
         )
-    _check_ranks(folder, shards)
+    fault = fault_of_ranks(shards)
+    if fault:
+        raise ValueError(f"{folder} has {fault}")
     if not (folder / "huggingface" / "config.json").is_file():
         raise ValueError(f"{folder} has FSDP shards but no huggingface/config.json, so their model is unknown.")
     return _merged(folder, folder / "huggingface", shards)
@@ -145,13 +147,13 @@ def _adapter_in(folder: Path) -> Model | None:
         return None
     if _has_weights(folder):
         raise ValueError(
-            f"{folder} holds a whole model ({_weight_files(folder)[0].name}) and an adapter ({ADAPTER}), so it is not "
+            f"{folder} holds a whole model ({weight_files(folder)[0].name}) and an adapter ({ADAPTER}), so it is not "
             "clear which is meant. Move one of them into a folder of its own."
         )
     weights = list(folder.glob(f"{ADAPTER_WEIGHTS}.*"))
     if not weights:
         raise ValueError(f"{folder} has {ADAPTER} but no {ADAPTER_WEIGHTS}.safetensors. Copy the whole folder.")
-    return _merged(folder, _base_of_adapter(folder), [*weights, folder / ADAPTER])
+    return _merged(folder, base_of_adapter(folder), [*weights, folder / ADAPTER])
 
 
 def _merged(folder: Path, config_folder: Path, sources: list[Path]) -> Model:
@@ -162,21 +164,7 @@ def _merged(folder: Path, config_folder: Path, sources: list[Path]) -> Model:
     return Model(target, config_folder, to_merge=folder)
 
 
-def _check_ranks(folder: Path, shards: list[Path]) -> None:
-    matches = [SHARD.fullmatch(shard.name) for shard in shards]
-    found = {(int(match[1]), int(match[2])) for match in matches if match}
-    sizes = sorted({size for size, _ in found})
-    if len(sizes) > 1:
-        raise ValueError(f"{folder} has shards of runs on {' and '.join(map(str, sizes))} ranks. Remove those of one.")
-    missing = sorted(set(range(sizes[0])) - {rank for _, rank in found})
-    if missing:
-        raise ValueError(
-            f"{folder} has the shards of {len(found)} of {sizes[0]} ranks; those of {', '.join(map(str, missing))} are "
-            "missing. Copy all of them into one folder."
-        )
-
-
-def _base_of_adapter(folder: Path) -> Path:
+def base_of_adapter(folder: Path) -> Path:
     base = read_object(folder / ADAPTER).get("base_model_name_or_path")
     if not base:
         raise ValueError(f"{folder / ADAPTER} names no base model (base_model_name_or_path). Add it.")
@@ -215,7 +203,7 @@ def merge(model: Model, log: TextIO) -> None:
 def fingerprint(folder: Path) -> str:
     """A digest of the model's weights and tokenizer, from pieces of the files: a moment, also for large models."""
     digest = sha256()
-    for file in _weight_files(folder):
+    for file in weight_files(folder):
         for piece in pieces_of(file):
             digest.update(piece)
     for name in TOKENIZER_FILES:
@@ -229,16 +217,16 @@ def _merge_here(folder: Path) -> None:
     remove_unfinished(folder / MERGED)  # gigabytes of a merge that was killed
     with replacing(folder / MERGED) as unfinished:
         if (folder / ADAPTER).is_file():
-            _merge_adapter(folder, unfinished)
+            merge_adapter(folder, unfinished)
         else:
             merge_shards(folder, unfinished)
 
 
-def _merge_adapter(folder: Path, target: Path) -> None:
+def merge_adapter(folder: Path, target: Path) -> None:
     from peft import PeftModel
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    base = _base_of_adapter(folder)
+    base = base_of_adapter(folder)
     model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base, dtype="auto"), folder)
     untie_for_merge(model)
     model.merge_and_unload().save_pretrained(target)

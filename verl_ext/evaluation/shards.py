@@ -6,7 +6,7 @@ verl's own merger (``python -m verl.model_merger``) rounds the weights to bfloat
 import json
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,28 @@ from verl_ext.host.files import read_object
 SHARD = re.compile(r"model_world_size_(\d+)_rank_(\d+)\.pt")
 LORA_FACTS = "lora_train_meta.json"
 PEFT_PREFIX, BASE_WEIGHT, LM_HEAD = "base_model.model.", ".base_layer.weight", "lm_head.weight"
+
+
+def shards_in(folder: Path) -> list[Path]:
+    """The files with the shards, in the order of the ranks."""
+    found = [(int(match[2]), file) for file in folder.iterdir() if (match := SHARD.fullmatch(file.name))]
+    return [file for _rank, file in sorted(found)]
+
+
+def fault_of_ranks(shards: Sequence[Path]) -> str | None:
+    """Why these are not the shards of all ranks of one run, and the way out, after "the folder has"; None where they are."""
+    matches = [SHARD.fullmatch(shard.name) for shard in shards]
+    found = {(int(match[1]), int(match[2])) for match in matches if match}
+    sizes = sorted({size for size, _ in found})
+    if len(sizes) > 1:
+        return f"shards of runs on {' and '.join(map(str, sizes))} ranks. Remove those of one."
+    missing = sorted(set(range(sizes[0])) - {rank for _, rank in found})
+    if missing:
+        return (
+            f"the shards of {len(found)} of {sizes[0]} ranks; those of {', '.join(map(str, missing))} are missing. Copy all of "
+            "them into one folder."
+        )
+    return None
 
 
 def merge_shards(folder: Path, target: Path) -> None:
@@ -26,8 +48,15 @@ def merge_shards(folder: Path, target: Path) -> None:
     write_merged(joined_state(folder), folder, target)
 
 
-def write_merged(state: Mapping[str, Any], folder: Path, target: Path) -> None:
-    """``merge_shards`` where the shards are joined already: ``state`` is ``joined_state(folder)``."""
+def write_merged(state: Mapping[str, Any], folder: Path, target: Path, dtype: Any = None) -> None:
+    """``merge_shards`` where the shards are joined already: ``state`` is ``joined_state(folder)``.
+
+    Args:
+        state: The tensors.
+        folder: Holds ``huggingface`` and says how large the adapter is.
+        target: The new folder.
+        dtype: torch's, to round the merged weights to; None: as they are.
+    """
     from huggingface_hub import save_torch_state_dict
 
     config = read_object(folder / "huggingface" / "config.json")
@@ -52,7 +81,12 @@ def write_merged(state: Mapping[str, Any], folder: Path, target: Path) -> None:
             shutil.copy(file, target)
     (target / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     (target / "model.safetensors.index.json").unlink(missing_ok=True)
-    save_torch_state_dict({name: tensor.contiguous() for name, tensor in state.items()}, target)
+    stored = {name: _rounded(tensor, dtype).contiguous() for name, tensor in state.items()}
+    save_torch_state_dict(stored, target)
+
+
+def _rounded(tensor: Any, dtype: Any) -> Any:
+    return tensor.to(dtype) if dtype is not None and tensor.is_floating_point() else tensor
 
 
 def joined_state(folder: Path) -> dict[str, Any]:
@@ -60,9 +94,8 @@ def joined_state(folder: Path) -> dict[str, Any]:
     import torch
     from torch.distributed.tensor import DTensor
 
-    files = sorted((int(match[2]), file) for file in folder.iterdir() if (match := SHARD.fullmatch(file.name)))
     # weights_only: a checkpoint is data, and nothing in it is run.
-    ranks = [torch.load(file, map_location="cpu", weights_only=True, mmap=True) for _, file in files]
+    ranks = [torch.load(file, map_location="cpu", weights_only=True, mmap=True) for file in shards_in(folder)]
     state = {}
     for name, first in ranks[0].items():
         if not isinstance(first, DTensor):
@@ -78,6 +111,46 @@ def joined_state(folder: Path) -> dict[str, Any]:
             raise ValueError(f"{name} in {folder} is spread over ranks in a way that is not supported: {placements}.")
         state[name] = torch.cat(parts, dim=placements[-1].dim) if placements[-1].is_shard() else parts[0]
     return state
+
+
+def check_joined(folder: Path, state: Mapping[str, Any]) -> int:
+    """Compare every rank's part of every tensor with the place in ``state`` that it is of; returns the number of ranks.
+
+    Replicas of a part, and what is not spread at all, must be equal on all ranks. The place comes from the tensor's size,
+    the ``joined_state`` from what the ranks hold.
+
+    Raises:
+        ValueError: They differ.
+    """
+    import torch
+    from torch.distributed.tensor import DTensor
+
+    files = shards_in(folder)
+    for rank, file in enumerate(files):
+        for name, part in torch.load(file, map_location="cpu", weights_only=True, mmap=True).items():
+            whole = state[name]
+            if isinstance(part, DTensor):
+                if part.shape != whole.shape:
+                    raise ValueError(
+                        f"{name} has the shape {tuple(part.shape)} and its joined parts {tuple(whole.shape)}."
+                    )
+                whole, part = _place_of(rank, part, whole), part.to_local()
+            if not torch.equal(part, whole):
+                raise ValueError(
+                    f"{name} of {file} is not that part of the joined tensor: the ranks are not of one step."
+                )
+    return len(files)
+
+
+def _place_of(rank: int, part: Any, whole: Any) -> Any:
+    """The part of ``whole`` that a rank has: PyTorch gives each the same number of rows, rounded up, and the last the rest."""
+    placement = part.placements[-1]
+    if placement.is_replicate():
+        return whole
+    num_shards = part.device_mesh.mesh.shape[-1]
+    rows = whole.shape[placement.dim]
+    begin = min(rows, rank % num_shards * -(-rows // num_shards))
+    return whole.narrow(placement.dim, begin, min(rows - begin, -(-rows // num_shards)))
 
 
 def add_lora(state: Mapping[str, Any], *, rank: int, alpha: int) -> dict[str, Any]:

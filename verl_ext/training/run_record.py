@@ -9,9 +9,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from verl_ext.host.files import write_whole
+from verl_ext.host.files import read_object, write_whole
 from verl_ext.host.provenance import git_state, versions
 
+NAME = "run.json"
 GRADER_VARIABLES = "VERL_EXT_GRADER"
 """How their names begin."""
 
@@ -42,3 +43,10 @@ def write_run_record(path: Path, *, argv: Sequence[str], config: dict[str, Any],
         "config": config,
     }
     write_whole(path, json.dumps(record, indent=2, default=str) + "\n")
+
+
+def read_run_record(folder: Path | None) -> dict[str, Any] | None:
+    """What ``write_run_record`` wrote into a run's folder; None where there is none."""
+    if folder is None or not (folder / NAME).is_file():
+        return None
+    return read_object(folder / NAME, "Delete it to go on without.")

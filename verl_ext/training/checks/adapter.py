@@ -112,7 +112,7 @@ def _check_given_adapter(folder: Path, rank: int) -> None:
     if odd:
         raise ValueError(
             f"{option} has {odd[0]}={adapter[odd[0]]}. A checkpoint of the run keeps r and lora_alpha alone, so it could "
-            "not be made into a model again. Merge the adapter first (python -m verl_ext.evaluation.model_path FOLDER), "
+            "not be made into a model again. Merge the adapter first (python -m verl_ext.checkpoint export FOLDER --to DIR), "
             "and train from that."
         )
     _check_targets(f"{file}: target_modules", adapter.get("target_modules"), adapter.get("exclude_modules"))
