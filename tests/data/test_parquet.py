@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from tests.effort import costs_less_than
+from tests.effort import within
 from verl_ext.data.parquet import check_rows, first_template, read_rows, write_checked, write_rows
 from verl_ext.data.rows import make_row
 from verl_ext.grading import grade
@@ -199,7 +199,7 @@ def test_eight_thousand_rows_are_checked_in_a_moment(path):
     write_rows(
         [GOOD | {"reward_model": {"style": "rule", "ground_truth": f"{REFERENCE}{' ' * i}"}} for i in range(8000)], path
     )
-    assert costs_less_than(500, lambda: check_rows(path))
+    within(500, lambda: check_rows(path))
 
 
 @pytest.mark.parametrize("split", ["train", "test"])

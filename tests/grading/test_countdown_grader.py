@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.effort import costs_less_than
+from tests.effort import within
 from tests.grading.test_arithmetic import expressions, grammar_soup, is_number
 from verl_ext.grading import Reason, Verdict, grade
 from verl_ext.grading.arithmetic import MAX_EXPRESSION_CHARS, evaluate, parse
@@ -89,7 +89,7 @@ def test_hostile_text_is_graded_in_a_moment(name):
         assert verdict.detail
         assert len(verdict.answer or "") <= MAX_EXPRESSION_CHARS
 
-    assert costs_less_than(10, check)
+    within(10, check)
 
 
 class Array:

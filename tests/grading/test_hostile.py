@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.effort import costs_less_than
+from tests.effort import within
 from verl_ext.grading import Reason, grade
 from verl_ext.grading.mathematics import GSM8K_FALLBACKS, MATH_FALLBACKS, Pending, finish, start
 from verl_ext.grading.workers.decisions import shared_decisions
@@ -282,8 +282,7 @@ def test_bait_for_each_pattern(name):
     answer, reference = BAIT[name]
     for pair in ((answer, reference), (answer, "x+1"), (answer, "y=x")):
         begin = partial(start, boxed(pair[0]), pair[1], is_truncated=False, fallbacks=MATH_FALLBACKS)
-        assert costs_less_than(MOMENT, begin)
-        verdict = begin()
+        verdict = within(MOMENT, begin)
         assert isinstance(verdict, Pending) or verdict.reason is not Reason.GRADER_ERROR
 
 
@@ -296,8 +295,7 @@ def test_bait_is_decided(pool, name):
 @pytest.mark.parametrize("name", NOT_READ)
 def test_answers_beyond_the_limits_are_not_read(name):
     answer, reference, reason = NOT_READ[name]
-    assert costs_less_than(MOMENT, lambda: grade(boxed(answer), reference, "math"))
-    verdict = grade(boxed(answer), reference, "math")
+    verdict = within(MOMENT, lambda: grade(boxed(answer), reference, "math"))
     # A box longer than what is looked at is no box at all.
     assert verdict.reason is reason or (len(answer) > 100_000 and verdict.reason is Reason.NO_ANSWER)
     assert verdict.answer is None or len(verdict.answer) <= 1500
@@ -317,8 +315,7 @@ def test_unicode(pool, name):
 @pytest.mark.parametrize("fallbacks", [MATH_FALLBACKS, GSM8K_FALLBACKS], ids=["math", "gsm8k"])
 def test_long_responses(name, fallbacks):
     begin = partial(start, RESPONSES[name], "42", is_truncated=False, fallbacks=fallbacks)
-    assert costs_less_than(MOMENT, begin)
-    verdict = begin()
+    verdict = within(MOMENT, begin)
     assert isinstance(verdict, Pending) or verdict.reason is not Reason.GRADER_ERROR
 
 
@@ -340,15 +337,14 @@ def test_no_code_runs(pool, code, frame, tmp_path):
 
 
 @pytest.mark.parametrize("code", CODE)
-def test_no_code_runs_in_the_last_tier(code, tmp_path):
+@pytest.mark.parametrize("comparison", [Comparison.SYMBOLIC, Comparison.MATH_VERIFY])
+def test_no_code_runs_in_the_last_tier(pool, comparison, code, tmp_path):
     """Past the limits that would refuse it: what a worker does with code, were it ever to get some."""
     canary = tmp_path / "canary"
-    with GraderPool(num_workers=1) as pool:
-        for comparison in (Comparison.SYMBOLIC, Comparison.MATH_VERIFY):
-            future = pool.submit("42", code.format(canary), comparison)
-            pending = Pending("42", code.format(canary), "box")
-            assert finish(pending, future).reason is not Reason.CORRECT
+    future = pool.submit("42", code.format(canary), comparison)
+    assert finish(Pending("42", code.format(canary), "box"), future).reason is not Reason.CORRECT
     assert not canary.exists()
+    assert pool.submit("x+1", "1+x").result().is_same
 
 
 def test_no_process_stays():

@@ -1,6 +1,6 @@
 import pytest
 
-from tests.effort import costs_less_than
+from tests.effort import within
 from verl_ext.grading.answers.boxes import CutBox, Extracted
 from verl_ext.grading.answers.extract import RULES, extract_answer
 from verl_ext.grading.mathematics import GSM8K_FALLBACKS, MATH_FALLBACKS, marks_of
@@ -107,5 +107,5 @@ BAIT = [
 @pytest.mark.parametrize("end", ["", " so x = 1."], ids=["alone", "with an end"])
 def test_linear_in_the_response(piece, end):
     """A text that repeats what the scans look for takes time in proportion to its length."""
-    response = piece * (200_000 // len(piece)) + end
-    assert costs_less_than(200, lambda: extract_answer(response, tuple(RULES)))
+    response = piece * (100_000 // len(piece)) + end
+    within(200, lambda: extract_answer(response, tuple(RULES)))
