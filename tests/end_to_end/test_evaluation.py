@@ -1,7 +1,9 @@
 """eval.py on the real vLLM: killed and resumed, from checkpoints of every kind, against vLLM's own server."""
 
+import asyncio
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -12,9 +14,12 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from tests.end_to_end.conftest import ROOT, environment
 from verl_ext.host.threads import ONE_THREAD
+from verl_ext.study.checkpoint_answers import Draw
+from verl_ext.study.checkpoint_answers import evaluate as evaluate_draws
 
 pytestmark = pytest.mark.slow
 
@@ -32,6 +37,13 @@ def evaluate(model, data: Path, output: Path, *options: str) -> tuple[subprocess
     )
     lines = [json.loads(line) for line in output.read_text().splitlines()] if output.exists() else []
     return done, {(line["question_id"], line["generation_id"]): line for line in lines}
+
+
+def kept_draw(folder: Path, name: str, model: Path, data: Path) -> Draw:
+    """What ``evaluate`` draws, by an engine that stays."""
+    places = ("--model_path", str(model), "--data", str(data / "test.parquet"))
+    arguments = (*places, "--output_path", str(folder / f"{name}.jsonl"), "--num_problems", "4", *SHORT)
+    return Draw(name=name, run_folder=folder / name, step=5, arguments=arguments)
 
 
 def test_killed_at_random_moments_it_ends_up_the_same(models, data):
@@ -67,6 +79,24 @@ def test_samples_depend_on_nothing_but_their_seed_and_the_console_stays_clean(mo
 
     run = json.loads((tmp_path / "b.run.json").read_text())
     assert len(run["runs"][0]["engine_seconds"]) == 2
+
+    # An engine that has had another model, whose weights vLLM has packed and tied
+    other = shutil.copytree(models["tied"], tmp_path / "other")
+    weights = load_file(other / "model.safetensors")
+    save_file({name: weight * 1.5 for name, weight in weights.items()}, other / "model.safetensors", {"format": "pt"})
+    draws = [kept_draw(tmp_path, "other", other, data), kept_draw(tmp_path, "kept", models["tied"], data)]
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in (environment() | ONE_THREAD).items():
+            patch.setenv(name, value)
+        asyncio.run(evaluate_draws(draws, num_samples=8, log_path=tmp_path / "kept.log"))
+    spent = [json.loads((tmp_path / f"{name}.run.json").read_text())["runs"][0] for name in ("other", "kept")]
+    assert [run["engine_seconds"][0]["import"] > 0 for run in spent] == [True, False]
+    kept = [json.loads(line) for line in (tmp_path / "kept.jsonl").read_text().splitlines()]
+    assert {(line["question_id"], line["generation_id"]): line for line in kept} == lines
+    others = [json.loads(line) for line in (tmp_path / "other.jsonl").read_text().splitlines()]
+    assert [line["response"] for line in others] != [line["response"] for line in kept]
+    rows = [json.loads(line) for line in (tmp_path / "kept" / "validation.jsonl").read_text().splitlines()]
+    assert [(row["step"], row["data_source"], row["num_samples"]) for row in rows] == [(5, "countdown", [8] * 4)]
     assert run["problems"]["0"]["text"].endswith("<|im_start|>assistant\n")
 
 

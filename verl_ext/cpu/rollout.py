@@ -2,11 +2,7 @@
 
 After loading, vLLM's CPU backend packs every linear layer for oneDNN and throws the original parameter away, so verl's
 ``model.load_weights`` finds nothing to write to. vLLM's layerwise reload puts the parameters back, loads and packs
-again; it needs all buckets of a push at once.
-
-Tied embeddings need one more step. The reload gives ``lm_head`` back the *packed* copy it had before ("ParallelLMHead:
-Failed to load weights", a warning), so the model would embed with new weights and predict with old ones: nothing
-crashes and the samples slowly stop belonging to the policy. ``_retie`` ties the two and packs ``lm_head`` anew.
+again; it needs all buckets of a push at once, and ``verl_ext.cpu.tied_head`` after it.
 """
 
 from typing import Any
@@ -14,26 +10,10 @@ from typing import Any
 import torch
 from verl.workers.rollout.vllm_rollout.bucketed_weight_transfer import BucketedWeightReceiver
 from verl.workers.rollout.vllm_rollout.utils import vLLMColocateWorkerExtension
-from vllm.model_executor.layers.utils import dispatch_cpu_unquantized_gemm
-from vllm.model_executor.layers.vocab_parallel_embedding import ParallelLMHead
 from vllm.model_executor.model_loader.reload import finalize_layerwise_reload, initialize_layerwise_reload
 
+from verl_ext.cpu.tied_head import retie
 from verl_ext.host.heap import give_back
-
-
-def _unwrapped(layer: Any) -> Any:
-    """The layer below vLLM's LoRA wrapper, or the layer itself."""
-    return getattr(layer, "base_layer", layer)
-
-
-def _retie(model: Any) -> None:
-    """Make a tied ``lm_head`` predict with the embedding's current weights."""
-    if not model.config.tie_word_embeddings:
-        return
-    head, embedding = _unwrapped(model.lm_head), _unwrapped(model.model.embed_tokens)
-    if isinstance(head, ParallelLMHead):
-        head.tie_weights(embedding)
-    dispatch_cpu_unquantized_gemm(head, remove_weight=False)
 
 
 class CPUWorkerExtension(vLLMColocateWorkerExtension):
@@ -66,6 +46,6 @@ class CPUWorkerExtension(vLLMColocateWorkerExtension):
         initialize_layerwise_reload(model)
         self._update_weights(weights, peft_config=peft_config, base_sync_done=base_sync_done)
         finalize_layerwise_reload(model, self.model_runner.vllm_config.model_config)
-        _retie(model)
+        retie(model)
         weights.clear()
         give_back()

@@ -14,6 +14,7 @@ from verl_ext.evaluation.cpu_share import (
     cache_bytes,
     share_of,
 )
+from verl_ext.evaluation.kept_engines import KeptEngines
 from verl_ext.evaluation.model_path import find_model, fingerprint, merge
 from verl_ext.evaluation.problems import Problem
 from verl_ext.evaluation.run_options import EvaluationOptions
@@ -32,8 +33,8 @@ DEVICE_VARIABLES = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ASCEND_RT_VI
 class ModelSource:
     """A model on disk, or one that can be merged from what is there; see ``Source``."""
 
-    def __init__(self, options: EvaluationOptions) -> None:
-        self._options = options
+    def __init__(self, options: EvaluationOptions, engines: KeptEngines | None = None) -> None:
+        self._options, self._engines = options, engines
         self._model = find_model(options.model_path)
         config = self._model.config
         self._context = context_of(config, options.max_model_len)
@@ -119,7 +120,7 @@ class ModelSource:
             engine_options=self.engine_options(),
         )
         environments = self._environments
-        return VllmSampler(job, log, self._max_num_seqs(), len(environments), environments)
+        return VllmSampler(job, log, self._max_num_seqs(), len(environments), environments, self._engines)
 
     def _dtype(self) -> str:
         if self._options.dtype not in (None, "auto"):

@@ -10,6 +10,7 @@ from typing import Any
 
 from verl_ext.evaluation.answer_file import existing_path, plain_path, run_path
 from verl_ext.evaluation.drawing import Output
+from verl_ext.evaluation.kept_engines import KeptEngines
 from verl_ext.evaluation.problems import Problem, problems_of_file, problems_of_task
 from verl_ext.evaluation.run_file import differences, grader_name, merged_run, new_run, read_run
 from verl_ext.evaluation.run_options import EvaluationOptions
@@ -43,13 +44,13 @@ class Plan:
         return path.with_name(f"{path.name}.log")
 
 
-def make_plan(options: EvaluationOptions) -> Plan:
-    """Find the model and the problems.
+def make_plan(options: EvaluationOptions, engines: KeptEngines | None = None) -> Plan:
+    """Find the model and the problems; ``engines`` are for ``find_source``.
 
     Raises:
         ValueError, FileNotFoundError: One of them is not there, or they do not fit together.
     """
-    source = find_source(options)
+    source = find_source(options, engines)
     defaults = source.defaults
     plan = Plan(
         options=options,

@@ -40,6 +40,11 @@ def opened_log(plan: Plan) -> Iterator[TextIO]:
 
 
 def evaluate(plan: Plan, log: TextIO, began: float) -> None:
+    """``evaluate_in_loop`` in an event loop of its own."""
+    asyncio.run(evaluate_in_loop(plan, log, began))
+
+
+async def evaluate_in_loop(plan: Plan, log: TextIO, began: float) -> None:
     """Bring every file to the number of samples asked for, and print pass@k.
 
     Args:
@@ -59,13 +64,13 @@ def evaluate(plan: Plan, log: TextIO, began: float) -> None:
     start_graders(plan.problems)
     _introduce(plan)
     sampler = plan.source.sampler(plan.problems, plan.sampling, plan.chat_options, log)
-    num_drawn = asyncio.run(_draw(plan, sampler))
+    num_drawn = await _draw(plan, sampler)
     if num_drawn:
         entry = _entry(plan, sampler, num_drawn, began)
         for run in runs:
             run["runs"].append(entry)
     paths = _finish(plan, runs, sampler.rendered_prompts)
-    _sum_up(plan, paths)
+    await _sum_up(plan, paths)
     if sampler.num_repeats:
         print(
             f"warning: {sampler.num_repeats:,} answers were the same as another one to their problem, and no two to a "
@@ -152,11 +157,11 @@ def _finish(plan: Plan, runs: Sequence[dict[str, Any]], rendered_prompts: Sequen
     return paths
 
 
-def _sum_up(plan: Plan, paths: Sequence[Path]) -> None:
+async def _sum_up(plan: Plan, paths: Sequence[Path]) -> None:
     rows = []
     for output, path in zip(plan.outputs, paths, strict=True):
         rows.append((output.name, output.done))
-        papers = asyncio.run(under_paper_references(output, path))
+        papers = await under_paper_references(output, path)
         if papers is not None:
             rows.append((f"{output.name}, paper's references", papers))
     print(f"\n{summary_table(rows)}\n")

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, TextIO
 
+from verl_ext.evaluation.kept_engines import KeptEngines
 from verl_ext.evaluation.problems import Problem
 from verl_ext.evaluation.run_options import EvaluationOptions
 from verl_ext.evaluation.sampler import Sampler
@@ -53,8 +54,8 @@ class Source(Protocol):
         ...
 
 
-def find_source(options: EvaluationOptions) -> Source:
-    """The model or the server that ``options`` name.
+def find_source(options: EvaluationOptions, engines: KeptEngines | None = None) -> Source:
+    """The model or the server that ``options`` name; ``engines`` are those that a model may use and leaves for the next one.
 
     Raises:
         ValueError: There is none, or it cannot be used.
@@ -66,4 +67,4 @@ def find_source(options: EvaluationOptions) -> Source:
         return ServerSource(options)
     from verl_ext.evaluation.model_source import ModelSource
 
-    return ModelSource(options)
+    return ModelSource(options, engines)

@@ -6,7 +6,8 @@ The process that grades and writes stays free of vLLM, and vLLM never waits for 
 problem's samples; vLLM gives sample i of it the seed of the chunk plus i. This process ends with its parent, however
 that ends, and takes its children along.
 
-In: a ``Job``, then requests ``{"id", "problem", "seed", "count"}``, then ``{"stop": true}``.
+In: a ``Job``, then requests ``{"id", "problem", "seed", "count"}``, then ``{"stop": true}``; then perhaps another ``Job``, of a
+model that differs in its weights alone, which the engine loads.
 Out: ``{"prompts": [text], "num_tokens": [n]}``, ``{"context": n}``, for each request
 ``{"id", "answers": [[text, finish_reason, num_tokens]]}``, at last ``{"seconds": {...}}``; or ``{"error": text}`` for
 what the user got wrong.
@@ -127,9 +128,17 @@ def main() -> int:
     replies = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # vLLM prints; only answers may reach the parent
     requests = _Requests(sys.stdin.buffer)
-    first = requests.get(wait=True)
-    assert first is not None
-    job = Job.from_json(first)
+    engine = None
+    while True:
+        message = requests.get(wait=True)
+        assert message is not None
+        engine = _do(Job.from_json(message), engine, requests, replies)
+        if engine is None:
+            return BAD_INPUT
+
+
+def _do(job: Job, engine: Any, requests: _Requests, replies: Any) -> Any:
+    """Do a job with the engine of the one before it, if there is one; returns the engine, or None after bad input."""
     began = time.perf_counter()
     from transformers import AutoTokenizer  # noqa: F401  (vLLM needs it anyway, so its seconds are not the tokenizer's)
 
@@ -137,14 +146,14 @@ def main() -> int:
     try:
         tokenizer, prompt_ids = _tokenize(job, replies)
         tokenized = time.perf_counter()
-        engine, imported = _start_engine(job)
+        engine, imported = _start_engine(job) if engine is None else _reload(engine, job)
         context = engine.model_config.max_model_len
         for question_id, ids in zip(job.question_ids, prompt_ids, strict=True):
             check_fits(question_id, len(ids), context)
     except ValueError as error:  # also vLLM's own, about options that do not fit the model
         traceback.print_exc()
         _say(replies, {"error": str(error)})
-        return BAD_INPUT
+        return None
     _say(replies, {"context": context})
     loaded = time.perf_counter()
     answers = _Replies(replies, tokenizer)
@@ -159,7 +168,7 @@ def main() -> int:
         "text": answers.cpu_seconds,
     }
     _say(replies, {"seconds": seconds})
-    return 0
+    return engine
 
 
 def _say(stream: Any, message: dict[str, Any]) -> None:
@@ -206,8 +215,17 @@ def _start_engine(job: Job) -> tuple[Any, float]:
     from vllm.v1.engine.llm_engine import LLMEngine
 
     imported = time.perf_counter()
-    arguments = EngineArgs(model=job.model, disable_log_stats=True, **job.engine_options)
+    options = {"worker_extension_cls": "verl_ext.cpu.tied_head.ReloadExtension", **job.engine_options}
+    arguments = EngineArgs(model=job.model, disable_log_stats=True, **options)
     return LLMEngine.from_engine_args(arguments), imported
+
+
+def _reload(engine: Any, job: Job) -> tuple[Any, float]:
+    """``_start_engine`` for an engine that is there: vLLM loads the weights into it and forgets what it cached of the old."""
+    began = time.perf_counter()
+    engine.collective_rpc("reload_checkpoint", args=(job.model,))
+    assert engine.reset_prefix_cache(), "no request is left that could hold a block"
+    return engine, began
 
 
 def _serve(

@@ -3,13 +3,14 @@
 import asyncio
 import json
 import os
-import signal
 import sys
+from asyncio.subprocess import Process
 from collections import deque
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TextIO
 
+from verl_ext.evaluation.kept_engines import KeptEngines, end
 from verl_ext.evaluation.sampler import BROKEN_OFF, Answer, Chunk
 from verl_ext.evaluation.vllm_process import Job
 
@@ -33,6 +34,8 @@ class VllmSampler:
     num_engines: int = 1
     environments: Sequence[Mapping[str, str]] = ()
     """Of each engine, what its environment has beside this process's; nothing by default."""
+    kept: KeptEngines | None = None
+    """Where engines come from if one fits, and where they stay; None: they end with the work."""
     rendered_prompts: list[str] = field(default_factory=list, init=False)
     seconds: list[dict[str, float]] = field(default_factory=list, init=False)
     num_repeats: int = field(default=0, init=False)
@@ -71,16 +74,9 @@ class VllmSampler:
         done: "asyncio.Queue[tuple[Chunk, Sequence[Answer]] | None]",
     ) -> None:
         """Run one engine until nothing is left to draw."""
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "verl_ext.evaluation.vllm_process"),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=self.log,
-            env=os.environ | dict(environment),
-            # Its own group: it kills that at the end, and Ctrl-C is for this process to handle.
-            start_new_session=True,
-            limit=MAX_LINE_BYTES,
-        )
+        waiting = None if self.kept is None else self.kept.take(self.job, environment)
+        process = waiting or await self._start(environment)
+        is_done = False
         assert process.stdin is not None
         assert process.stdout is not None
         try:
@@ -94,6 +90,7 @@ class VllmSampler:
                     self.rendered_prompts = message["prompts"]
                 if "seconds" in message:
                     self.seconds.append(message["seconds"])
+                    is_done = True
                     return
                 if "answers" in message:
                     done.put_nowait((in_flight.pop(message["id"]), _answers_in(message)))
@@ -101,9 +98,22 @@ class VllmSampler:
                     self._request_more(process.stdin, pending, in_flight)
             raise EngineError(f"vLLM's process ended with exit code {await process.wait()}.")
         finally:
-            if process.returncode is None:
-                os.killpg(process.pid, signal.SIGKILL)
-                await process.wait()
+            if is_done and self.kept is not None:
+                self.kept.keep(self.job, environment, process)
+            else:
+                await end(process)
+
+    async def _start(self, environment: Mapping[str, str]) -> Process:
+        return await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "verl_ext.evaluation.vllm_process"),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=self.log,
+            env=os.environ | dict(environment),
+            # Its own group: it kills that at the end, and Ctrl-C is for this process to handle.
+            start_new_session=True,
+            limit=MAX_LINE_BYTES,
+        )
 
     def _request_more(
         self, stream: asyncio.StreamWriter, pending: "deque[tuple[int, Chunk]]", in_flight: dict[int, Chunk]

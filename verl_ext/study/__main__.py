@@ -1,6 +1,7 @@
 """Make the runs of a study, one run in a published launcher's words, or a baseline.
 
     python -m verl_ext.study run FILE [--dry-run] [--only PATTERN] [OPTION...]
+    python -m verl_ext.study evaluate FILE [--num_samples N] [--only PATTERN] [OPTION...]
     python -m verl_ext.study experiment [--dry-run] --objective NSR --model_id MODEL ... data.train_files=... data.val_files=...
     python -m verl_ext.study baseline --model MODEL (--task TASK | --data FILE) --output_path FILE ...
 
@@ -13,29 +14,38 @@ goes on from its checkpoints.
   OPTION          name=value of the launcher, for every run, over what the file says. trainer.output_dir=DIR is where
                   everything goes (outputs/<name of FILE>)
 
+evaluate draws N (256) answers to each validation problem from the base and from all checkpoints of the runs, one after the
+other from an engine that stays, into answers/ of the study's folder, and counts the correct ones into validation.jsonl of each
+run. What is drawn already is kept.
+
 experiment takes the arguments of a published launcher (docs/studies.md has each with its option) and options of this
 package's, name=value, which win. baseline evaluates a model as it is, with --model, --max_tokens, --temperature, --gpu_mem_util
 and all other arguments of eval/eval.py, such as --task, --data and --output_path.
 """
 
+import asyncio
 import os
 import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from verl_ext.commands import evaluate
 from verl_ext.host.command_line import print_any_text, typed_path
 from verl_ext.host.folder_lock import BusyError
+from verl_ext.host.log_tail import tail
 from verl_ext.study.baseline import evaluation_arguments
+from verl_ext.study.checkpoint_answers import draws_of
+from verl_ext.study.checkpoint_answers import evaluate as evaluate_draws
 from verl_ext.study.grid import Grid, check_options
-from verl_ext.study.grid_file import DECIDED_HERE, read_grid
+from verl_ext.study.grid_file import DECIDED_HERE, GridRun, read_grid
 from verl_ext.study.published import described, launcher_options
 from verl_ext.training.main import use_utf8
 from verl_ext.training.one_run import INTERRUPTED
 
 OUTPUT = "trainer.output_dir="
-DRY_RUN, ONLY = "--dry-run", "--only"
+DRY_RUN, ONLY, NUM_SAMPLES = "--dry-run", "--only", "--num_samples"
 LAUNCHER = ("-m", "verl_ext.training.main")
 
 
@@ -48,12 +58,14 @@ def main(arguments: Sequence[str]) -> int:
         match arguments[0]:
             case "run":
                 return _run(arguments[1:])
+            case "evaluate":
+                return _evaluate(arguments[1:])
             case "experiment":
                 return _experiment(arguments[1:])
             case "baseline":
                 return evaluate.main(evaluation_arguments(arguments[1:]), __doc__ or "")
             case other:
-                raise ValueError(f"There is no command {other!r}. There are run, experiment and baseline.")
+                raise ValueError(f"There is no command {other!r}. There are run, evaluate, experiment and baseline.")
     except (BusyError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -61,23 +73,54 @@ def main(arguments: Sequence[str]) -> int:
         return INTERRUPTED
 
 
-def _run(arguments: Sequence[str]) -> int:
-    patterns, others = _only(arguments)
-    file, *overrides = [argument for argument in others if argument != DRY_RUN] or [""]
+@dataclass(frozen=True, kw_only=True)
+class _Asked:
+    """The study of a command line."""
+
+    path: Path
+    output: Path
+    runs: list[GridRun]
+    grid: Grid
+    selected: list[GridRun]
+
+
+def _asked(command: str, arguments: Sequence[str]) -> _Asked:
+    patterns, others = _words_behind(ONLY, arguments, "a pattern of runs, such as 'nsr-*'")
+    file, *overrides = others or [""]
     if not file or "=" in file or file.startswith("-"):
-        raise ValueError("The first argument behind run is a file of a study, like studies/lambda.yaml.")
+        raise ValueError(f"The first argument behind {command} is a file of a study, like studies/lambda.yaml.")
     _check_overrides(overrides)
     outputs = [override.removeprefix(OUTPUT) for override in overrides if override.startswith(OUTPUT)]
     path = typed_path(file)
     output = (typed_path(outputs[-1]) if outputs else Path("outputs") / path.stem).absolute()
     runs = read_grid(path)
     grid = Grid(runs, output, [override for override in overrides if not override.startswith(OUTPUT)])
-    selected = grid.selected(patterns)
-    if DRY_RUN not in others:
-        return grid.make(selected, path)
-    grid.check_options(selected)
-    print(grid.described(selected))
-    print(f"{len(selected)} of {len(runs)} runs")
+    return _Asked(path=path, output=output, runs=runs, grid=grid, selected=grid.selected(patterns))
+
+
+def _run(arguments: Sequence[str]) -> int:
+    study = _asked("run", [argument for argument in arguments if argument != DRY_RUN])
+    if DRY_RUN not in arguments:
+        return study.grid.make(study.selected, study.path)
+    study.grid.check_options(study.selected)
+    print(study.grid.described(study.selected))
+    print(f"{len(study.selected)} of {len(study.runs)} runs")
+    return 0
+
+
+def _evaluate(arguments: Sequence[str]) -> int:
+    counts, others = _words_behind(NUM_SAMPLES, arguments, "a number of answers, such as 64")
+    num_samples = counts[-1] if counts else "256"
+    if not num_samples.isdecimal() or int(num_samples) < 1:
+        raise ValueError(f"{NUM_SAMPLES} {num_samples} is no number of answers: give 1 or more.")
+    study = _asked("evaluate", others)
+    draws = draws_of(study.grid, study.selected, study.output)
+    log_path = study.output / "evaluate.log"
+    try:
+        asyncio.run(evaluate_draws(draws, num_samples=int(num_samples), log_path=log_path))
+    except (RuntimeError, OSError) as error:
+        print(f"error: {error}\nThe end of {log_path}:\n{tail(log_path)}", file=sys.stderr)
+        return 1
     return 0
 
 
@@ -91,22 +134,22 @@ def _experiment(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _only(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The patterns of ``--only``, and the other arguments."""
-    patterns: list[str] = []
+def _words_behind(option: str, arguments: Sequence[str], wanted: str) -> tuple[list[str], list[str]]:
+    """The values of ``option``, which may come again, and the other arguments."""
+    values: list[str] = []
     others: list[str] = []
     words = iter(arguments)
     for word in words:
-        if word == ONLY:
-            pattern = next(words, "")
-            if not pattern or pattern.startswith("--"):
-                raise ValueError(f"{ONLY} needs a pattern of runs, such as 'nsr-*'.")
-            patterns.append(pattern)
-        elif word.startswith(f"{ONLY}="):
-            patterns.append(word.removeprefix(f"{ONLY}="))
+        if word == option:
+            value = next(words, "")
+            if not value or value.startswith("--"):
+                raise ValueError(f"{option} needs {wanted}.")
+            values.append(value)
+        elif word.startswith(f"{option}="):
+            values.append(word.removeprefix(f"{option}="))
         else:
             others.append(word)
-    return patterns, others
+    return values, others
 
 
 def _check_overrides(overrides: Sequence[str]) -> None:

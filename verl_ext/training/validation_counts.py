@@ -8,6 +8,8 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from verl_ext.host.files import write_whole
+
 NAME = "validation.jsonl"
 
 
@@ -40,11 +42,28 @@ def counts(
     return by_source
 
 
-def append(path: Path, step: int, by_source: Mapping[str, tuple[Sequence[int], Sequence[int]]]) -> None:
-    """Add the rows of one validation to the file."""
-    rows = (
-        {"step": step, "data_source": source, "num_correct": list(num_correct), "num_samples": list(num_samples)}
+Rows = Mapping[str, tuple[Sequence[int], Sequence[int]]]
+
+
+def _lines(step: int, by_source: Rows) -> str:
+    return "".join(
+        json.dumps(
+            {"step": step, "data_source": source, "num_correct": list(num_correct), "num_samples": list(num_samples)}
+        )
+        + "\n"
         for source, (num_correct, num_samples) in by_source.items()
     )
+
+
+def append(path: Path, step: int, by_source: Rows) -> None:
+    """Add the rows of one validation to the file."""
     with path.open("a", encoding="utf-8") as file:
-        file.write("".join(json.dumps(row) + "\n" for row in rows))
+        file.write(_lines(step, by_source))
+
+
+def put(path: Path, step: int, by_source: Rows) -> None:
+    """Let the file have these rows in place of those that it has of the step and its data sources."""
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.is_file() else []
+    rows = [(line, json.loads(line)) for line in lines]
+    kept = [line for line, row in rows if row["step"] != step or row["data_source"] not in by_source]
+    write_whole(path, "".join(kept) + _lines(step, by_source))
