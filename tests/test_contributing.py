@@ -166,12 +166,12 @@ A test's.
 CELLS = {"halves": "0.5 | −0.5", "wrong_share": "by group | by group", "centered": "by batch | by batch"}
 
 
-@pytest.mark.parametrize("name", OBJECTIVES)
-def test_an_objective(copy, name):
-    """Two weights, a formula of a group's outcomes, and any function of tensors."""
+def add_objective(copy, name):
+    """Touches the files that are listed, and no other."""
     file, formula, imported, expected, needs = OBJECTIVES[name]
     table, page = "verl_ext/objectives/catalog.py", "docs/objectives.md"
     row = f'    Objective(name="{name}", formula={formula}, needs_beyond_rewards={needs!r}, summary="a test\'s"),\n'
+    copy.touched.clear()
     copy.insert(table, row, before=")\n\nOBJECTIVES = ")
     if imported is not None:
         copy.insert(table, imported, before="from verl_ext.objectives.algorithm_options import")
@@ -184,10 +184,27 @@ def test_an_objective(copy, name):
     optional = {f"verl_ext/objectives/{name}.py"} if file is None else set()
     assert copy.touched == listed("An objective", name) - optional
 
-    copy.test(f"tests/objectives/test_{name}.py")
-    names = ("objectives/test_catalog", "test_imports", *(["objectives/test_groups"] if file is GROUP_FILE else []))
-    copy.test(*(f"tests/{each}.py" for each in names))
-    copy.test("tests/test_docs.py", "-k", "catalogue or overview")
+
+def test_objectives(copy):
+    """Two weights, a formula of a group's outcomes, and any function of tensors."""
+    for name in OBJECTIVES:
+        add_objective(copy, name)
+    own = [f"tests/objectives/test_{name}.py" for name in OBJECTIVES]
+    copy.test(*own, "-k", "launcher")  # in a process that has no torch
+    others = [
+        f"tests/{name}.py"
+        for name in ("objectives/test_catalog", "objectives/test_groups", "test_imports", "test_docs")
+    ]
+    grouped = [name for name, (file, *_) in OBJECTIVES.items() if file is GROUP_FILE]
+    chosen = [
+        "verl_gets",
+        "test_catalog",
+        "test_imports",
+        "catalogue",
+        "overview",
+        *(f"(test_groups and {n})" for n in grouped),
+    ]
+    copy.test(*own, *others, "-k", f"({' or '.join(chosen)}) and not launcher")
 
 
 TASK = '''"""Sums: a task of a test."""
@@ -227,8 +244,9 @@ def test_a_task(copy, tmp_path):
     (tmp_path / "sums_test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     prepared = copy.run("scripts/prepare_data.py", "Sums", "--data_dir", str(tmp_path), "--out", f"{tmp_path}/out")
     assert "sums_test.parquet: 2 problems" in prepared
-    copy.test("tests/grading/test_golden.py", "tests/tasks/test_table.py", "tests/test_imports.py")
-    copy.test("tests/test_docs.py", "-k", "task")
+    whole = ("grading/test_golden", "tasks/test_table", "test_imports")
+    chosen = " or ".join(Path(name).name for name in whole)
+    copy.test(*(f"tests/{name}.py" for name in (*whole, "test_docs")), "-k", f"{chosen} or (test_docs and task)")
 
 
 FAMILY = """    Family(

@@ -7,14 +7,21 @@ import sys
 import pytest
 
 from verl_ext.objectives.estimators import ESTIMATORS
-from verl_ext.objectives.names import OUR_ESTIMATORS, VERL_ESTIMATORS
+from verl_ext.objectives.names import (
+    OUR_ESTIMATORS,
+    OUR_LOSSES,
+    OUR_TRAINER,
+    VERL_ESTIMATORS,
+    VERL_LOSSES,
+    VERL_TRAINERS,
+)
 
 PROBE = """
 import json, sys
 import verl
 before = sorted(m for m in sys.modules if m.startswith("verl_ext"))
 from verl.trainer.ppo import core_algos
-from verl.trainer.ppo.v1 import get_trainer_cls
+from verl.trainer.ppo.v1 import get_trainer_cls, trainer_base
 from verl.workers.engine.base import EngineRegistry
 import verl.workers.engine
 from verl.utils.device import get_device_name
@@ -22,6 +29,7 @@ print("RESULT" + json.dumps({
     "before": before,
     "estimators": sorted(core_algos.ADV_ESTIMATOR_REGISTRY),
     "losses": sorted(core_algos.POLICY_LOSS_REGISTRY),
+    "trainers": sorted(trainer_base.TRAINER_REGISTRY),
     "trainer": get_trainer_cls("sign_filter_sync").__name__,
     "engines": sorted(str(key) for key in EngineRegistry._engines["language_model"]["fsdp2"]),
     "cpu_modules": sorted(m for m in sys.modules if m.startswith("verl_ext.cpu")),
@@ -54,8 +62,10 @@ def test_the_names_of_verls_own_estimators_are_current(on_cpu):
     assert set(on_cpu["estimators"]) == {*OUR_ESTIMATORS, *VERL_ESTIMATORS}
 
 
-def test_verl_knows_the_loss_and_the_trainer(on_cpu):
-    assert "vanilla_by_sign" in on_cpu["losses"]
+def test_the_names_of_losses_and_trainers_are_current(on_cpu):
+    """verl 0.9.1's own registries."""
+    assert on_cpu["losses"] == sorted([*OUR_LOSSES, *VERL_LOSSES])
+    assert on_cpu["trainers"] == sorted([OUR_TRAINER, *VERL_TRAINERS])
     assert on_cpu["trainer"] == "SignFilterTrainer"
 
 

@@ -1,6 +1,7 @@
 import json
 import re
 import resource
+import runpy
 import subprocess
 import sys
 import zipfile
@@ -173,21 +174,24 @@ class Usage:
         self.__dict__.update(values)
 
 
-def run(*arguments: str, **options) -> subprocess.CompletedProcess:
+def run(*arguments: str) -> subprocess.CompletedProcess:
     command = [sys.executable, str(ROOT / "scripts/get_model.py"), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, **options)
+    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def test_a_disk_that_fills_up_is_one_line_and_leaves_nothing(tmp_path):
+def test_a_disk_that_fills_up_is_one_line_and_leaves_nothing(tmp_path, monkeypatch):
     """A limit of the size of files fails a write as a full disk does."""
     path = write(tmp_path / "x.gguf")
-
-    def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
-
-    done = run(str(path), "--out", str(tmp_path / "model"), preexec_fn=limit)
-    assert done.returncode == 1
-    assert re.search(r"^get_model\.py: .*(model could not be written|File too large)", done.stderr.splitlines()[-1])
+    monkeypatch.setattr("sys.argv", ["get_model.py"])
+    main = runpy.run_path(str(ROOT / "scripts/get_model.py"))["main"]
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    try:
+        with pytest.raises(SystemExit) as ended:
+            main([str(path), "--out", str(tmp_path / "model")])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert re.fullmatch(r"get_model\.py: .*(model could not be written|File too large).*", str(ended.value))
     assert names(tmp_path) == {"x.gguf"}
 
 

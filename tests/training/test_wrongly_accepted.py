@@ -1,6 +1,5 @@
 """Options that would be ignored, or that another option makes meaningless, are refused; what is meant is not."""
 
-import json
 import os
 import subprocess
 import sys
@@ -140,20 +139,6 @@ def test_an_address_is_left_to_verl(folder, scheme):
             f"data.val_files='{scheme}://store/val.parquet'",
         )
     )
-
-
-def test_verl_loads_the_names_that_are_listed():
-    """verl 0.9.1's own registries against ``verl_ext.objectives.names``."""
-    code = (
-        "import json, verl_ext.plugin\n"
-        "from verl.trainer.ppo.core_algos import POLICY_LOSS_REGISTRY\n"
-        "from verl.trainer.ppo.v1 import trainer_base\n"
-        "print(json.dumps([sorted(POLICY_LOSS_REGISTRY), sorted(trainer_base.TRAINER_REGISTRY)]))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    losses, trainers = json.loads(done.stdout.splitlines()[-1])
-    assert losses == sorted([*names.OUR_LOSSES, *names.VERL_LOSSES])
-    assert trainers == sorted([names.OUR_TRAINER, *names.VERL_TRAINERS])
 
 
 def test_verls_default_model_is_the_one_that_counts_as_not_given():
