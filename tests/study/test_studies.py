@@ -96,12 +96,15 @@ def test_lambda(place, tmp_path):
 
 def test_sign_or_clip(place, tmp_path):
     configs = prepared("sign_or_clip", place, tmp_path)
-    assert len(configs) == 3 * 3 * 2
-    for weight, updates, clip in product((0, 0.1, 1), (1, 2, 4), ("clipped", "unclipped")):
-        config = configs[f"lambda_{weight}-updates_{updates}-{clip}"]
+    of_updates = [(1, None), *product((2, 4), ("clipped", "unclipped"))]
+    assert len(configs) == 3 * len(of_updates)
+    for weight, (updates, clip) in product((0, 0.1, 1), of_updates):
+        config = configs[f"lambda_{weight}-updates_{updates}{f'_{clip}' if clip else ''}"]
         actor = config.actor_rollout_ref.actor
         assert config.algorithm.positive_advantage_weight == weight
         assert config.data.train_batch_size == updates * actor.ppo_mini_batch_size
+        if clip is None:
+            continue
         if clip == "clipped":
             assert (actor.clip_ratio_low, actor.clip_ratio_high) == (0.2, 0.2)
         else:
