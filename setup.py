@@ -17,6 +17,7 @@ BASE = [
     "orjson>=3.9",
     "pillow>=10",  # animations
     "pyarrow>=19",
+    "scipy>=1.11",  # intervals over seeds and problems
     "statsmodels>=0.14",  # a study's table of least squares
 ]
 

@@ -17,6 +17,7 @@ from verl_ext.grading import Reason
 from verl_ext.metrics.generations import Generations
 from verl_ext.metrics.summary import curve_of, pass_at_k_curve
 from verl_ext.plots.coverage_map import coverage, draw_coverage
+from verl_ext.plots.dose_response import Aside, DoseLine, draw_dose_response
 from verl_ext.plots.figures import training_figure
 from verl_ext.plots.reason_stack import COLORS, REASON_KEYS, draw_reasons
 from verl_ext.plots.run_figures import (
@@ -29,7 +30,7 @@ from verl_ext.plots.run_figures import (
     lambda_figure,
     reasons_figure,
 )
-from verl_ext.plots.score_bars import ScoreBar, bar_of_seeds, draw_lambda_sweep, draw_score_bars
+from verl_ext.plots.score_bars import ScoreBar, bar_of_seeds, draw_score_bars
 from verl_ext.plots.style import STYLES
 from verl_ext.plots.training_curves import (
     LOG_KEYS,
@@ -115,10 +116,9 @@ def test_bars_are_drawn_at_their_values():
 
 def test_lambda_0_is_on_the_axis_and_nsr_beside_it():
     axes = Figure().subplots()
-    scores = {
-        "pass@1": {0.0: ScoreBar("lambda_0", 0.3), 0.1: ScoreBar("lambda_0.1", 0.4), 1.0: ScoreBar("lambda_1", 0.5)}
-    }
-    draw_lambda_sweep(axes, scores, {"pass@1": ScoreBar("nsr", 0.35, 0.3, 0.4)})
+    scores = {0.0: ScoreBar("lambda_0", 0.3), 0.1: ScoreBar("lambda_0.1", 0.4), 1.0: ScoreBar("lambda_1", 0.5)}
+    lines = [DoseLine(STYLES["w_reinforce"], scores)]
+    draw_dose_response(axes, lines, dose="lambda", asides=[Aside(STYLES["nsr"], ScoreBar("nsr", 0.35, 0.3, 0.4))])
     line = axes.lines[0]
     assert line.get_ydata().tolist() == [0.3, 0.4, 0.5]
     assert line.get_xdata()[1:].tolist() == [0.1, 1.0]

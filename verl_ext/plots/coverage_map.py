@@ -14,6 +14,8 @@ from verl_ext.plots.style import FONT_SIZE, INK, say_nothing_recorded, styles_of
 
 _NEVER = "#ffffff"
 _NUM_SHADES = 10
+MANY_RUNS = 12
+"""More are drawn as narrow columns, with their names along them."""
 
 
 def coverage(runs: Sequence[Generations]) -> Floats:
@@ -45,11 +47,12 @@ def draw_coverage(axes: Axes, runs: Sequence[Generations]) -> ScalarMappable | N
     axes.imshow(bins, aspect="auto", interpolation="nearest", cmap=colors, norm=Normalize(0, _NUM_SHADES))
     labels = [style.label for style in styles_of([run.name for run in runs])]
     solved = (share_PR > 0).sum(axis=0)
+    rotation = 0 if len(runs) <= 5 else 35 if len(runs) <= MANY_RUNS else 90
     axes.set_xticks(
         range(len(runs)),
         [f"{label}\n{number} solved" for label, number in zip(labels, solved, strict=True)],
-        rotation=35 if len(runs) > 5 else 0,
-        ha="right" if len(runs) > 5 else "center",
+        rotation=rotation,
+        ha="right" if rotation == 35 else "center",
     )
     axes.set_yticks([])
     axes.tick_params(labelsize=FONT_SIZE - 1, labelcolor=INK, length=0)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from math import ceil, isnan
 
 from matplotlib.artist import Artist
@@ -9,22 +10,23 @@ from matplotlib.figure import Figure
 
 from verl_ext.metrics.generations import Generations
 from verl_ext.metrics.summary import PassAtKCurve
-from verl_ext.plots.coverage_map import draw_coverage
+from verl_ext.plots.coverage_map import MANY_RUNS, draw_coverage
+from verl_ext.plots.dose_response import Aside, DoseLine, draw_dose_response
 from verl_ext.plots.figures import DPI
 from verl_ext.plots.reason_stack import REASON_KEYS, draw_reasons
 from verl_ext.plots.score_bars import (
     ScoreBar,
     bar_of_curve,
     bar_of_seeds,
-    draw_lambda_sweep,
     draw_score_bars,
 )
-from verl_ext.plots.style import FONT_SIZE, INK, legend_below, say_nothing_recorded, styles_of, title
+from verl_ext.plots.style import FONT_SIZE, INK, STYLES, LineStyle, legend_below, say_nothing_recorded, styles_of, title
 from verl_ext.plots.training_curves import TrainingCurve
 
 _SEED = re.compile(r"(.+)-seed[0-9]+")
 _LAMBDA = re.compile(r"lambda_([0-9.]+)")
 _NUM_COLUMNS = 4
+_LINES: tuple[LineStyle, ...] = ("-", "--", "-.", ":")
 
 
 def by_seed(curves: Sequence[PassAtKCurve]) -> dict[str, list[PassAtKCurve]]:
@@ -61,23 +63,25 @@ def has_lambdas(curves: Sequence[PassAtKCurve]) -> bool:
 
 
 def lambda_figure(curves: Sequence[PassAtKCurve], ks: Sequence[int]) -> Figure:
-    """pass@k over lambda, of runs named lambda_<number>, with NSR if a run is named nsr."""
-    scores: dict[str, dict[float, ScoreBar]] = {}
-    nsr: dict[str, ScoreBar] = {}
-    for k in ks:
-        for bar in final_scores(curves, k):
-            if match := _LAMBDA.fullmatch(bar.name):
-                scores.setdefault(f"pass@{k}", {})[float(match[1])] = bar
-            elif bar.name == "nsr":
-                nsr[f"pass@{k}"] = bar
+    """pass@k over lambda, of runs named lambda_<number>, with NSR if a run is named nsr: lambda = 0 is not the same path."""
+    lines, asides = [], []
+    for number, k in enumerate(ks):
+        bars = final_scores(curves, k)
+        style = replace(STYLES["w_reinforce"], label=f"pass@{k}", line=_LINES[number % len(_LINES)])
+        lines.append(DoseLine(style, {float(m[1]): bar for bar in bars if (m := _LAMBDA.fullmatch(bar.name))}))
+        asides += [Aside(STYLES["nsr"], bar) for bar in bars if bar.name == "nsr"]
     figure = _empty(7.0, 4.4, "How much weight for right answers?")
-    draw_lambda_sweep(figure.subplots(), scores, nsr or None)
+    axes = figure.subplots()
+    draw_dose_response(axes, lines, dose="λ, the weight of right answers", asides=asides)
+    if axes.lines:
+        axes.legend(frameon=False, fontsize=FONT_SIZE - 1, handlelength=3.5, markerscale=0.7)
     return figure
 
 
 def coverage_figure(runs: Sequence[Generations]) -> Figure:
     """The map of problems and runs with its color bar."""
-    figure = _empty(max(5.5, 2.0 + 0.9 * len(runs)), 6.0, "Who solves what")
+    width = 2.0 + (0.9 if len(runs) <= MANY_RUNS else 0.42) * len(runs)
+    figure = _empty(max(5.5, width), 6.0, "Who solves what")
     axes = figure.subplots()
     shades = draw_coverage(axes, runs)
     if shades is not None:

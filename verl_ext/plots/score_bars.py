@@ -1,16 +1,15 @@
-"""Final performance: a bar for each run with its interval and its seeds, and scores over lambda."""
+"""Final performance: a bar for each run with its interval and its seeds."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from math import isnan, nan
 from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from verl_ext.metrics.seeds import over_seeds
 from verl_ext.metrics.summary import PassAtKCurve
-from verl_ext.plots.style import FONT_SIZE, INK, STYLES, clean, percent_axis, say_nothing_recorded, styles_of
+from verl_ext.plots.style import FONT_SIZE, INK, clean, percent_axis, say_nothing_recorded, styles_of
 
 
 class ScoreBar(NamedTuple):
@@ -85,56 +84,3 @@ def draw_score_bars(axes: Axes, bars: Sequence[ScoreBar], *, measure: str) -> No
         return
     percent_axis(axes)
     axes.set_ylabel(measure, fontsize=FONT_SIZE, color=INK)
-
-
-def draw_lambda_sweep(
-    axes: Axes, scores: Mapping[str, Mapping[float, ScoreBar]], nsr: Mapping[str, ScoreBar] | None = None
-) -> None:
-    """Draw scores over lambda, a line for each measure; 0 has a place of its own beside the logarithmic axis.
-
-    Args:
-        axes: To draw into.
-        scores: Measure, such as pass@1 -> lambda -> score.
-        nsr: Measure -> NSR's score, drawn left of lambda = 0, which is not the same path.
-    """
-    clean(axes)
-    weights = sorted({weight for of_measure in scores.values() for weight in of_measure})
-    if not weights:
-        say_nothing_recorded(axes)
-        return
-    smallest = min((weight for weight in weights if weight > 0), default=1.0)
-    place_of = {weight: weight if weight > 0 else smallest / 4 for weight in weights}
-    style = STYLES["w_reinforce"]
-    for line, (measure, of_measure) in zip(("-", "--", "-.", ":"), scores.items(), strict=False):
-        known = [weight for weight in sorted(of_measure) if not isnan(of_measure[weight].value)]
-        places = [place_of[weight] for weight in known]
-        axes.plot(
-            places,
-            [of_measure[weight].value for weight in known],
-            color=style.color,
-            linestyle=line,
-            marker=style.marker,
-            linewidth=1.9,
-            label=measure,
-        )
-        for weight, place in zip(known, places, strict=True):
-            _draw_interval(axes, place, of_measure[weight], style.color)
-        if nsr is not None and measure in nsr:
-            left = smallest / 10
-            axes.plot(left, nsr[measure].value, color=STYLES["nsr"].color, marker=STYLES["nsr"].marker, markersize=8)
-            _draw_interval(axes, left, nsr[measure], STYLES["nsr"].color)
-    axes.set_xscale("log")
-    ticks = {place: f"{weight:g}" for weight, place in place_of.items()} | ({smallest / 10: "NSR"} if nsr else {})
-    axes.xaxis.set_major_locator(FixedLocator(sorted(ticks)))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(
-        FuncFormatter(lambda place, _: ticks[min(ticks, key=lambda tick: abs(tick - place))])
-    )
-    axes.set_xlabel("λ, the weight of right answers", fontsize=FONT_SIZE, color=INK)
-    percent_axis(axes)
-    axes.legend(frameon=False, fontsize=FONT_SIZE - 1, handlelength=3.5, markerscale=0.7)
-
-
-def _draw_interval(axes: Axes, place: float, score: ScoreBar, color: str) -> None:
-    if not isnan(score.low):
-        axes.plot([place, place], [score.low, score.high], color=color, linewidth=1.2, marker="_", markersize=7)

@@ -18,7 +18,7 @@ GRAY = "#6e6e6e"
 GRID = "#e3e3e3"
 FONT_SIZE = 10.5
 
-LineStyle = str | tuple[int, tuple[int, ...]]
+LineStyle = str | tuple[int, tuple[float, ...]]
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,24 @@ STYLES = {
     "grpo": Style("GRPO", "#E69F00", "-", "s"),
     "ppo": Style("PPO", "#56B4E9", "-", "X"),
 }
+_BROKEN: LineStyle = (0, (6, 1.5))
+_OF_OTHER_OBJECTIVES = {
+    "asymre": Style("AsymRE", "#7F3C8D", _BROKEN, "*"),
+    "grpo_virtual_success": Style("GRPO, virtual success", "#8C564B", _BROKEN, "h"),
+    "pass_at_k_training": Style("Pass@k training", "#999933", _BROKEN, "p"),
+    "pkpo": Style("PKPO", "#882255", _BROKEN, "<"),
+    "qae": Style("QAE", "#44AA99", _BROKEN, ">"),
+    "maxrl": Style("MaxRL", "#666666", _BROKEN, "d"),
+    "rs_grpo": Style("RS-GRPO", "#332288", _BROKEN, "H"),
+}
+"""They share colors with unnamed methods, which have no broken lines."""
 _OTHERS = [("#7F3C8D", "*"), ("#8C564B", "h"), ("#999933", "p"), ("#882255", "<"), ("#44AA99", ">"), ("#666666", "d")]
+
+
+def known_style(name: str) -> Style | None:
+    """The style that a method has everywhere; None for one that is none of the above."""
+    key = name.lower().replace("-", "_")
+    return STYLES.get(key) or _OF_OTHER_OBJECTIVES.get(key)
 
 
 def styles_of(names: Sequence[str]) -> list[Style]:
@@ -54,7 +71,7 @@ def styles_of(names: Sequence[str]) -> list[Style]:
     styles = []
     num_others = 0
     for name in names:
-        known = STYLES.get(name.lower().replace("-", "_"))
+        known = known_style(name)
         if known is None:
             color, marker = _OTHERS[num_others % len(_OTHERS)]
             known = Style(name, color, "-" if num_others < len(_OTHERS) else ":", marker)

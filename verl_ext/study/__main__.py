@@ -1,7 +1,8 @@
-"""Make the runs of a study, one run in a published launcher's words, or a baseline.
+"""Make the runs of a study and compare them, make one run in a published launcher's words, or a baseline.
 
     python -m verl_ext.study run FILE [--dry-run] [--only PATTERN] [OPTION...]
     python -m verl_ext.study evaluate FILE [--num_samples N] [--only PATTERN] [OPTION...]
+    python -m verl_ext.study results FILE [--output DIR] [--data_source NAME] [OPTION...]
     python -m verl_ext.study experiment [--dry-run] --objective NSR --model_id MODEL ... data.train_files=... data.val_files=...
     python -m verl_ext.study baseline --model MODEL (--task TASK | --data FILE) --output_path FILE ...
 
@@ -17,6 +18,13 @@ goes on from its checkpoints.
 evaluate draws N (256) answers to each validation problem from the base and from all checkpoints of the runs, one after the
 other from an engine that stays, into answers/ of the study's folder, and counts the correct ones into validation.jsonl of each
 run. What is drawn already is kept.
+
+results compares the finished runs over their seeds and problems: a page, README.md, with its pictures and results.json, from the
+validations that the runs have made (trainer.test_freq, trainer.val_before_train).
+
+  --output DIR        where they go (<the study's folder>/results)
+  --data_source NAME  which problems, where the validation file has several kinds
+  OPTION              trainer.output_dir=DIR, as it was given to run
 
 experiment takes the arguments of a published launcher (docs/studies.md has each with its option) and options of this
 package's, name=value, which win. baseline evaluates a model as it is, with --model, --max_tokens, --temperature, --gpu_mem_util
@@ -41,11 +49,13 @@ from verl_ext.study.checkpoint_answers import evaluate as evaluate_draws
 from verl_ext.study.grid import Grid, check_options
 from verl_ext.study.grid_file import DECIDED_HERE, GridRun, read_grid
 from verl_ext.study.published import described, launcher_options
+from verl_ext.study.results import ResultsOptions, write_results
 from verl_ext.training.main import use_utf8
 from verl_ext.training.one_run import INTERRUPTED
 
 OUTPUT = "trainer.output_dir="
 DRY_RUN, ONLY, NUM_SAMPLES = "--dry-run", "--only", "--num_samples"
+RESULTS_OUTPUT, DATA_SOURCE = "--output", "--data_source"
 LAUNCHER = ("-m", "verl_ext.training.main")
 
 
@@ -60,12 +70,16 @@ def main(arguments: Sequence[str]) -> int:
                 return _run(arguments[1:])
             case "evaluate":
                 return _evaluate(arguments[1:])
+            case "results":
+                return _results(arguments[1:])
             case "experiment":
                 return _experiment(arguments[1:])
             case "baseline":
                 return evaluate.main(evaluation_arguments(arguments[1:]), __doc__ or "")
             case other:
-                raise ValueError(f"There is no command {other!r}. There are run, evaluate, experiment and baseline.")
+                raise ValueError(
+                    f"There is no command {other!r}. There are run, evaluate, results, experiment and baseline."
+                )
     except (BusyError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -86,13 +100,8 @@ class _Asked:
 
 def _asked(command: str, arguments: Sequence[str]) -> _Asked:
     patterns, others = _words_behind(ONLY, arguments, "a pattern of runs, such as 'nsr-*'")
-    file, *overrides = others or [""]
-    if not file or "=" in file or file.startswith("-"):
-        raise ValueError(f"The first argument behind {command} is a file of a study, like studies/lambda.yaml.")
+    path, output, overrides = _file_and_options(command, others)
     _check_overrides(overrides)
-    outputs = [override.removeprefix(OUTPUT) for override in overrides if override.startswith(OUTPUT)]
-    path = typed_path(file)
-    output = (typed_path(outputs[-1]) if outputs else Path("outputs") / path.stem).absolute()
     runs = read_grid(path)
     grid = Grid(runs, output, [override for override in overrides if not override.startswith(OUTPUT)])
     return _Asked(path=path, output=output, runs=runs, grid=grid, selected=grid.selected(patterns))
@@ -124,6 +133,27 @@ def _evaluate(arguments: Sequence[str]) -> int:
     return 0
 
 
+def _results(arguments: Sequence[str]) -> int:
+    folders, others = _words_behind(RESULTS_OUTPUT, arguments, "a folder")
+    sources, others = _words_behind(DATA_SOURCE, others, "the name of a data source, such as countdown")
+    path, output, overrides = _file_and_options("results", others)
+    for override in overrides:
+        if not override.startswith(OUTPUT):
+            raise ValueError(
+                f"{override} is no option of results. There are {RESULTS_OUTPUT}, {DATA_SOURCE} and {OUTPUT}DIR."
+            )
+    write_results(
+        ResultsOptions(
+            file=path,
+            study_output=output,
+            output=typed_path(folders[-1]) if folders else output / "results",
+            data_source=sources[-1] if sources else None,
+            command=shlex.join(["python", "-m", "verl_ext.study", "results", *arguments]),
+        )
+    )
+    return 0
+
+
 def _experiment(arguments: Sequence[str]) -> int:
     """Hand over to the launcher, which takes this process."""
     overrides = launcher_options([argument for argument in arguments if argument != DRY_RUN])
@@ -132,6 +162,16 @@ def _experiment(arguments: Sequence[str]) -> int:
     check_options(overrides)
     print(shlex.join(["python", *LAUNCHER, *overrides]))
     return 0
+
+
+def _file_and_options(command: str, arguments: Sequence[str]) -> tuple[Path, Path, list[str]]:
+    """The study's file, its folder, and the options behind the file."""
+    file, *overrides = arguments or [""]
+    if not file or "=" in file or file.startswith("-"):
+        raise ValueError(f"The first argument behind {command} is a file of a study, like studies/lambda.yaml.")
+    outputs = [override.removeprefix(OUTPUT) for override in overrides if override.startswith(OUTPUT)]
+    path = typed_path(file)
+    return path, (typed_path(outputs[-1]) if outputs else Path("outputs") / path.stem).absolute(), overrides
 
 
 def _words_behind(option: str, arguments: Sequence[str], wanted: str) -> tuple[list[str], list[str]]:

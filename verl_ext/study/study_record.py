@@ -63,15 +63,7 @@ class StudyRecord:
         Raises:
             ValueError: The file is damaged.
         """
-        path = self.output / NAME
-        if not path.is_file():
-            return
-        remedy = f"Remove {path}: the runs' folders know what is done."
-        runs = read_object(path, remedy).get("runs")
-        try:
-            before = {run["name"]: (RunState(run["state"]), run["code"], run["seconds"]) for run in runs or ()}
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"{path} is damaged ({error!r}). {remedy}") from None
+        before = {entry.name: (entry.state, entry.code, entry.seconds) for entry in study_entries(self.output)}
         for entry in self.entries:
             entry.state, entry.code, entry.seconds = before.get(entry.name, (RunState.WAITING, None, None))
             if entry.state is RunState.RUNNING:
@@ -86,6 +78,23 @@ class StudyRecord:
         text += f", {left} left to make"
         seconds = seconds_of_a_run(self.entries)
         return text if not left or seconds is None else f"{text}, about {shown_seconds(left * seconds)}"
+
+
+def study_entries(output: Path) -> list[RunEntry]:
+    """What the file of a study's folder says of its runs; nothing where there is no file.
+
+    Raises:
+        ValueError: The file is damaged.
+    """
+    path = output / NAME
+    if not path.is_file():
+        return []
+    remedy = f"Remove {path}: the runs' folders know what is done."
+    runs = read_object(path, remedy).get("runs")
+    try:
+        return [RunEntry(**run | {"state": RunState(run["state"])}) for run in runs or ()]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} is damaged ({error!r}). {remedy}") from None
 
 
 def seconds_of_a_run(entries: Sequence[RunEntry]) -> float | None:

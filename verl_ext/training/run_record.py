@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from verl_ext.host.files import read_object, write_whole
+from verl_ext.host.processor import processor_name
 from verl_ext.host.provenance import git_state, versions
 
 NAME = "run.json"
@@ -32,7 +33,12 @@ def write_run_record(path: Path, *, argv: Sequence[str], config: dict[str, Any],
         "argv": list(argv),
         "versions": versions(),
         "git": git_state(Path(__file__).parent),
-        "machine": {"platform": platform.platform(), "num_cpus": os.cpu_count(), "python": sys.executable},
+        "machine": {
+            "platform": platform.platform(),
+            "processor": processor_name(),
+            "num_cpus": os.cpu_count(),
+            "python": sys.executable,
+        },
         "grader": grader_settings(),
         "seeds": {
             "data": config["data"]["seed"],

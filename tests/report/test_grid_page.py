@@ -1,0 +1,160 @@
+"""What a study's page says: tables, and sentences that say no more than the comparisons do."""
+
+from math import nan
+
+import numpy as np
+import pytest
+
+from verl_ext.analysis.grid_comparisons import Comparisons, SeedDifference, at_common_levels, comparisons
+from verl_ext.analysis.grid_scores import CellRuns, grid_scores
+from verl_ext.metrics.validation_counts import Counts
+from verl_ext.report.grid_findings import grid_findings, listed
+from verl_ext.report.grid_page import GridPage, render_grid, shown_ks
+from verl_ext.report.markdown import code, picture, table
+
+LABELS = {"base": "the base", **{name: name.upper() for name in "abcdefg"}}
+
+
+def row(name, base, difference, *, k=1, is_decided=True, detectable=0.02, at=200):
+    low, high = (difference - 0.01, difference + 0.01) if is_decided else (-0.5, 0.5)
+    return SeedDifference(
+        name=name,
+        base=base,
+        k=k,
+        difference=difference,
+        low=low,
+        high=high,
+        p_value=0.001 if is_decided else 0.4,
+        p_holm=0.01 if is_decided else 0.9,
+        num_problems=10,
+        at=at,
+        num_seeds=3,
+        degrees=2.0,
+        detectable=detectable,
+    )
+
+
+def compared(**families):
+    empty = dict.fromkeys(("versus_base", "of_axes", "between_cells", "beside_the_grid", "at_equal_accuracy"), ())
+    return Comparisons(**{name: list(rows) for name, rows in (empty | families).items()}, not_reached=[])
+
+
+def test_findings_by_hand():
+    found = grid_findings(
+        compared(
+            versus_base=[
+                row("a", "base", 0.031),
+                row("b", "base", 0.052),
+                row("c", "base", 0.01, is_decided=False),
+                row("b", "base", -0.08, k=64),
+            ],
+            between_cells=[row("b", "a", 0.021), row("c", "a", -0.004, k=64, is_decided=False, detectable=0.071)],
+            at_equal_accuracy=[row("c", "b", 0.1, k=64, at=0.2, is_decided=False, detectable=0.3)],
+        ),
+        LABELS,
+    )
+    assert found.decided == [
+        "In points against the base at step 200: pass@1 is higher for B (+5.2) and A (+3.1); pass@64 is lower for B (\N{MINUS SIGN}8.0).",
+        "Between each other, B has 2.1 points more pass@1 than A.",
+    ]
+    assert found.undecided == (
+        "3 of 7 comparisons are not decided: one of them could have missed a true difference of up to 7.1 points at equal steps "
+        "and up to 30.0 points at equal pass@1."
+    )
+
+
+def test_many_are_summed_up():
+    rows = [row(name, "base", 0.02 + number / 100) for number, name in enumerate("abcdefg")]
+    found = grid_findings(compared(versus_base=rows, between_cells=[row(name, "g", -0.1) for name in "abc"]), LABELS)
+    assert found.decided == [
+        "In points against the base at step 200: pass@1 is higher for G (+8.0), F (+7.0), E (+6.0), D (+5.0) and 3 more.",
+        "Between each other, 3 of 3 differences are decided, the largest: G has 10.0 points more pass@1 than A.",
+    ]
+    assert found.undecided == ""
+
+
+def test_nothing_is_decided():
+    found = grid_findings(compared(versus_base=[row("a", "base", 0.0, is_decided=False, detectable=nan)]), LABELS)
+    assert found.decided == ["Nothing is decided."]
+    assert found.undecided.startswith("1 of 1 comparisons are not decided, and nothing in them varies")
+    assert grid_findings(compared(), LABELS) == (["Nothing is decided."], "")
+
+
+@pytest.mark.parametrize("is_decided", [True, False])
+def test_never_more_than_five_sentences(is_decided):
+    rows = [row(name, "g", 0.1, k=k, is_decided=is_decided) for name in "abcdef" for k in (1, 64)]
+    found = grid_findings(
+        compared(
+            versus_base=[*rows, row("a", "base", 0.0, is_decided=False)],
+            of_axes=rows,
+            between_cells=rows,
+            beside_the_grid=rows,
+            at_equal_accuracy=rows,
+        ),
+        LABELS,
+    )
+    assert len(found.decided) + bool(found.undecided) <= 5
+
+
+def test_pieces():
+    assert listed(["a"]) == "a"
+    assert listed(["a", "b", "c"]) == "a, b and c"
+    assert shown_ks([1, 2, 4, 8, 16, 32, 64]) == [1, 4, 16, 64]
+    assert shown_ks([1, 2]) == [1, 2]
+    assert table(["a", "b"], [["1", "2"]]) == "| a | b |\n| :--- | ---: |\n| 1 | 2 |"
+    assert picture("p.png", "what it shows") == "![what it shows](p.png)"
+    assert code(["one", "two"]) == "```bash\none\ntwo\n```"
+
+
+def scores_of(**runs):
+    cells = [
+        CellRuns(
+            name=name,
+            objective=name,
+            place={"objective": name},
+            options={},
+            model="m",
+            runs={
+                f"seed{number}": {
+                    step: Counts(np.full(len(correct), 4), np.array(correct)) for step, correct in steps.items()
+                }
+                for number, steps in enumerate(of_seeds)
+            },
+        )
+        for name, of_seeds in runs.items()
+    ]
+    return grid_scores(cells)
+
+
+def page_of(scores, pictures=(), left_out=()):
+    page = GridPage(title="Study x", question="What?", facts=[("runs", "2")], commands=["run it"], left_out=left_out)
+    return render_grid(
+        page, scores, comparisons(scores), at_common_levels(scores), {name: f"{name}.png" for name in pictures}
+    )
+
+
+def test_the_page_has_the_numbers_and_each_picture_with_words():
+    scores = scores_of(
+        psr=[{0: [0, 2], 10: [2, 4]}, {0: [0, 2], 10: [1, 4]}], nsr=[{0: [0, 2], 10: [0, 2]}, {0: [0, 2], 10: [0, 1]}]
+    )
+    names = ["pass_at_k", "over_steps", "plane", "versus_base", "between_cells", "coverage", "dose_1"]
+    text = page_of(scores, names, ["psr-seed9: not begun"])
+    lines = text.splitlines()
+    assert lines[:3] == ["# Study x", "", "What?"]
+    assert "| in % | seeds | pass@1 | pass@4 |" in lines
+    assert any(line.startswith("| base | \N{EN DASH} | 25.0 [") for line in lines)
+    assert any(line.startswith("| PSR | 2 | 68.8 [") for line in lines)
+    assert any(line.startswith("| PSR \N{MINUS SIGN} Base | 1 | +43.") for line in lines)
+    for name in names:
+        (shown,) = [line for line in lines if f"]({name}.png)" in line]
+        assert len(shown) > len(f"![]({name}.png)") + 20
+    assert "- PSR and NSR: pass@1 of nsr-seed1 is never above 25.0 %, and nsr starts at 25.0 %." not in lines
+    assert "- NSR and PSR: pass@1 of nsr-seed0 is never above 25.0 %, and nsr starts at 25.0 %." in lines
+    assert lines[-1] == "- psr-seed9: not begun"
+
+
+def test_a_page_without_a_base_says_what_makes_one():
+    text = page_of(scores_of(psr=[{10: [2, 4]}]))
+    assert "there is no base: trainer.val_before_train=True." in text
+    assert "From the base" not in text
+    assert "equal pass@1" not in text

@@ -1,0 +1,102 @@
+"""Read ``validation.jsonl`` of a run: of every validation, how many samples of each problem were drawn and were correct.
+
+    {"step": 50, "data_source": "countdown", "num_correct": [3, 0, ...], "num_samples": [64, 64, ...]}
+
+A line per validation and data source, problems in the order of the validation file. Shapes: P = problems.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from verl_ext.metrics.json_lines import read_objects
+from verl_ext.metrics.pass_at_k import IntArray
+
+NAME = "validation.jsonl"
+
+
+class Counts(NamedTuple):
+    """Of one validation."""
+
+    num_samples_P: IntArray
+    num_correct_P: IntArray
+
+    @property
+    def fewest(self) -> int:
+        """Samples that every problem has."""
+        return int(self.num_samples_P.min())
+
+    def is_same_as(self, other: "Counts") -> bool:
+        return all(np.array_equal(mine, theirs) for mine, theirs in zip(self, other, strict=True))
+
+
+def pooled(counts: Sequence[Counts]) -> Counts:
+    """The samples of several validations of the same problems."""
+    return Counts(*(np.sum([each[part] for each in counts], axis=0) for part in (0, 1)))
+
+
+Validations = dict[int, Counts]
+"""Step -> counts; 0 is before training."""
+
+
+def read_validations(path: Path, *, told: Callable[[str], None]) -> dict[str, Validations]:
+    """The validations of a run, by data source, in the order of their steps.
+
+    A step that was made again after a resume has several lines: the last one counts. A last line that is cut, as when a run is
+    killed while it writes, is left out, and ``told`` gets a sentence.
+
+    Raises:
+        ValueError: The file is missing or empty, has a line that is no validation, or not the same number of problems in
+            every line of a data source; names the line.
+    """
+    if not path.is_file():
+        raise ValueError(
+            f"There is no {path}. A run writes it when it validates: set trainer.test_freq to a number of steps, and "
+            "trainer.val_before_train=True for the base. python -m verl_ext.study evaluate draws from checkpoints."
+        )
+    found: dict[str, Validations] = {}
+    lines = list(read_objects(path))
+    for number, record, text in lines:
+        if record is None and number == lines[-1][0] and not text.endswith(b"\n"):
+            told(f"{path}, line {number}, is cut and left out.")
+            continue
+        step, source, counts = _validation(record, f"{path}, line {number},")
+        of_source = found.setdefault(source, {})
+        for known in of_source.values():
+            if len(known.num_correct_P) != len(counts.num_correct_P):
+                raise ValueError(
+                    f"{path}, line {number}, has {len(counts.num_correct_P):,} problems of {source} and a line before it "
+                    f"{len(known.num_correct_P):,}: the run's validation file was changed. Make the run again."
+                )
+        of_source[step] = counts
+    if not found:
+        raise ValueError(f"{path} holds no validation yet.")
+    return {source: dict(sorted(of_source.items())) for source, of_source in found.items()}
+
+
+def _validation(record: dict[str, Any] | None, where: str) -> tuple[int, str, Counts]:
+    example = '{"step": 50, "data_source": "countdown", "num_correct": [3, 0], "num_samples": [64, 64]}. Correct or delete it.'
+    known = record or {}
+    step, source, *lists = (known.get(key) for key in ("step", "data_source", "num_samples", "num_correct"))
+    if type(step) is not int or step < 0 or not isinstance(source, str) or not all(map(_are_numbers, lists)):
+        raise ValueError(f"{where} is no validation like {example}")
+    counts = Counts(*(np.array(values, dtype=np.int64) for values in lists))
+    if len(counts.num_samples_P) != len(counts.num_correct_P):
+        raise ValueError(
+            f"{where} has num_correct of {len(counts.num_correct_P)} problems and num_samples of "
+            f"{len(counts.num_samples_P)}. Correct or delete it."
+        )
+    is_bad_P = (counts.num_correct_P < 0) | (counts.num_correct_P > counts.num_samples_P)
+    if is_bad_P.any():
+        first = int(np.argmax(is_bad_P))
+        raise ValueError(
+            f"{where} has {counts.num_correct_P[first]} correct of {counts.num_samples_P[first]} samples of problem {first}. "
+            "Correct or delete it."
+        )
+    return step, source, counts
+
+
+def _are_numbers(values: Any) -> bool:
+    return isinstance(values, list) and bool(values) and all(type(value) is int for value in values)

@@ -1,0 +1,247 @@
+"""Whole figures of a study over seeds and problems, made without a display; the caller saves them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from math import ceil
+from textwrap import fill
+
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from verl_ext.analysis.grid_comparisons import BASE, Comparisons, SeedDifference
+from verl_ext.analysis.grid_doses import DoseAxis, dose_axes
+from verl_ext.analysis.grid_scores import CellScores, GridScores
+from verl_ext.metrics.generations import Generations
+from verl_ext.metrics.validation_counts import Counts
+from verl_ext.plots.cell_curves import draw_cell_pass_at_k, draw_over_steps, draw_plane
+from verl_ext.plots.cell_styles import Facet, cell_label, cell_styles, facets, row_label, value_label
+from verl_ext.plots.dose_response import Aside, DoseLine, draw_dose_response
+from verl_ext.plots.figures import DPI
+from verl_ext.plots.forest import draw_forest
+from verl_ext.plots.run_figures import coverage_figure
+from verl_ext.plots.score_bars import ScoreBar
+from verl_ext.plots.style import FONT_SIZE, GRAY, INK, STYLES, Style, known_style, legend_below, percent_axis, title
+
+_MOST_RUNS = 30
+"""So many columns fit a map of problems and runs."""
+_PANEL = 3.1
+_TITLE_LETTERS = 28
+"""Of a line over a panel."""
+_NUM_COLUMNS = 4
+_BASE = STYLES["base"]
+
+
+def cell_figures(scores: GridScores, compared: Comparisons) -> dict[str, Figure]:
+    """Name -> figure: all that a study has something for."""
+    styles = cell_styles(scores.cells)
+    found = {"pass_at_k": pass_at_k_of_cells(scores, styles), "over_steps": over_steps_figure(scores, styles)}
+    if len(scores.ks) > 1:
+        found["plane"] = plane_figure(scores, styles)
+    families = {
+        "versus_base": (compared.versus_base, f"Against the base at step {scores.step}"),
+        "of_axes": (compared.of_axes, f"Averaged over the other axes, step {scores.step}"),
+        "between_cells": (compared.between_cells, f"Between each other at step {scores.step}"),
+        "beside_the_grid": (compared.beside_the_grid, f"Runs beside the grid, at step {scores.step}"),
+        "equal_pass_at_1": (compared.at_equal_accuracy, "At equal pass@1: the largest that all runs of both reach"),
+    }
+    values = dict.fromkeys(value for cell in scores.cells for value in cell.place.values())
+    of_values = {value: style for value in values if (style := known_style(value)) is not None}
+    for name, (rows, heading) in families.items():
+        if rows:
+            found[name] = forest_figure(rows, scores.cells, {**of_values, **styles}, heading)
+    for number, doses in enumerate(dose_axes(scores.cells), start=1):
+        found[f"dose_{number}"] = dose_figure(scores, doses, styles)
+    found["coverage"] = coverage_of_cells(scores)
+    return found
+
+
+def pass_at_k_of_cells(scores: GridScores, styles: Mapping[str, Style]) -> Figure:
+    """A panel for each cell, beside its base."""
+    num_rows = ceil(len(scores.cells) / _NUM_COLUMNS)
+    num_columns = ceil(len(scores.cells) / num_rows)
+    note = "bands: 95 % over seeds and problems; thin: each seed"
+    figure, panels = _panels(num_rows, num_columns, f"pass@k at step {scores.step}", note, heights=2.7, are_alike=True)
+    for number, (axes, cell) in enumerate(zip(panels, scores.cells, strict=False)):
+        draw_cell_pass_at_k(axes, scores, cell, styles[cell.name])
+        title(axes, fill(styles[cell.name].label, _TITLE_LETTERS))
+        if number + num_columns >= len(scores.cells):
+            axes.set_xlabel("k, answers drawn", fontsize=FONT_SIZE, color=INK)
+            axes.tick_params(labelbottom=True)
+        if number % num_columns == 0:
+            axes.set_ylabel("pass@k", fontsize=FONT_SIZE, color=INK)
+    _remove(panels[len(scores.cells) :])
+    percent_axis(panels[0])
+    handles, labels = panels[0].get_legend_handles_labels()
+    legend_below(
+        figure, {str(text): handle for handle, text in zip(handles, labels, strict=True) if text == _BASE.label}
+    )
+    return figure
+
+
+def over_steps_figure(scores: GridScores, styles: Mapping[str, Style]) -> Figure:
+    """pass@1 and pass@k at the largest k, side by side; a row for each facet."""
+    ends = sorted({scores.ks[0], scores.ks[-1]})
+    rows = facets(scores.cells)
+    note = f"thin: each seed; right: 95 % over seeds and problems at step {scores.step}"
+    room = 0.5 if len(rows) > 1 else 0.0  # for the legends beside the rows
+    figure, panels = _panels(len(rows), len(ends), "Validations during training", note, heights=3.4, width=4.6 + room)
+    for number, facet in enumerate(rows):
+        for column, k in enumerate(ends):
+            axes = panels[number * len(ends) + column]
+            draw_over_steps(axes, scores, facet.cells, _in_facet(facet, styles), k)
+            axes.set_ylabel(f"pass@{k}", fontsize=FONT_SIZE, color=INK)
+            if column == 0:
+                title(axes, facet.title)
+        if len(rows) > 1:
+            axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False, fontsize=FONT_SIZE - 1)
+    if len(rows) == 1:
+        _legend(figure, panels)
+    return figure
+
+
+def plane_figure(scores: GridScores, styles: Mapping[str, Style]) -> Figure:
+    """A panel for each facet."""
+    parts = facets(scores.cells)
+    num_columns = min(3, len(parts))
+    figure, panels = _panels(
+        ceil(len(parts) / num_columns),
+        num_columns,
+        f"pass@1 and pass@{scores.ks[-1]} at each validation",
+        "crosses: 95 %; thin: each seed",
+        heights=4.2,
+        width=7.6 if num_columns == 1 else 4.6,
+    )
+    for axes, facet in zip(panels, parts, strict=False):
+        draw_plane(axes, scores, facet.cells, _in_facet(facet, styles))
+        title(axes, facet.title)
+        if len(parts) > 1:
+            axes.legend(loc="best", frameon=False, fontsize=FONT_SIZE - 2.5, markerscale=0.6)
+        axes.set_ylabel(f"pass@{scores.ks[-1]}", fontsize=FONT_SIZE, color=INK)
+    _remove(panels[len(parts) :])
+    if len(parts) == 1:
+        _legend(figure, panels[:1])
+    return figure
+
+
+def _in_facet(facet: Facet, styles: Mapping[str, Style]) -> dict[str, Style]:
+    return {cell.name: replace(styles[cell.name], label=facet.label(cell)) for cell in facet.cells}
+
+
+def forest_figure(
+    rows: Sequence[SeedDifference], cells: Sequence[CellScores], styles: Mapping[str, Style], heading: str
+) -> Figure:
+    """A column for each k, with the same pairs beside each other."""
+    by_k = {k: [row for row in rows if row.k == k] for k in sorted({row.k for row in rows})}
+    note = "filled: decided after Holm; gray: what 80 % would not have found"
+    longest = max(len(row_label(row, cells)) for row in rows)
+    figure = _figure(1.6 + 0.075 * longest + 3.6 * len(by_k), 1.5 + 0.3 * max(map(len, by_k.values())), heading, note)
+    panels = figure.subplots(1, len(by_k), squeeze=False, sharey=True)[0]
+    for axes, (k, found) in zip(panels, by_k.items(), strict=True):
+        draw_forest(axes, found, [row_label(row, cells) for row in found], styles, measure=f"pass@{k}")
+    return figure
+
+
+def dose_figure(scores: GridScores, doses: DoseAxis, styles: Mapping[str, Style]) -> Figure:
+    """pass@1 and pass@k at the largest k over the number, a line for each of the other values."""
+    ends = sorted({scores.ks[0], scores.ks[-1]})
+    figure, panels = _panels(
+        1, len(ends), f"Over {value_label(doses.axis)}", "95 % over seeds and problems", heights=3.8, width=5.0
+    )
+    of_line = _line_styles(doses)
+    for axes, k in zip(panels, ends, strict=True):
+        lines = [
+            DoseLine(of_line[name], {number: _bar(scores, cell, k) for number, cell in line.items()})
+            for name, line in doses.lines.items()
+        ]
+        asides = [Aside(styles[cell.name], _bar(scores, cell, k)) for cell in doses.asides if len(doses.lines) == 1]
+        draw_dose_response(axes, lines, dose=value_label(doses.dose), asides=asides)
+        axes.set_ylabel(f"pass@{k}", fontsize=FONT_SIZE, color=INK)
+    _legend(figure, panels)
+    return figure
+
+
+def _line_styles(doses: DoseAxis) -> dict[str, Style]:
+    """Of each line: what its first cells have when the number is no axis."""
+    firsts = {name: next(iter(line.values())) for name, line in doses.lines.items()}
+    places = [{axis: value for axis, value in cell.place.items() if axis != doses.axis} for cell in firsts.values()]
+    shown = cell_styles([replace(cell, place=place) for cell, place in zip(firsts.values(), places, strict=True)])
+    return {
+        name: replace(
+            shown[cell.name], label=", ".join(map(value_label, place.values())) or value_label(cell.objective)
+        )
+        for (name, cell), place in zip(firsts.items(), places, strict=True)
+    }
+
+
+def coverage_of_cells(scores: GridScores) -> Figure:
+    """Problems and runs, with as many samples of each; of many runs the first seed of each cell."""
+    num_runs = sum(len(cell.seeds) for cell in scores.cells)
+    most = 1 if num_runs > _MOST_RUNS else num_runs
+    runs = [
+        _generations(f"{cell_label(cell)} {seed}".strip(), counts)
+        for cell in scores.cells
+        for seed, counts in list(zip(cell.seeds, cell.counts_S, strict=True))[:most]
+    ]
+    bases = [
+        _generations(BASE if len(scores.bases) == 1 else f"base, {model}", base.first)
+        for model, base in scores.bases.items()
+    ]
+    return coverage_figure([*bases, *runs])
+
+
+def _generations(name: str, counts: Counts) -> Generations:
+    num_problems = len(counts.num_samples_P)
+    return Generations(
+        name=name,
+        path=name,
+        question_ids=[str(number) for number in range(num_problems)],
+        num_samples_P=counts.num_samples_P,
+        num_correct_P=counts.num_correct_P,
+        references=[None] * num_problems,
+    )
+
+
+def _bar(scores: GridScores, cell: CellScores, k: int) -> ScoreBar:
+    mean = scores.interval(cell, k)
+    return ScoreBar(cell.name, mean.mean, mean.low, mean.high)
+
+
+def _figure(width: float, height: float, heading: str, note: str) -> Figure:
+    """Wide enough for its heading and, at the right of it, what is drawn how."""
+    width = max(width, 0.6 + 0.125 * len(heading) + 0.085 * len(note))
+    figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white")
+    figure.set_layout_engine("constrained", w_pad=0.1, h_pad=0.08)
+    figure.suptitle(heading, x=0.012, ha="left", fontsize=FONT_SIZE + 2.5, fontweight="bold", color=INK)
+    figure.text(0.988, 1 - 0.1 / height, note, ha="right", va="top", fontsize=FONT_SIZE - 1.5, color=GRAY)
+    return figure
+
+
+def _panels(
+    num_rows: int,
+    num_columns: int,
+    heading: str,
+    note: str,
+    *,
+    heights: float,
+    width: float = _PANEL,
+    are_alike: bool = False,
+) -> tuple[Figure, list[Axes]]:
+    figure = _figure(max(5.6, 0.6 + width * num_columns), 1.2 + heights * num_rows, heading, note)
+    panels = figure.subplots(num_rows, num_columns, squeeze=False, sharex=are_alike, sharey=are_alike)
+    return figure, list(panels.flatten())
+
+
+def _remove(panels: Sequence[Axes]) -> None:
+    for axes in panels:
+        axes.remove()
+
+
+def _legend(figure: Figure, panels: Sequence[Axes]) -> None:
+    """One legend for all panels."""
+    drawn: dict[str, Artist] = {}
+    for axes in panels:
+        handles, labels = axes.get_legend_handles_labels()
+        drawn |= {str(text): handle for handle, text in zip(handles, labels, strict=True)}
+    widest = max(map(len, drawn), default=1)
+    legend_below(figure, drawn, num_columns=max(1, int(figure.get_figwidth() / (0.5 + 0.085 * widest))))

@@ -1,0 +1,169 @@
+"""``python -m verl_ext.study results``: what the finished runs of a study say, as a page, its numbers and its pictures."""
+
+import json
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from verl_ext.analysis.grid_comparisons import AtLevel, Comparisons, at_common_levels, comparisons
+from verl_ext.analysis.grid_scores import GridScores, grid_scores
+from verl_ext.host.command_line import shown
+from verl_ext.host.files import replacing, write_whole
+from verl_ext.host.processor import processor_name
+from verl_ext.metrics.summary import as_json
+from verl_ext.study.finished_runs import FinishedRun, LeftOut, cells_of, data_source_of, finished_runs
+from verl_ext.study.grid_file import SEED_AXIS, GridRun, read_grid
+from verl_ext.study.question import question_of
+from verl_ext.study.study_record import shown_seconds, study_entries
+
+PAGE, NUMBERS = "README.md", "results.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResultsOptions:
+    """What the command line says."""
+
+    file: Path
+    study_output: Path
+    """Where the runs are."""
+    output: Path
+    data_source: str | None
+    command: str
+    """As it was typed."""
+
+
+def write_results(options: ResultsOptions) -> None:
+    """Write the page, the numbers and the pictures, and say what was left out.
+
+    Raises:
+        ValueError: No run is finished, or the runs cannot be compared.
+    """
+    runs = read_grid(options.file)
+    finished, left_out = finished_runs(runs, options.study_output, told=lambda text: print(text, file=sys.stderr))
+    if not finished:
+        reasons = "; ".join(f"{each.name}: {each.why}" for each in left_out[:3])
+        more = f"; and {len(left_out) - 3} more" if len(left_out) > 3 else ""
+        raise ValueError(
+            f"No run of {options.file} in {shown(options.study_output)} is finished and has validations ({reasons}{more}). "
+            f"Make them with python -m verl_ext.study run {options.file}."
+        )
+    source = data_source_of(finished, options.data_source)
+    scores = grid_scores(cells_of(finished, source))
+    compared, levels = comparisons(scores), at_common_levels(scores)
+
+    # What draws is asked for last: loading it takes longer than all bad input takes to be found.
+    from verl_ext.plots.cell_figures import cell_figures
+    from verl_ext.plots.figures import png
+    from verl_ext.report.grid_page import GridPage, render_grid
+
+    page = GridPage(
+        title=f"Study {options.file.stem}",
+        question=question_of(options.file),
+        facts=facts(finished, scores, source, options.study_output),
+        commands=[run_command(runs, options), options.command],
+        left_out=[f"{each.name}: {each.why}" for each in left_out],
+    )
+    pictures = {f"{name}.png": png(figure) for name, figure in cell_figures(scores, compared).items()}
+    text = render_grid(page, scores, compared, levels, {Path(file).stem: file for file in pictures})
+    for name, content in pictures.items():
+        with replacing(options.output / name) as unfinished:
+            unfinished.write_bytes(content)
+    numbers = results_as_json(scores, compared, levels, left_out) | {"facts": dict(page.facts)}
+    write_whole(options.output / NUMBERS, json.dumps(numbers, indent=1) + "\n")
+    write_whole(options.output / PAGE, text)
+    for each in left_out:
+        print(f"in no number: {each.name}: {each.why}")
+    print(f"{shown(options.output / PAGE)}, {NUMBERS}, {', '.join(pictures)}")
+
+
+def results_as_json(
+    scores: GridScores, compared: Comparisons, levels: Sequence[AtLevel], left_out: Sequence[LeftOut]
+) -> dict[str, Any]:
+    """The results as plain JSON values; what cannot be told is null."""
+    content = {
+        "step": scores.step,
+        "ks": scores.ks,
+        "num_problems": scores.num_problems,
+        "num_samples": scores.num_samples,
+        "bases": [
+            {
+                "model": model,
+                "num_validations": base.num_draws,
+                "pass_at_k": [{"k": k, **scores.base_interval(model, k)._asdict()} for k in scores.ks],
+            }
+            for model, base in scores.bases.items()
+        ],
+        "cells": [
+            {
+                "name": cell.name,
+                "objective": cell.objective,
+                "axes": dict(cell.place),
+                "model": cell.model,
+                "seeds": cell.seeds,
+                "pass_at_k": [
+                    {"k": k, **scores.interval(cell, k)._asdict(), "of_seeds": cell.means_TSK[-1, :, column].tolist()}
+                    for column, k in enumerate(scores.ks)
+                ],
+                "over_steps": {str(step): cell.means_TSK[row].tolist() for row, step in enumerate(cell.steps)},
+            }
+            for cell in scores.cells
+        ],
+        "versus_base": compared.versus_base,
+        "of_axes": compared.of_axes,
+        "between_cells": compared.between_cells,
+        "beside_the_grid": compared.beside_the_grid,
+        "at_equal_pass_at_1": compared.at_equal_accuracy,
+        "not_reached": compared.not_reached,
+        "at_levels_of_pass_at_1": list(levels),
+        "left_out": [{"name": each.name, "why": each.why} for each in left_out],
+    }
+    plain: dict[str, Any] = as_json(content)
+    return plain
+
+
+def facts(finished: Sequence[FinishedRun], scores: GridScores, source: str, output: Path) -> list[tuple[str, str]]:
+    """What the results were made from, a row for each thing."""
+    seeds = list(dict.fromkeys(run.run.place.get(SEED_AXIS, "") for run in finished))
+    machines = [run.record.get("machine", {}) for run in finished]
+    processors = {
+        f"{machine.get('processor') or f'{processor_name()} (of the machine that made this page)'}, {machine.get('num_cpus')} cores"
+        for machine in machines
+    }
+    commits = {_commit(run.record.get("git")) for run in finished}
+    versions = {
+        ", ".join(f"{name} {version}" for name, version in run.record.get("versions", {}).items()) for run in finished
+    }
+    began = sorted(str(run.record.get("started", "")) for run in finished)
+    names = {run.run.name for run in finished}
+    seconds = [entry.seconds for entry in study_entries(output) if entry.name in names and entry.seconds]
+    draws = ", ".join(f"{base.num_draws} validation{'s' * (base.num_draws > 1)}" for base in scores.bases.values())
+    return [
+        ("runs", f"{len(finished)}, begun {began[0]} to {began[-1]}"),
+        ("seeds", ", ".join(seed.removeprefix(SEED_AXIS) for seed in seeds) if seeds != [""] else "one, not named"),
+        ("problems", f"{scores.num_problems:,} of {source}, {scores.num_samples:,} samples of each"),
+        ("base", f"pooled from {draws} before training" if draws else "none"),
+        ("time", f"{shown_seconds(sum(seconds))} for {len(seconds)} runs" if seconds else "not recorded"),
+        ("processor", "; ".join(sorted(processors))),
+        ("versions", "; ".join(sorted(versions))),
+        ("code", "; ".join(sorted(commits))),
+    ]
+
+
+def _commit(git: Any) -> str:
+    if not isinstance(git, dict):
+        return "not from a checkout"
+    return f"{git.get('commit')}{' with changes' if git.get('is_modified') else ''}"
+
+
+def run_command(runs: Sequence[GridRun], options: ResultsOptions) -> str:
+    """The command that makes the runs, with what ``study.json`` says was given behind the file."""
+    own = {run.name: {*run.overrides, f"trainer.experiment_name={run.name}"} for run in runs}
+    given: dict[str, None] = {}
+    for entry in study_entries(options.study_output):
+        for word in entry.overrides if entry.name in own else ():
+            if word not in own[entry.name] and not word.startswith("trainer.output_dir="):
+                given[word] = None
+    return shlex.join(["python", "-m", "verl_ext.study", "run", str(options.file), *given])
