@@ -19,11 +19,11 @@ from verl_ext.analysis.grid_comparisons import (
 from verl_ext.analysis.grid_doses import dose_axes
 from verl_ext.analysis.grid_scores import CellRuns, grid_scores
 from verl_ext.metrics.crossed import crossed_mean
-from verl_ext.metrics.validation_counts import Counts
+from verl_ext.metrics.validations import ValidationCounts
 
 
 def counts(*correct, n=4):
-    return Counts(np.full(len(correct), n), np.array(correct))
+    return ValidationCounts(np.full(len(correct), n), np.array(correct))
 
 
 def cell(name, runs, *, objective=None, place=None, options=None, model="small"):
@@ -35,7 +35,7 @@ def cell(name, runs, *, objective=None, place=None, options=None, model="small")
         options=options or {"algorithm.adv_estimator": objective or name},
         model=model,
         runs={
-            seed: {step: at if isinstance(at, Counts) else counts(*at) for step, at in steps.items()}
+            seed: {step: at if isinstance(at, ValidationCounts) else counts(*at) for step, at in steps.items()}
             for seed, steps in runs.items()
         },
     )
@@ -108,7 +108,7 @@ def test_steps_with_fewer_samples_than_the_last_are_left_out():
             [cell("nsr", {"": {0: [1, 2], 10: [1, 2]}}), cell("psr", {"": {0: [1, 2], 15: [1, 2]}})],
             r"No step after the start was validated by all runs \(nsr: 0, 10; psr: 0, 15\).*trainer.test_freq",
         ),
-        ([cell("nsr", {"": {10: Counts(np.array([0, 4]), np.array([0, 1]))}})], "no graded sample"),
+        ([cell("nsr", {"": {10: ValidationCounts(np.array([0, 4]), np.array([0, 1]))}})], "no graded sample"),
     ],
 )
 def test_what_cannot_be_scored(cells, message):
@@ -125,7 +125,7 @@ def test_order_of_problems_changes_nothing_and_k_1_is_the_mean(seed, order):
         replace(
             each,
             runs={
-                s: {t: Counts(*(part[list(order)] for part in c)) for t, c in run.items()}
+                s: {t: ValidationCounts(*(part[list(order)] for part in c)) for t, c in run.items()}
                 for s, run in each.runs.items()
             },
         )

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from verl_ext.analysis.grid_comparisons import comparisons
 from verl_ext.analysis.grid_scores import CellRuns, grid_scores
-from verl_ext.metrics.validation_counts import Counts
+from verl_ext.metrics.validations import ValidationCounts
 from verl_ext.plots.cell_curves import draw_cell_pass_at_k, draw_over_steps, draw_plane
 from verl_ext.plots.cell_figures import cell_figures
 from verl_ext.plots.cell_styles import cell_label, cell_styles, facets, row_label, value_label
@@ -31,7 +31,7 @@ def study(axes, *, beside=(), num_seeds=2, has_base=True, num_problems=6, num_sa
     named = [("-".join(place.values()) or "run", place) for place in places] + [(name, {}) for name in beside]
 
     def counts(low, high):
-        return Counts(np.full(num_problems, num_samples), rng.integers(low, high, num_problems))
+        return ValidationCounts(np.full(num_problems, num_samples), rng.integers(low, high, num_problems))
 
     start = counts(0, num_samples // 2 + 1)
     cells = []

@@ -7,7 +7,7 @@ import pytest
 
 from verl_ext.analysis.grid_comparisons import Comparisons, SeedDifference, at_common_levels, comparisons
 from verl_ext.analysis.grid_scores import CellRuns, grid_scores
-from verl_ext.metrics.validation_counts import Counts
+from verl_ext.metrics.validations import ValidationCounts
 from verl_ext.report.grid_findings import grid_findings, listed
 from verl_ext.report.grid_page import GridPage, render_grid, shown_ks
 from verl_ext.report.markdown import code, picture, table
@@ -116,7 +116,8 @@ def scores_of(**runs):
             model="m",
             runs={
                 f"seed{number}": {
-                    step: Counts(np.full(len(correct), 4), np.array(correct)) for step, correct in steps.items()
+                    step: ValidationCounts(np.full(len(correct), 4), np.array(correct))
+                    for step, correct in steps.items()
                 }
                 for number, steps in enumerate(of_seeds)
             },

@@ -12,7 +12,7 @@ import numpy as np
 
 from verl_ext.metrics.crossed import CrossedMean, crossed_share
 from verl_ext.metrics.pass_at_k import FloatArray, pass_at_k_table, powers_of_two_up_to
-from verl_ext.metrics.validation_counts import Counts, Validations, pooled
+from verl_ext.metrics.validations import ValidationCounts, Validations, pooled
 
 START = 0
 """The step of the validation before training, which is of the base."""
@@ -39,7 +39,7 @@ class BaseScores:
     """A model before training, from the first validations of the runs that start from it."""
 
     values_PK: FloatArray
-    first: Counts
+    first: ValidationCounts
     """Of one validation, with as many samples as a run has."""
     num_draws: int
     """Validations that it is from. Runs of one seed draw the same answers, which count once."""
@@ -58,7 +58,7 @@ class CellScores:
     steps: tuple[int, ...]
     """The base's first, if there is one."""
     values_TSPK: FloatArray
-    counts_S: tuple[Counts, ...]
+    counts_S: tuple[ValidationCounts, ...]
     """Of the last step of the study, for each seed."""
 
     @cached_property
@@ -158,9 +158,9 @@ def _last_step(runs: Mapping[str, Validations]) -> int:
     return max(shared)
 
 
-def _draws_of_base(cells: Sequence[CellRuns]) -> list[Counts]:
+def _draws_of_base(cells: Sequence[CellRuns]) -> list[ValidationCounts]:
     """What was drawn from a model before training. With one seed vLLM gives the same answers again, which are no news."""
-    drawn: list[Counts] = []
+    drawn: list[ValidationCounts] = []
     for counts in (steps[START] for cell in cells for steps in cell.runs.values() if START in steps):
         if not any(counts.is_same_as(other) for other in drawn):
             drawn.append(counts)
@@ -186,5 +186,5 @@ def _scores(cell: CellRuns, base: BaseScores | None, ks: Sequence[int], last: in
     )
 
 
-def _table(counts: Counts, ks: Sequence[int]) -> FloatArray:
+def _table(counts: ValidationCounts, ks: Sequence[int]) -> FloatArray:
     return pass_at_k_table(counts.num_samples_P, counts.num_correct_P, ks)

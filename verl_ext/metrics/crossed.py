@@ -47,7 +47,7 @@ class CrossedMean(NamedTuple):
     """The smallest true mean that a two-sided test at 5 % would find with a probability of 80 %."""
 
 
-class _Part(NamedTuple):
+class _ErrorPart(NamedTuple):
     """Of the error of a mean."""
 
     variance: float
@@ -97,25 +97,25 @@ def crossed_share(values_SP: FloatArray) -> CrossedMean:
     return found._replace(low=max(0.0, found.low), high=min(1.0, found.high)) if found.low == found.low else found
 
 
-def _views(values_SP: FloatArray) -> list[list[_Part]]:
+def _views(values_SP: FloatArray) -> list[list[_ErrorPart]]:
     """The parts of the mean's error: as the seeds differ, and as if they were known not to."""
     num_seeds, num_problems = values_SP.shape
     if 1 in (num_seeds, num_problems):
-        return [[_Part(float(values_SP.var(ddof=1)) / values_SP.size, values_SP.size - 1)]]
+        return [[_ErrorPart(float(values_SP.var(ddof=1)) / values_SP.size, values_SP.size - 1)]]
     by_seed_S, by_problem_P = values_SP.mean(axis=1), values_SP.mean(axis=0)
     rest_SP = values_SP - by_seed_S[:, None] - by_problem_P + values_SP.mean()
     of_seeds = num_problems * by_seed_S.var(ddof=1)
     of_problems = num_seeds * by_problem_P.var(ddof=1)
     degrees_of_rest = (num_seeds - 1) * (num_problems - 1)
     of_rest = (rest_SP**2).sum() / degrees_of_rest
-    problems = _Part(float(max(0.0, of_problems - of_rest)) / values_SP.size, num_problems - 1)
+    problems = _ErrorPart(float(max(0.0, of_problems - of_rest)) / values_SP.size, num_problems - 1)
     return [
-        [_Part(float(of_seeds) / values_SP.size, num_seeds - 1), problems],
-        [_Part(float(of_rest) / values_SP.size, degrees_of_rest), problems],
+        [_ErrorPart(float(of_seeds) / values_SP.size, num_seeds - 1), problems],
+        [_ErrorPart(float(of_rest) / values_SP.size, degrees_of_rest), problems],
     ]
 
 
-def _reach(views: list[list[_Part]], alpha: float) -> float:
+def _reach(views: list[list[_ErrorPart]], alpha: float) -> float:
     """Half the width of the interval at the level 1 - alpha, the widest of the views."""
     from scipy import special
 
@@ -125,7 +125,7 @@ def _reach(views: list[list[_Part]], alpha: float) -> float:
     )
 
 
-def _p_value(views: list[list[_Part]], distance: float) -> float:
+def _p_value(views: list[list[_ErrorPart]], distance: float) -> float:
     """The alpha at which the interval just reaches 0; 1e-12 stands for all below it."""
     from scipy.optimize import brentq
 

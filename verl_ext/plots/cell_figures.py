@@ -13,7 +13,7 @@ from verl_ext.analysis.grid_comparisons import BASE, Comparisons, SeedDifference
 from verl_ext.analysis.grid_doses import DoseAxis, dose_axes
 from verl_ext.analysis.grid_scores import CellScores, GridScores
 from verl_ext.metrics.generations import Generations
-from verl_ext.metrics.validation_counts import Counts
+from verl_ext.metrics.validations import ValidationCounts
 from verl_ext.plots.cell_curves import draw_cell_pass_at_k, draw_over_steps, draw_plane
 from verl_ext.plots.cell_styles import Facet, cell_label, cell_styles, facets, row_label, value_label
 from verl_ext.plots.dose_response import Aside, DoseLine, draw_dose_response
@@ -190,7 +190,7 @@ def coverage_of_cells(scores: GridScores) -> Figure:
     return coverage_figure([*bases, *runs])
 
 
-def _generations(name: str, counts: Counts) -> Generations:
+def _generations(name: str, counts: ValidationCounts) -> Generations:
     num_problems = len(counts.num_samples_P)
     return Generations(
         name=name,

@@ -49,7 +49,7 @@ from verl_ext.study.checkpoint_answers import evaluate as evaluate_draws
 from verl_ext.study.grid import Grid, check_options
 from verl_ext.study.grid_file import DECIDED_HERE, GridRun, read_grid
 from verl_ext.study.published import described, launcher_options
-from verl_ext.study.results import ResultsOptions, write_results
+from verl_ext.study.results_command import ResultsOptions, write_results
 from verl_ext.training.main import use_utf8
 from verl_ext.training.one_run import INTERRUPTED
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from verl_ext.analysis.grid_scores import CellRuns
 from verl_ext.host.files import read_object
-from verl_ext.metrics.validation_counts import NAME, Validations, read_validations
+from verl_ext.metrics.validations import NAME, Validations, read_validations
 from verl_ext.objectives.catalog import OBJECTIVES
 from verl_ext.objectives.objective import AnotherName
 from verl_ext.study.grid_file import SEED_AXIS, SEED_OPTIONS, GridRun

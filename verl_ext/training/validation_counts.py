@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from verl_ext.host.files import write_whole
-from verl_ext.metrics.validation_counts import NAME as NAME  # what reads it is below what writes it
+from verl_ext.metrics.validations import NAME as NAME  # what reads it is below what writes it
 
 
 def counts(

@@ -17,7 +17,7 @@ from verl_ext.metrics.pass_at_k import IntArray
 NAME = "validation.jsonl"
 
 
-class Counts(NamedTuple):
+class ValidationCounts(NamedTuple):
     """Of one validation."""
 
     num_samples_P: IntArray
@@ -28,16 +28,16 @@ class Counts(NamedTuple):
         """Samples that every problem has."""
         return int(self.num_samples_P.min())
 
-    def is_same_as(self, other: "Counts") -> bool:
+    def is_same_as(self, other: "ValidationCounts") -> bool:
         return all(np.array_equal(mine, theirs) for mine, theirs in zip(self, other, strict=True))
 
 
-def pooled(counts: Sequence[Counts]) -> Counts:
+def pooled(counts: Sequence[ValidationCounts]) -> ValidationCounts:
     """The samples of several validations of the same problems."""
-    return Counts(*(np.sum([each[part] for each in counts], axis=0) for part in (0, 1)))
+    return ValidationCounts(*(np.sum([each[part] for each in counts], axis=0) for part in (0, 1)))
 
 
-Validations = dict[int, Counts]
+Validations = dict[int, ValidationCounts]
 """Step -> counts; 0 is before training."""
 
 
@@ -76,13 +76,13 @@ def read_validations(path: Path, *, told: Callable[[str], None]) -> dict[str, Va
     return {source: dict(sorted(of_source.items())) for source, of_source in found.items()}
 
 
-def _validation(record: dict[str, Any] | None, where: str) -> tuple[int, str, Counts]:
+def _validation(record: dict[str, Any] | None, where: str) -> tuple[int, str, ValidationCounts]:
     example = '{"step": 50, "data_source": "countdown", "num_correct": [3, 0], "num_samples": [64, 64]}. Correct or delete it.'
     known = record or {}
     step, source, *lists = (known.get(key) for key in ("step", "data_source", "num_samples", "num_correct"))
     if type(step) is not int or step < 0 or not isinstance(source, str) or not all(map(_are_numbers, lists)):
         raise ValueError(f"{where} is no validation like {example}")
-    counts = Counts(*(np.array(values, dtype=np.int64) for values in lists))
+    counts = ValidationCounts(*(np.array(values, dtype=np.int64) for values in lists))
     if len(counts.num_samples_P) != len(counts.num_correct_P):
         raise ValueError(
             f"{where} has num_correct of {len(counts.num_correct_P)} problems and num_samples of "

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from verl_ext.metrics.validation_counts import Counts, pooled, read_validations
+from verl_ext.metrics.validations import ValidationCounts, pooled, read_validations
 from verl_ext.training.validation_counts import NAME, append
 
 
@@ -79,6 +79,6 @@ def test_a_missing_file_says_what_makes_it(tmp_path):
 def test_pooled_samples_add_up(tmp_path):
     counts = read(tmp_path, line(0) + line(50, correct=(5, 1), samples=(64, 63)))["countdown"]
     assert pooled(list(counts.values())).is_same_as(
-        Counts(counts[0].num_samples_P * 0 + [128, 127], counts[0].num_correct_P * 0 + [8, 1])
+        ValidationCounts(counts[0].num_samples_P * 0 + [128, 127], counts[0].num_correct_P * 0 + [8, 1])
     )
     assert not counts[0].is_same_as(counts[50])
