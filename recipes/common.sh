@@ -81,7 +81,8 @@ use_cpu_sizes() {
     )
 }
 
-# train NAME OPTION...: launch, with what the knobs say between the recipe's options and the caller's.
+# train NAME OPTION...: launch, with what the knobs say between the recipe's options and the caller's. verl_ext.doctor has
+# itself started instead of the launcher: VERL_EXT_LAUNCH.
 train() {
     local name=$1 knobs=() folder
     shift
@@ -99,7 +100,7 @@ train() {
     [[ ${PAPER_GRADER:-False} != True ]] || export VERL_EXT_GRADER=paper
     # verl hides a plugin that cannot be imported at DEBUG level; named here, it fails loudly.
     export VERL_USE_EXTERNAL_MODULES=${VERL_USE_EXTERNAL_MODULES:+$VERL_USE_EXTERNAL_MODULES,}verl_ext.plugin
-    exec python -m verl_ext.training.main \
+    exec python -m "${VERL_EXT_LAUNCH:-verl_ext.training.main}" \
         device="$DEVICE" \
         preset="$PRESET" \
         actor_rollout_ref.model.path="$MODEL_PATH" \

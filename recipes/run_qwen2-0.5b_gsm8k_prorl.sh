@@ -47,7 +47,9 @@ parquet.write_table(parquet.read_table(sys.argv[1]).slice(0, 100), sys.argv[2])'
     mv "$validation.tmp" "$validation"
 fi
 export VERL_USE_EXTERNAL_MODULES=${VERL_USE_EXTERNAL_MODULES:+$VERL_USE_EXTERNAL_MODULES,}verl_ext.plugin
-exec python -m verl_ext.stages "${STAGES:-$here/gsm8k_prorl.yaml}" \
+launch=(verl_ext.stages)
+[[ -z ${VERL_EXT_LAUNCH:-} ]] || launch=("$VERL_EXT_LAUNCH" --recipe) # verl_ext.doctor looks at the first stage
+exec python -m "${launch[@]}" "${STAGES:-$here/gsm8k_prorl.yaml}" \
     actor_rollout_ref.model.path="${MODEL_PATH:-Qwen/Qwen2-0.5B}" \
     data.train_files="$DATA_DIR/gsm8k_train.parquet" \
     data.val_files="$validation" \

@@ -60,6 +60,7 @@ LAYERS = (
     _layer("evaluation", "torch", "vllm"),
     _layer("stages", "torch"),
     _layer("checkpoint", "torch"),
+    _layer("doctor", "torch"),
     _layer("dynamics", "torch"),
     _layer("analysis.__main__"),
     _layer("study"),

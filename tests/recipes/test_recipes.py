@@ -1,6 +1,8 @@
 """Every recipe as a user starts it: its knobs and refusals, and two steps on real MATH rows without a GPU."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 from omegaconf import OmegaConf
@@ -38,6 +40,23 @@ def test_rows_of_another_template_are_refused(prepared, model):
     done = start("run_qwen3-4b_grpo.sh", MODEL_PATH=model, DATA_DIR=prepared("qwen"))
     assert done.returncode == 2
     assert "was prepared with the prompt template qwen, and this preset needs qwen3_no_thinking" in done.stderr
+
+
+def test_the_doctor_looks_at_a_recipe_with_its_knobs(prepared, model, monkeypatch):
+    """The recipe's own script starts it, with the options that the launcher would get."""
+    for name, value in {
+        "DEVICE": "cpu",
+        "MODEL_PATH": model,
+        "DATA_DIR": prepared("qwen"),
+        "OUTPUT_DIR": "/tmp",
+    }.items():
+        monkeypatch.setenv(name, str(value))
+    command = [sys.executable, "-m", "verl_ext.doctor", "--recipe", "recipes/run_qwen3-4b_grpo.sh", "--json"]
+    done = subprocess.run([*command, "trainer.save_freq=3"], cwd=ROOT, capture_output=True, text=True, check=False)
+    found = {one["subject"]: one for one in json.loads(done.stdout)["findings"]}
+    assert done.returncode == 1, done.stderr
+    assert "was prepared with the prompt template qwen, and this preset needs" in found["data"]["text"]
+    assert found["algorithm"]["text"] == "grpo, in /tmp"
 
 
 def test_dr_grpo_takes_the_loss_that_knows_its_mean(prepared, model):

@@ -104,7 +104,8 @@ def shape_of(path: Any) -> Shape | None:
     return Shape(counted, hidden, layers, intermediate, query, key_value, vocabulary)
 
 
-def _bytes_of(dtype: Any) -> int:
+def bytes_of(dtype: Any) -> int:
+    """Of a number in a precision, by any of its names."""
     return 2 if "16" in str(dtype) else FLOAT
 
 
@@ -138,11 +139,11 @@ class Planner:
     def estimate(self, tokens: int, critic_tokens: int, cache: int) -> Estimate:
         """Of micro-batches with these numbers of tokens, and this many bytes of vLLM's cache in each engine."""
         actor, rollout = self._config.actor_rollout_ref.actor, self._config.actor_rollout_ref.rollout
-        size = _bytes_of(actor.fsdp_config.get("model_dtype", "fp32"))
+        size = bytes_of(actor.fsdp_config.get("model_dtype", "fp32"))
         number = self._shape.num_parameters
         trained = 0 if self._is_adapter else number
         engines = max(1, self._ranks // rollout.tensor_model_parallel_size)
-        in_engine = number * _bytes_of(rollout.dtype)
+        in_engine = number * bytes_of(rollout.dtype)
         has_reference = self._config.algorithm.use_kl_in_reward or actor.use_kl_loss
         resident = {
             "processes": (ONE_PROCESS if is_one_process(self._config) else PROCESSES + self._ranks * LEARNER)
@@ -152,7 +153,7 @@ class Planner:
             "reference": number * FLOAT if has_reference and not self._is_adapter else 0,
             "critic": self._critic.num_parameters * (FLOAT + ADAM) if self._critic else 0,
             # The head's packed copy beside the embedding is there also where they are tied.
-            "engine": engines * (in_engine + self._shape.vocabulary * self._shape.hidden * _bytes_of(rollout.dtype)),
+            "engine": engines * (in_engine + self._shape.vocabulary * self._shape.hidden * bytes_of(rollout.dtype)),
             "cache": engines * cache,
         }
         phases = {
@@ -186,7 +187,7 @@ class Planner:
         of_layer = shape.saved_of_a_token
         layers = shape.num_layers
         saved = layers * shape.hidden + of_layer if model.enable_gradient_checkpointing else layers * of_layer
-        return int(self._rows(tokens, model) * saved * (FLOAT if _bytes_of(dtype) == FLOAT else KEPT_IN_BFLOAT16))
+        return int(self._rows(tokens, model) * saved * (FLOAT if bytes_of(dtype) == FLOAT else KEPT_IN_BFLOAT16))
 
     @staticmethod
     def _rows(tokens: int, model: Any) -> int:
@@ -230,7 +231,7 @@ class Planner:
     def _in_cache(self, tokens: int) -> int:
         """Bytes of a row of so many tokens, in whole blocks."""
         of_token = (
-            2 * self._shape.num_layers * self._shape.key_value * _bytes_of(self._config.actor_rollout_ref.rollout.dtype)
+            2 * self._shape.num_layers * self._shape.key_value * bytes_of(self._config.actor_rollout_ref.rollout.dtype)
         )
         return of_token * BLOCK_SIZE * (tokens // BLOCK_SIZE + 1)
 

@@ -1,10 +1,11 @@
 """What can be known to go wrong before anything starts: each a ValueError that says what to do.
 
 Nothing here imports verl, Ray or torch: a mistake is reported in a second, not after the stack has loaded. The checks
-are in ``verl_ext/training/checks``, by what they are about.
+are in ``verl_ext/training/checks``, by what they are about; ``verl_ext.doctor`` makes them one by one and goes on after a fault.
 """
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from verl_ext.training.attention import check_attention
 from verl_ext.training.checkpoints import Checkpoint
@@ -26,12 +27,42 @@ from verl_ext.training.checks.machine import (
 from verl_ext.training.checks.micro_batches import check_micro_batches
 from verl_ext.training.checks.model import check_model
 from verl_ext.training.checks.option_values import check_types
-from verl_ext.training.checks.prompts import check_prompts
+from verl_ext.training.checks.prompts import check_prompts, check_tokenizer
 from verl_ext.training.checks.resume import check_resume
+from verl_ext.training.checks.surroundings import refused, surroundings
 from verl_ext.training.deterministic import check_deterministic
 from verl_ext.training.head import check_head
 from verl_ext.training.memory import check_memory, settle
 from verl_ext.training.processor_use import check_precision
+
+
+def check_progress(config: Any) -> Checkpoint | None:
+    """There are steps left to make; returns the checkpoint that the run goes on from."""
+    return check_resume(config, check_steps(config, check_prompts(config)))
+
+
+class Subject(NamedTuple):
+    """Checks of one thing, in the order in which they are made."""
+
+    name: str
+    checks: tuple[Callable[[Any], object], ...]
+    needs: tuple[str, ...] = ()
+    """Subjects that have to be right for these checks to make sense."""
+
+
+OF_ALGORITHM = (check_estimator, check_loss, check_trainer, check_early_end, check_deterministic)
+SUBJECTS = (
+    Subject("types", (check_types, check_precision, check_dead_options)),
+    Subject("algorithm", (*OF_ALGORITHM, check_loggers, check_output, check_extensions), needs=("types",)),
+    Subject("model", (check_model, check_head, check_adapter, check_vllm, check_attention), needs=("types",)),
+    Subject("devices", (check_ranks,), needs=("types",)),
+    Subject("data", (check_data, check_template, check_batches), needs=("types",)),
+    Subject("memory", (settle, check_micro_batches, check_memory), needs=("types", "model", "devices", "data")),
+    Subject("tokenizer", (check_tokenizer,), needs=("types", "model", "data")),
+    Subject("steps", (check_progress,), needs=("types", "model", "data", "tokenizer")),
+    Subject("disk", (check_disk,), needs=("types", "algorithm", "model")),
+)
+"""Of a run, the cheapest first; ``memory`` settles what follows from model and machine."""
 
 
 def check(config: Any) -> Checkpoint | None:
@@ -42,30 +73,9 @@ def check(config: Any) -> Checkpoint | None:
     """
     check_launcher()
     check_grader()
-    check_types(config)
-    check_precision(config)
-    check_dead_options(config)
-    check_estimator(config)
-    check_loss(config)
-    check_trainer(config)
-    check_early_end(config)
-    check_deterministic(config)
-    check_loggers(config)
-    check_output(config)
-    check_extensions(config)
-    check_model(config)
-    check_head(config)
-    check_adapter(config)
-    check_vllm(config)
-    check_attention(config)
-    check_ranks(config)
-    check_data(config)
-    check_template(config)
-    check_batches(config)
-    settle(config)
-    check_micro_batches(config)
-    check_memory(config)
-    num_steps = check_steps(config, check_prompts(config))
-    checkpoint = check_resume(config, num_steps)
-    check_disk(config)
+    made = {one: one(config) for subject in SUBJECTS for one in subject.checks}
+    for fault in refused(surroundings(config)):
+        raise ValueError(fault)
+    checkpoint = made[check_progress]
+    assert checkpoint is None or isinstance(checkpoint, Checkpoint)
     return checkpoint

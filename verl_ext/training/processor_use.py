@@ -58,7 +58,7 @@ def _threads(config: Any, size: int | None) -> int:
     """Threads of each process; the ranks of a machine share its cores."""
     if not _is_from(size, ALL_CORES_FROM):
         return 1
-    return max(1, usable_cores() // int(config.trainer.n_gpus_per_node))
+    return max(1, usable_cores() // max(1, int(config.trainer.n_gpus_per_node)))
 
 
 def check_precision(config: Any) -> None:

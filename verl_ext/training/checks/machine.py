@@ -14,6 +14,7 @@ from verl_ext.host.accelerators import num_accelerators
 from verl_ext.training.paths import local_path
 from verl_ext.training.resources import check_cpus, cluster_of
 
+STARTED_BY_TORCHRUN = ("RANK", "WORLD_SIZE", "TORCHELASTIC_RUN_ID")
 BYTES_PER_PARAMETER_SAVED = 12
 """float32 weights and AdamW's two float32 moments."""
 
@@ -78,7 +79,7 @@ def check_disk(config: Any, free_bytes: Callable[[Path], int] | None = None) -> 
     # While a checkpoint is written the ones it replaces are still there.
     kept = config.trainer.max_actor_ckpt_to_keep
     needed = one * (1 if kept is None else kept + 1)
-    target = _existing(local_path(config.trainer.default_local_dir).absolute())
+    target = existing(local_path(config.trainer.default_local_dir).absolute())
     free = (free_bytes or (lambda path: shutil.disk_usage(path).free))(target)
     if needed > free:
         raise ValueError(
@@ -92,7 +93,7 @@ def check_output(config: Any) -> None:
     """The folders of the run can be made and written."""
     for option in ("trainer.output_dir", "trainer.default_local_dir"):
         folder = local_path(OmegaConf.select(config, option)).absolute()
-        parent = _existing(folder)
+        parent = existing(folder)
         if not parent.is_dir():
             raise ValueError(f"{option}={folder}: {parent} is a file. Choose another folder.")
         if not os.access(parent, os.W_OK | os.X_OK):
@@ -101,7 +102,7 @@ def check_output(config: Any) -> None:
             )
 
 
-def _existing(path: Path) -> Path:
+def existing(path: Path) -> Path:
     """``path``, or the nearest of its parents that exists."""
     return next(one for one in (path, *path.parents) if one.exists())
 
@@ -114,7 +115,9 @@ def check_grader() -> None:
 def check_launcher() -> None:
     """Started once, not once per device: Ray starts the workers."""
     if "TORCHELASTIC_RUN_ID" in os.environ or ("RANK" in os.environ and "WORLD_SIZE" in os.environ):
+        left = [name for name in STARTED_BY_TORCHRUN if name in os.environ]
         raise ValueError(
-            "This looks like a start through torchrun (RANK and WORLD_SIZE are set). Ray starts the workers itself: run "
-            "python -m verl_ext.training.main once."
+            f"This looks like a start through torchrun ({' and '.join(left)} are set). Ray starts the workers itself: run "
+            "python -m verl_ext.training.main once. Where the variables are left from something else in this shell: "
+            f"unset {' '.join(left)}."
         )

@@ -17,31 +17,60 @@ PlacedRow = tuple[str, int, Mapping[str, Any]]
 MEDIA = ("image_key", "video_key", "audio_key")
 
 
+def has_plain_prompts(config: Any) -> bool:
+    """Whether the prompts that verl makes can be made here: files, model and tokenizer are in reach, and nothing of the user's
+    makes the rows, or adds the schemas of tools.
+    """
+    data, model = config.data, config.actor_rollout_ref.model
+    files = [*local_files(data.train_files), *local_files(data.val_files)]
+    if any(is_remote(file) for file in (*files, model.path, model.tokenizer_path or "")):
+        return False
+    return not (data.custom_cls.path or data.tool_config_path or data.function_tool_path)
+
+
+def length_of(config: Any) -> Length:
+    """The function that counts the tokens of the run's prompts.
+
+    Raises:
+        ValueError: There is no tokenizer that can be loaded, or none with a chat template.
+    """
+    model = config.actor_rollout_ref.model
+    options = OmegaConf.to_container(config.data.apply_chat_template_kwargs)
+    assert isinstance(options, dict)
+    return length_function(
+        model.tokenizer_path or model.path, model.custom_chat_template, {str(k): v for k, v in options.items()}
+    )
+
+
+def check_tokenizer(config: Any) -> None:
+    """A tokenizer that seems to lack a chat template has one: in verl every prompt would fail, with Ray and the engine running.
+
+    Raises:
+        ValueError: It has not.
+    """
+    model = config.actor_rollout_ref.model
+    if (
+        has_plain_prompts(config)
+        and model.custom_chat_template is None
+        and may_lack_template(model.tokenizer_path or model.path)
+    ):
+        length_of(config)
+
+
 def check_prompts(config: Any) -> int | None:
     """Return how many training rows are left; None when it cannot be known here.
 
     Raises:
-        ValueError: Prompts are too long and would be cut, none are left, or there is no chat template or one that does not
-            take a prompt.
+        ValueError: Prompts are too long and would be cut, none are left, or the chat template does not take one.
     """
     data = config.data
-    model = config.actor_rollout_ref.model
-    files = [*local_files(data.train_files), *local_files(data.val_files)]
-    if any(is_remote(file) for file in (*files, model.path, model.tokenizer_path or "")):
+    if not has_plain_prompts(config):
         return None
-    if data.custom_cls.path or data.tool_config_path or data.function_tool_path:
-        return None  # the rows are the user's to make, or the prompts hold the schemas of tools
 
     @cache
     def length() -> Length:
-        options = OmegaConf.to_container(data.apply_chat_template_kwargs)
-        assert isinstance(options, dict)
-        return length_function(
-            model.tokenizer_path or model.path, model.custom_chat_template, {str(k): v for k, v in options.items()}
-        )
+        return length_of(config)
 
-    if model.custom_chat_template is None and may_lack_template(model.tokenizer_path or model.path):
-        length()  # says so: in verl every prompt would fail, with Ray and the engine running
     left = {}
     for option, limit in (("train_files", data.train_max_samples), ("val_files", data.val_max_samples)):
         rows = _sampled([*_rows(local_files(data[option]))], limit, data)
