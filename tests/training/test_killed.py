@@ -8,11 +8,11 @@ import sys
 import pytest
 
 from tests.training.conftest import config_of, overrides_of
-from verl_ext.training import killed, memory
+from verl_ext.training import memory, run_processes
 from verl_ext.training.killed import MemoryWatch, explanation, kills_of_the_kernel, phase_of
 
 ACTOR = """
-import json, os, signal, sys
+import json, os, signal, sys, time
 from pathlib import Path
 
 import psutil
@@ -21,6 +21,7 @@ import ray
 from verl_ext.training import memory
 from verl_ext.training.configuration import compose_config
 from verl_ext.training.killed import MemoryWatch, explanation
+from verl_ext.training.stall import pending_in_ray
 
 folder, by = Path(sys.argv[1]), sys.argv[2]
 vmstat = folder / "vmstat"
@@ -52,6 +53,11 @@ class Trainer:
 
 
 ray.init(num_cpus=1, include_dashboard=False, object_store_memory=2**27, log_to_driver=False)
+too_large = WorkerDict.options(num_cpus=5).remote()
+while not (waits := pending_in_ray()):
+    time.sleep(0.05)
+print("pending:", waits, flush=True)
+ray.kill(too_large)
 config = compose_config(json.loads(sys.argv[3]), device="cpu")
 memory.settle(config)
 with MemoryWatch(vmstat) as watch:
@@ -68,12 +74,19 @@ ray.shutdown()
 @pytest.mark.slow
 @pytest.mark.parametrize("by", ["ray", "kernel", "somebody"])
 def test_a_worker_that_is_really_killed(folder, by):
-    """By Ray's own monitor; and by SIGKILL, with the kernel's counter as after its own kill, and as it was."""
+    """By Ray's own monitor; and by SIGKILL, with the kernel's counter as after its own kill, and as it was.
+
+    Before that an actor asks for more than Ray has: what a run would wait for is named, without Ray's dashboard.
+    """
     done = subprocess.run(
         [sys.executable, "-c", ACTOR, str(folder), by, json.dumps(overrides_of(folder))],
         capture_output=True,
         text=True,
         check=False,
+    )
+    assert (
+        "pending: [\"waiting for Ray's actors WorkerDict (pending creation)\", 'Ray has 1 of 1 CPU free']"
+        in done.stdout
     )
     (told,) = [line for line in done.stdout.splitlines() if line.startswith("explained: ")] or [
         f"{done.returncode}: {done.stderr[-3000:]}"
@@ -136,7 +149,7 @@ def test_a_task_that_ray_has_ended(folder):
 
 @pytest.fixture
 def process_without_a_learner(monkeypatch):
-    monkeypatch.setattr(killed, "LOCAL_LEARNER", "none")
+    monkeypatch.setattr(run_processes, "LOCAL_LEARNER", "none")
 
 
 def test_another_failure_is_not_explained(folder, process_without_a_learner):

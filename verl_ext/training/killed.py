@@ -16,6 +16,7 @@ from omegaconf import OmegaConf
 
 from verl_ext.host.free_memory import GIB, read_memory
 from verl_ext.training import memory
+from verl_ext.training.run_processes import run_processes
 
 VMSTAT = Path("/proc/vmstat")
 SECONDS_BETWEEN_LOOKS = 2.0
@@ -39,15 +40,6 @@ PHASES = {
 """Functions of the trainer, and what a run does in them; the innermost one counts."""
 START = "start"
 """What a run does before any of them."""
-NAMES = {
-    "WorkerDict": "learner",
-    "EngineCore": "vLLM's engine",
-    "vLLMHttpServer": "rollout server",
-    "python": "trainer",
-}
-"""Parts of processes' names, and what they are."""
-LOCAL_LEARNER = "verl_ext.cpu.local_workers"
-"""Where it has been imported, the learner has no process of its own."""
 
 
 def kills_of_the_kernel(vmstat: Path = VMSTAT) -> int:
@@ -100,7 +92,7 @@ class MemoryWatch:
             if sum(now.values()) > sum(self.last.values()):
                 self.last = now
             if self._report is not None:
-                self._report(Seen(_phase_now(), self.last))
+                self._report(Seen(phase_now(), self.last))
             if self._is_over.wait(SECONDS_BETWEEN_LOOKS):
                 return
 
@@ -108,17 +100,11 @@ class MemoryWatch:
 def _memory_by_name() -> dict[str, int]:
     """Bytes that are in memory, those that processes share left out."""
     found: dict[str, int] = {}
-    root, own = psutil.Process(), "trainer with the learner" if LOCAL_LEARNER in sys.modules else "trainer"
-    for process in [root, *root.children(recursive=True)]:
+    for what, process in run_processes():
         try:
-            used, name = process.memory_info(), (process.cmdline() or [process.name()])[0]
+            used = process.memory_info()
         except psutil.Error:
             continue  # it has ended meanwhile
-        what = (
-            own
-            if process == root
-            else next((what for part, what in NAMES.items() if part in Path(name).name), "others")
-        )
         found[what] = found.get(what, 0) + int(used.rss - used.shared)
     return found
 
@@ -173,7 +159,7 @@ def phase_of(traceback: TracebackType | None) -> str:
     return phase
 
 
-def _phase_now() -> str:
+def phase_now() -> str:
     """What the trainer, which has the main thread, is doing."""
     frame = sys._current_frames().get(threading.main_thread().ident or 0)
     while frame is not None:

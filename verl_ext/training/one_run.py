@@ -19,6 +19,7 @@ from verl_ext.training.attention import described
 from verl_ext.training.checkpoints import Checkpoint
 from verl_ext.training.checks import old_log_probs
 from verl_ext.training.checks.algorithm import limits_that_do_not_apply
+from verl_ext.training.checks.surroundings import doubtful, surroundings
 from verl_ext.training.configuration import compose_on_device, resolved
 from verl_ext.training.console import Console
 from verl_ext.training.device import chosen_device, default_device
@@ -26,6 +27,7 @@ from verl_ext.training.killed import MemoryWatch, Seen, explanation
 from verl_ext.training.launch import environment_of
 from verl_ext.training.preflight import check
 from verl_ext.training.run_record import write_run_record
+from verl_ext.training.stall import StallWatch
 
 LOG_NAME = "train.log"
 INTERRUPTED = 130
@@ -92,6 +94,7 @@ def begin(prepared: Prepared, shown: TextIO, errors: TextIO) -> bool:
         old_log_probs.described(config),
         limits_that_do_not_apply(config),
         str(read_noisy_grader(config.algorithm)),
+        *doubtful(surroundings(config)),
     ):
         if line:
             print(line, file=shown)
@@ -119,9 +122,9 @@ def train_watched(
     failure: BaseException | None = None
     cause = None
     console = Console(terminal)
-    with MemoryWatch(report=report) as watch:
+    with MemoryWatch(report=report) as watch, StallWatch(console.say) as stall:
         try:
-            with events.listening(console), environment_of(prepared.config):
+            with events.listening(console), events.listening(stall.hear), environment_of(prepared.config):
                 train(prepared.config)
         except BaseException as error:  # noqa: BLE001  the caller reports it, with the exit code it deserves
             failure, cause = error, explanation(error, prepared.config, watch)

@@ -35,7 +35,7 @@ from verl_ext.objectives.algorithm_options import AlgorithmOptions
 from verl_ext.objectives.catalog import drops_zero_advantage, objective_under
 from verl_ext.objectives.weight_schedule import held_at
 from verl_ext.patches import early_llm_servers, other_worker_groups, short_padding_rows
-from verl_ext.training import ending, own_log_prob_metrics, rollout_gap, validation, validation_counts
+from verl_ext.training import ending, own_log_prob_metrics, rollout_gap, stall, validation, validation_counts
 from verl_ext.training.checks.old_log_probs import takes_own_log_probs
 from verl_ext.training.checks.trainer_options import check_trainer_options
 from verl_ext.training.deterministic import is_deterministic
@@ -156,6 +156,7 @@ class SignFilterTrainer(PPOTrainerSync):
         poll_interval = self.config.trainer.v1.sampler.get("poll_interval")
         if poll_interval is not None:
             replay_buffer.poll_interval = float(poll_interval)
+        emit(stall.SAMPLING, prompts=partial(stall.prompts_of, replay_buffer))
         return replay_buffer
 
     # ------------------------------------------------------------------ verl's steps of a step, in their order
