@@ -178,7 +178,7 @@ def named(pairs):
     return [f"{later.name} - {earlier.name}" for later, earlier in pairs]
 
 
-def test_objectives_are_all_compared_and_other_values_with_the_first():
+def test_all_are_compared_but_on_a_long_axis_that_is_none_of_objectives():
     scores = grid_scores(grid(objective=["psr", "nsr"], grader=["exact", "wrong_5", "wrong_10"]))
     assert named(pairs_of(scores.cells)) == [
         "nsr-exact - psr-exact",
@@ -188,9 +188,12 @@ def test_objectives_are_all_compared_and_other_values_with_the_first():
         "nsr-wrong_5 - nsr-exact",
         "psr-wrong_10 - psr-exact",
         "nsr-wrong_10 - nsr-exact",
+        "psr-wrong_10 - psr-wrong_5",
+        "nsr-wrong_10 - nsr-wrong_5",
     ]
     assert len(named(pairs_of(grid_scores(grid(objective=["a", "b", "c", "d"])).cells))) == 6
-    assert len(named(pairs_of(grid_scores(grid(rate=["a", "b", "c", "d"])).cells))) == 3
+    assert len(named(pairs_of(grid_scores(grid(rate=["a", "b", "c", "d", "e"])).cells))) == 10
+    assert len(named(pairs_of(grid_scores(grid(rate=["a", "b", "c", "d", "e", "f"])).cells))) == 5
 
 
 def test_runs_beside_the_grid_are_compared_with_those_that_are_most_like_them():

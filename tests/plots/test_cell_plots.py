@@ -1,6 +1,7 @@
 """Pictures of a study over seeds and problems: their numbers, styles, and one cell, twelve, or none with a base."""
 
 from itertools import combinations
+from math import nan
 
 import matplotlib as mpl
 import numpy as np
@@ -13,11 +14,12 @@ from verl_ext.analysis.grid_comparisons import comparisons
 from verl_ext.analysis.grid_scores import CellRuns, grid_scores
 from verl_ext.metrics.validations import ValidationCounts
 from verl_ext.plots.cell_curves import draw_cell_pass_at_k, draw_over_steps, draw_plane
-from verl_ext.plots.cell_figures import cell_figures
+from verl_ext.plots.cell_figures import cell_figures, training_figures
 from verl_ext.plots.cell_styles import cell_label, cell_styles, facets, row_label, value_label
 from verl_ext.plots.figures import png
 from verl_ext.plots.forest import draw_forest
 from verl_ext.plots.style import STYLES
+from verl_ext.plots.training_curves import TrainingCurve, mean_over_runs
 
 OBJECTIVES = ("psr", "nsr", "w_reinforce")
 
@@ -159,6 +161,21 @@ def test_the_forest_has_intervals_and_what_could_have_been_seen():
     assert any(row.is_decided for row in rows)
     assert texts(axes.get_yticklabels()) == ["a", "b", "c"]
     assert axes.yaxis_inverted()
+
+
+def test_training_is_the_mean_over_seeds_in_the_cells_style():
+    scores = study({"lambda": ["lambda_0", "lambda_1"]})
+    runs = [
+        TrainingCurve("lambda_1-seed0", [1, 2, 3], {"entropy": [1.0, 2.0, 3.0], "kept_samples": [1.0, nan, 3.0]}),
+        TrainingCurve("lambda_1-seed1", [2, 3, 4], {"entropy": [4.0, 5.0, 6.0], "kept_samples": [4.0, 5.0, 6.0]}),
+    ]
+    mean = mean_over_runs("lambda_1", runs)
+    assert (mean.name, mean.steps, mean.values["entropy"]) == ("lambda_1", [2, 3], [3.0, 4.0])
+    assert mean.values["kept_samples"] == pytest.approx([nan, 4.0], nan_ok=True)
+    (figure,) = training_figures(scores, {"lambda_1": runs}).values()
+    (line,) = [line for axes in figure.axes for line in axes.lines if axes.get_title("left") == "Policy entropy"]
+    assert (line.get_label(), line.get_color()) == ("λ = 1", cell_styles(scores.cells)["lambda_1"].color)
+    assert training_figures(scores, {}) == {}
 
 
 # ------------------------------------------------------------------------------------------------------- whole figures

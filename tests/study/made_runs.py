@@ -32,6 +32,7 @@ def make_runs(
         rise, sharpen = EFFECTS.get(options.get("algorithm.adv_estimator"), (0.8, 0.4))
         sharpen += 0.6 * float(options.get("algorithm.positive_advantage_weight", 0))
         rise -= 3 * float(options.get("algorithm.noisy_grader.false_negative_rate", 0))
+        log_metrics(output / run.name, steps[-1], rise)
         draws = np.random.default_rng(number)
         rise += seed_effect * draws.normal()
         for step in steps:
@@ -79,6 +80,14 @@ def write_run(folder: Path, options: dict, num_steps: int) -> None:
         "config": config,
     }
     (folder / "run.json").write_text(json.dumps(record))
+
+
+def log_metrics(folder: Path, num_steps: int, rise: float) -> None:
+    """Its metrics.jsonl: accuracy that goes up and entropy that goes down."""
+    with (folder / "metrics.jsonl").open("w") as file:
+        for step in range(1, num_steps + 1):
+            data = {"train/correct_ratio": rise * step / num_steps / 2, "train/entropy": 1 - 0.5 * step / num_steps}
+            file.write(json.dumps({"step": step, "data": data}) + "\n")
 
 
 def add_validation(folder: Path, step: int, num_correct, num_samples: int, source: str = "countdown") -> None:

@@ -41,7 +41,8 @@ def made(tmp_path, monkeypatch):
 
         def show(self, *more, draws=False):
             if not draws:  # the longest part of it, and tested where it is
-                monkeypatch.setattr(cell_figures, "cell_figures", lambda *_: {})
+                for name in ("cell_figures", "training_figures"):
+                    monkeypatch.setattr(cell_figures, name, lambda *_: {})
             arguments = [str(self.file), f"trainer.output_dir={self.output}", "--output", str(self.results)]
             return main(["results", *arguments, *more])
 
@@ -70,6 +71,7 @@ def test_page_numbers_and_pictures(made, capfd):
     for line in page.splitlines():
         if line.startswith("!["):
             assert (made.results / line.partition("](")[2].rstrip(")")).is_file()
+    assert "](training_1.png)" in page
     numbers = made.numbers()
     assert (numbers["step"], numbers["ks"], numbers["num_problems"]) == (20, [1, 2, 4], 8)
     assert [(cell["name"], cell["seeds"]) for cell in numbers["cells"]] == [

@@ -17,6 +17,8 @@ from verl_ext.metrics.pass_at_k import FloatArray
 from verl_ext.metrics.summary import PairedDifference
 
 BASE = "base"
+_FEW_VALUES = 5
+"""Of an axis: more would make more pairs than anybody asks about."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +93,7 @@ def is_of_objectives(axis: str, cells: Sequence[CellScores]) -> bool:
 def pairs_of(cells: Sequence[CellScores]) -> Iterator[tuple[CellScores, CellScores]]:
     """The pairs that are compared, axis by axis: (the later, the earlier) cells that differ on this axis of the grid only.
 
-    On an axis of objectives all of them, on another axis each value with the axis's first. Without a grid all pairs of runs.
+    All of them on an axis of objectives or of few values, each value with the first on another. Without a grid all pairs of runs.
     """
     in_grid = [cell for cell in cells if cell.place]
     for axis in dict.fromkeys(axis for cell in in_grid for axis in cell.place):
@@ -114,10 +116,11 @@ def pairs_beside(cells: Sequence[CellScores]) -> Iterator[tuple[CellScores, Cell
 
 
 def pairs_of_values(axis: str, in_grid: Sequence[CellScores]) -> list[tuple[str, str]]:
-    """(Earlier, later) values of an axis: all pairs of objectives, else the first with each other."""
+    """(Earlier, later) values of an axis: all pairs of objectives or of few values, else the first with each other."""
     values = list(dict.fromkeys(cell.place[axis] for cell in in_grid))
     pairs = list(combinations(values, 2))
-    return pairs if is_of_objectives(axis, in_grid) else [pair for pair in pairs if pair[0] == values[0]]
+    is_all = is_of_objectives(axis, in_grid) or len(values) <= _FEW_VALUES
+    return pairs if is_all else [pair for pair in pairs if pair[0] == values[0]]
 
 
 def elsewhere(cell: CellScores, axis: str) -> tuple[str, ...]:

@@ -41,8 +41,6 @@ def _draw_band(axes: Axes, ks: Sequence[int], means: Sequence[CrossedMean], styl
         linewidth=2.0,
         marker=style.marker,
         markersize=4.5,
-        markeredgecolor="white",
-        markeredgewidth=0.5,
         label=style.label,
     )
 
@@ -96,8 +94,8 @@ def draw_plane(axes: Axes, scores: GridScores, cells: Sequence[CellScores], styl
         )
         across, up = scores.interval(cell, scores.ks[0]), scores.interval(cell, scores.ks[-1])
         if not isnan(up.low):
-            axes.plot([across.low, across.high], [up.mean] * 2, color=style.color, linewidth=0.9)
-            axes.plot([across.mean] * 2, [up.low, up.high], color=style.color, linewidth=0.9)
+            axes.plot([across.low, across.high], [up.mean] * 2, color=style.color, linewidth=0.9, alpha=0.6)
+            axes.plot([across.mean] * 2, [up.low, up.high], color=style.color, linewidth=0.9, alpha=0.6)
         axes.plot(
             across.mean,
             up.mean,

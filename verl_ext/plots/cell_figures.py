@@ -17,11 +17,12 @@ from verl_ext.metrics.validations import ValidationCounts
 from verl_ext.plots.cell_curves import draw_cell_pass_at_k, draw_over_steps, draw_plane
 from verl_ext.plots.cell_styles import Facet, cell_label, cell_styles, facets, row_label, value_label
 from verl_ext.plots.dose_response import Aside, DoseLine, draw_dose_response
-from verl_ext.plots.figures import DPI
+from verl_ext.plots.figures import DPI, training_figure
 from verl_ext.plots.forest import draw_forest
 from verl_ext.plots.run_figures import coverage_figure
 from verl_ext.plots.score_bars import ScoreBar
 from verl_ext.plots.style import FONT_SIZE, GRAY, INK, STYLES, Style, known_style, legend_below, percent_axis, title
+from verl_ext.plots.training_curves import LOGGED_PANELS, TrainingCurve, mean_over_runs
 
 _MOST_RUNS = 30
 """So many columns fit a map of problems and runs."""
@@ -53,6 +54,24 @@ def cell_figures(scores: GridScores, compared: Comparisons) -> dict[str, Figure]
     for number, doses in enumerate(dose_axes(scores.cells), start=1):
         found[f"dose_{number}"] = dose_figure(scores, doses, styles)
     found["coverage"] = coverage_of_cells(scores)
+    return found
+
+
+def training_figures(scores: GridScores, curves: Mapping[str, Sequence[TrainingCurve]]) -> dict[str, Figure]:
+    """What training logged, the mean over seeds: a figure for each facet that has any.
+
+    Args:
+        scores: Of the study.
+        curves: Name of a cell -> its runs.
+    """
+    styles = cell_styles(scores.cells)
+    found = {}
+    for number, facet in enumerate(facets(scores.cells), start=1):
+        means = [mean_over_runs(cell.name, curves[cell.name]) for cell in facet.cells if curves.get(cell.name)]
+        if means:
+            heading = f"Training, mean over seeds{facet.title and f': {facet.title}'}"
+            figure = training_figure(means, heading=heading, panels=LOGGED_PANELS, styles=_in_facet(facet, styles))
+            found[f"training_{number}"] = figure
     return found
 
 

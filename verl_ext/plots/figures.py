@@ -1,6 +1,6 @@
 """Whole figures, made without a display; the caller saves them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 from math import ceil
 
@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from verl_ext.analysis.two_estimates import TwoEstimates
 from verl_ext.metrics.summary import PassAtKCurve
 from verl_ext.plots.curves import draw_pass_at_k, draw_two_estimates, subtitle, where_it_ends
-from verl_ext.plots.style import FONT_SIZE, GRAY, INK, legend_below, styles_of, title
+from verl_ext.plots.style import FONT_SIZE, GRAY, INK, Style, legend_below, styles_of, title
 from verl_ext.plots.training_curves import PANELS, Panel, TrainingCurve, draw_training, smoothing_window
 
 DPI = 160
@@ -53,9 +53,13 @@ def _add_heading(axes: Axes, heading: str, below: str) -> None:
 
 
 def training_figure(
-    runs: Sequence[TrainingCurve], *, heading: str = "Training", panels: Sequence[Panel] = PANELS
+    runs: Sequence[TrainingCurve],
+    *,
+    heading: str = "Training",
+    panels: Sequence[Panel] = PANELS,
+    styles: Mapping[str, Style] | None = None,
 ) -> Figure:
-    """One panel per metric, up to four side by side, with one legend for all."""
+    """One panel per metric, up to four side by side, with one legend for all; ``styles`` by name, where names have none."""
     num_columns = len(panels) if len(panels) <= _NUM_COLUMNS else ceil(len(panels) / ceil(len(panels) / _NUM_COLUMNS))
     num_rows = ceil(len(panels) / num_columns)
     figure = Figure(figsize=(4.2 * num_columns, 0.6 + 3.6 * num_rows), dpi=DPI, facecolor="white")
@@ -65,7 +69,7 @@ def training_figure(
     for axes in places[len(panels) :]:
         axes.remove()
     for axes, panel in zip(places, panels, strict=False):
-        draw_training(axes, runs, panel)
+        draw_training(axes, runs, panel, styles)
         handles, labels = axes.get_legend_handles_labels()
         drawn.update(zip((str(label) for label in labels), handles, strict=True))
     figure.suptitle(heading, x=0.012, ha="left", fontsize=FONT_SIZE + 3, fontweight="bold", color=INK)

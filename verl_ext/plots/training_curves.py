@@ -15,6 +15,7 @@ from verl_ext.plots.style import (
     FONT_SIZE,
     GRAY,
     INK,
+    Style,
     clean,
     percent_axis,
     say_nothing_recorded,
@@ -131,8 +132,24 @@ def _number(value: object) -> float:
     return float(value) if isinstance(value, (int, float)) else nan
 
 
-def draw_training(axes: Axes, runs: Sequence[TrainingCurve], panel: Panel) -> None:
-    """Draw one metric of every run over its steps.
+def mean_over_runs(name: str, runs: Sequence[TrainingCurve]) -> TrainingCurve:
+    """The mean of runs that differ in their seed, over the steps that all of them have; NaN where one has none."""
+    steps = sorted(set.intersection(*(set(run.steps) for run in runs)))
+    rows = [[run.steps.index(step) for step in steps] for run in runs]
+    return TrainingCurve(
+        name,
+        steps,
+        {
+            key: np.mean([np.array(run.values[key])[row] for run, row in zip(runs, rows, strict=True)], axis=0).tolist()
+            for key in runs[0].values
+        },
+    )
+
+
+def draw_training(
+    axes: Axes, runs: Sequence[TrainingCurve], panel: Panel, styles: Mapping[str, Style] | None = None
+) -> None:
+    """Draw one metric of every run over its steps, in its style or, without any, in that of its name.
 
     Runs of 24 steps or more are drawn faintly as they are, with a centered moving average over a tenth of the steps on
     top; shorter ones as they are. A run without the metric is not drawn; if none has it the axes say so.
@@ -143,7 +160,8 @@ def draw_training(axes: Axes, runs: Sequence[TrainingCurve], panel: Panel) -> No
     axes.set_ylabel(panel.unit, fontsize=FONT_SIZE, color=INK)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
     highest = 0.0
-    for place, (run, style) in enumerate(zip(runs, styles_of([run.name for run in runs]), strict=True)):
+    in_style = styles_of([run.name for run in runs]) if styles is None else [styles[run.name] for run in runs]
+    for place, (run, style) in enumerate(zip(runs, in_style, strict=True)):
         values = np.array(run.values.get(panel.key, []), dtype=np.float64)
         is_known = ~np.isnan(values)
         if not is_known.any():

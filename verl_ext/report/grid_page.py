@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isnan
+from re import sub
 from statistics import fmean
 
 from verl_ext.analysis.grid_comparisons import BASE, AtLevel, Comparisons, SeedDifference
@@ -60,6 +61,7 @@ def render_grid(
     """
     labels = labels_of(scores)
     shown = _Pictures(pictures, scores)
+    training = shown.of(*(name for name in pictures if name.startswith("training")))
     said = grid_findings(compared, labels)
     undecided = [f"- **Not decided:** {said.undecided}"] if said.undecided else []
     parts = [
@@ -78,6 +80,7 @@ def render_grid(
         *_equal_accuracy(compared, labels, levels, scores, shown.of("equal_pass_at_1")),
         "## Problem by problem",
         *shown.of("coverage"),
+        *(["## What training logged", *training] if training else []),
         "## What was run",
         code(page.commands),
         table(["", ""], [*page.facts], num_left=2),
@@ -100,13 +103,17 @@ class _Pictures:
             "between_cells": f"Forest plot of the differences between cells at step {step}",
             "beside_the_grid": f"Forest plot of the differences of runs beside the grid from those most like them, at step {step}",
             "equal_pass_at_1": f"Forest plot of differences in pass@{last} at equal pass@1",
+            "dose_": "pass@k over the number that cells differ in, a line for each of the others",
+            "training_": "Accuracy, entropy, length, clipping and samples of every cell over the training steps, as training logs them",
             "coverage": "Map of problems and runs: in how large a share of its samples each solves each problem",
         }
 
     def of(self, *names: str) -> list[str]:
         """Those that there are."""
-        alt = "pass@k over the number that cells differ in, a line for each of the others"
-        return [picture(self._files[name], self._alts.get(name, alt)) for name in names if name in self._files]
+        found = [name for name in names if name in self._files]
+        return [
+            picture(self._files[name], self._alts.get(name) or self._alts[sub("[0-9]+$", "", name)]) for name in found
+        ]
 
 
 def _scores(scores: GridScores) -> str:

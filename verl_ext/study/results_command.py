@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from verl_ext.analysis.grid_comparisons import AtLevel, Comparisons, at_common_levels, comparisons
 from verl_ext.analysis.grid_scores import GridScores, grid_scores
@@ -14,10 +14,13 @@ from verl_ext.host.command_line import shown
 from verl_ext.host.files import replacing, write_whole
 from verl_ext.host.processor import processor_name
 from verl_ext.metrics.summary import as_json
-from verl_ext.study.finished_runs import FinishedRun, LeftOut, cells_of, data_source_of, finished_runs
+from verl_ext.study.finished_runs import FinishedRun, LeftOut, cell_name, cells_of, data_source_of, finished_runs
 from verl_ext.study.grid_file import SEED_AXIS, GridRun, read_grid
 from verl_ext.study.question import question_of
 from verl_ext.study.study_record import shown_seconds, study_entries
+
+if TYPE_CHECKING:
+    from verl_ext.plots.training_curves import TrainingCurve
 
 PAGE, NUMBERS = "README.md", "results.json"
 
@@ -55,7 +58,7 @@ def write_results(options: ResultsOptions) -> None:
     compared, levels = comparisons(scores), at_common_levels(scores)
 
     # What draws is asked for last: loading it takes longer than all bad input takes to be found.
-    from verl_ext.plots.cell_figures import cell_figures
+    from verl_ext.plots.cell_figures import cell_figures, training_figures
     from verl_ext.plots.figures import png
     from verl_ext.report.grid_page import GridPage, render_grid
 
@@ -66,7 +69,8 @@ def write_results(options: ResultsOptions) -> None:
         commands=[run_command(runs, options), options.command],
         left_out=[f"{each.name}: {each.why}" for each in left_out],
     )
-    pictures = {f"{name}.png": png(figure) for name, figure in cell_figures(scores, compared).items()}
+    figures = cell_figures(scores, compared) | training_figures(scores, training_curves(finished, options.study_output))
+    pictures = {f"{name}.png": png(figure) for name, figure in figures.items()}
     text = render_grid(page, scores, compared, levels, {Path(file).stem: file for file in pictures})
     for name, content in pictures.items():
         with replacing(options.output / name) as unfinished:
@@ -77,6 +81,18 @@ def write_results(options: ResultsOptions) -> None:
     for each in left_out:
         print(f"in no number: {each.name}: {each.why}")
     print(f"{shown(options.output / PAGE)}, {NUMBERS}, {', '.join(pictures)}")
+
+
+def training_curves(finished: Sequence[FinishedRun], output: Path) -> dict[str, list["TrainingCurve"]]:
+    """Name of a cell -> what its runs have logged; without runs that have no metrics."""
+    from verl_ext.plots.training_curves import METRICS_NAME, read_run
+
+    curves: dict[str, list[TrainingCurve]] = {}
+    for run in finished:
+        folder = output / run.run.name
+        if (folder / METRICS_NAME).is_file():
+            curves.setdefault(cell_name(run.run), []).append(read_run(folder, name=run.run.name))
+    return curves
 
 
 def results_as_json(
