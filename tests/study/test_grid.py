@@ -169,7 +169,7 @@ def test_runs_without_checkpoints_are_refused(study, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["start"], "There is no command 'start'. There are run, evaluate, experiment"),
+        (["start"], "There is no command 'start'. There are run, evaluate, results, experiment"),
         (["run"], "The first argument behind run is a file of a study"),
         (["run", "data.seed=1"], "The first argument behind run is a file of a study"),
         (["run", "FILE", "--onyl", "a"], "--onyl is no option of study. There are --dry-run and --only"),
