@@ -127,7 +127,10 @@ def test_what_is_refused(arguments, message, capsys):
 
 def test_an_unknown_command_is_named(capsys):
     assert command.main(["make"]) == 2
-    assert "There is no command 'make'. There are run, evaluate, results, experiment and baseline." in capsys.readouterr().err
+    assert (
+        "There is no command 'make'. There are run, evaluate, results, experiment and baseline."
+        in capsys.readouterr().err
+    )
 
 
 # ---------------------------------------------------------------------- the choice that is not copied

@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 import psutil
 
 from verl_ext.host.finding import first_of
-from verl_ext.training.killed import phase_now
 from verl_ext.training.run_processes import run_processes
 
 SECONDS = 60.0
@@ -123,8 +122,15 @@ class StallWatch:
         self._num_events += 1
 
     def _watch(self) -> None:
+        # Here, as checks of a CPU come along, which no other device loads.
+        from verl_ext.training.killed import phase_now
+
         movement, work, began = Movement(self.seconds), _Work(), time.monotonic()
         while not self._is_over.wait(self.between_looks):
+            from verl_ext.training.killed import (
+                phase_now,
+            )  # with it come the checks of a CPU, which verl's workers do not load
+
             phase, now = phase_now(), time.monotonic()
             prompts = self._prompts() if self._prompts is not None else None
             number = movement.look(now, (phase, self._num_events), prompts.done if prompts else 0)
