@@ -127,10 +127,6 @@ class StallWatch:
 
         movement, work, began = Movement(self.seconds), _Work(), time.monotonic()
         while not self._is_over.wait(self.between_looks):
-            from verl_ext.training.killed import (
-                phase_now,
-            )  # with it come the checks of a CPU, which verl's workers do not load
-
             phase, now = phase_now(), time.monotonic()
             prompts = self._prompts() if self._prompts is not None else None
             number = movement.look(now, (phase, self._num_events), prompts.done if prompts else 0)
