@@ -148,12 +148,12 @@ def test_json_has_no_nan():
 
 
 def test_imports_stay_light():
-    """No torch, verl or ray on a laptop that measures: the sources do not name them."""
+    """No torch, verl or ray on a laptop that measures: the sources do not name them. What takes long to load waits for its use."""
     package = Path(__file__).parents[2] / "verl_ext"
     for folder in ("metrics", "plots", "report"):
         for source in (package / folder).glob("*.py"):
             for line in source.read_text().splitlines():
                 if line.lstrip().startswith(("import ", "from ")):
-                    assert line.split()[1].split(".")[0] not in {"torch", "verl", "ray", "vllm", "pandas", "scipy"}, (
-                        source
-                    )
+                    loaded = line.split()[1].split(".")[0]
+                    assert loaded not in {"torch", "verl", "ray", "vllm", "pandas"}, source
+                    assert line != line.lstrip() or loaded not in {"scipy", "statsmodels"}, source

@@ -8,7 +8,6 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import Any, NamedTuple
 
 import psutil
@@ -16,30 +15,12 @@ from omegaconf import OmegaConf
 
 from verl_ext.host.free_memory import GIB, read_memory
 from verl_ext.training import memory
+from verl_ext.training.phase import phase_now, phase_of
 from verl_ext.training.run_processes import run_processes
 
 VMSTAT = Path("/proc/vmstat")
 SECONDS_BETWEEN_LOOKS = 2.0
 OF_RAYS_MONITOR = ("running low on memory", "memory pressure (OOM)")
-PHASES = {
-    "_update_actor": "update",
-    "_update_critic": "critic's update",
-    "_compute_old_log_prob": "old log-probs",
-    "_compute_ref_log_prob": "reference's log-probs",
-    "_compute_values": "critic's values",
-    "update_weights": "weight push",
-    "_update_weights": "weight push",
-    "_save_checkpoint": "saving of a checkpoint",
-    "_validate": "validation",
-    "init": "loading",
-    "_setup": "loading",
-    "prepare_step": "rollout",
-    "_step_once": "rollout",
-    "fit": "rollout",
-}
-"""Functions of the trainer, and what a run does in them; the innermost one counts."""
-START = "start"
-"""What a run does before any of them."""
 
 
 def kills_of_the_kernel(vmstat: Path = VMSTAT) -> int:
@@ -148,25 +129,6 @@ def _is_of_memory(error: BaseException, has_kernel_killed: bool) -> bool:
     has_died = isinstance(error, exceptions.RayActorError | exceptions.WorkerCrashedError | exceptions.NodeDiedError)
     has_died |= "EngineDead" in f"{type(error).__name__} {error}"
     return has_died and (has_kernel_killed or any(words in str(error) for words in OF_RAYS_MONITOR))
-
-
-def phase_of(traceback: TracebackType | None) -> str:
-    """What the trainer was doing where an exception was raised."""
-    phase = START
-    while traceback is not None:
-        phase = PHASES.get(traceback.tb_frame.f_code.co_name, phase)
-        traceback = traceback.tb_next
-    return phase
-
-
-def phase_now() -> str:
-    """What the trainer, which has the main thread, is doing."""
-    frame = sys._current_frames().get(threading.main_thread().ident or 0)
-    while frame is not None:
-        if frame.f_code.co_name in PHASES:
-            return PHASES[frame.f_code.co_name]
-        frame = frame.f_back
-    return START
 
 
 def _advice(phase: str, config: Any) -> str:

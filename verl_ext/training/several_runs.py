@@ -31,9 +31,10 @@ from verl_ext.training import one_run
 from verl_ext.training.checks.resume import NothingLeftError
 from verl_ext.training.console import STANDARD_ERROR, send_output_to, terminal_of_this_process
 from verl_ext.training.device import chosen_device, default_device
-from verl_ext.training.killed import START, Seen, killed_for_memory, kills_of_the_kernel
+from verl_ext.training.killed import Seen, killed_for_memory, kills_of_the_kernel
 from verl_ext.training.launch import Stack, environment_at_start
 from verl_ext.training.memory import agree
+from verl_ext.training.phase import START
 from verl_ext.training.sharing import apart_because, collisions
 
 SEPARATOR = "--run"

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import psutil
 
 from verl_ext.host.finding import first_of
+from verl_ext.training.phase import phase_now
 from verl_ext.training.run_processes import run_processes
 
 SECONDS = 60.0
@@ -122,9 +123,6 @@ class StallWatch:
         self._num_events += 1
 
     def _watch(self) -> None:
-        # Here, as checks of a CPU come along, which no other device loads.
-        from verl_ext.training.killed import phase_now
-
         movement, work, began = Movement(self.seconds), _Work(), time.monotonic()
         while not self._is_over.wait(self.between_looks):
             phase, now = phase_now(), time.monotonic()
