@@ -24,7 +24,9 @@ bash scripts/lint.sh || failed+=("lint")
 
 # One thread: the tensors are tiny, and threads that wait for each other are slower than one that works.
 fast=0
-OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} pytest --numprocesses "${TEST_PROCESSES:-2}" "$@" || fast=$?
+# A process begins with its half of the files in their order, so that what a file makes for its tests is made once, and takes
+# from the other's when it is done.
+OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} pytest --numprocesses "${TEST_PROCESSES:-2}" --dist worksteal "$@" || fast=$?
 ((fast == 0 || (fast == NO_TESTS && $# > 0))) || failed+=("unit and contract tests")
 
 ((${#failed[@]} == 0)) ||

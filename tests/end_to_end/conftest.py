@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -12,6 +12,7 @@ from uuid import uuid4
 import psutil
 import pytest
 
+from tests.end_to_end.stacks import STACKS, Stack
 from verl_ext.data.parquet import write_rows
 from verl_ext.data.rows import make_row
 from verl_ext.host.threads import THREAD_VARIABLES
@@ -125,22 +126,34 @@ def train(data, models) -> Callable[..., Result]:
 
 
 @pytest.fixture(scope="session")
-def train_together(train) -> Callable[..., dict[str, Result]]:
-    """Run the launcher once with several runs, each with its options and a folder of its name; what each left, by name.
+def run_of(train, tmp_path_factory) -> Callable[[str, str], Result]:
+    """What a run of ``stacks.STACKS`` left, by the names of its stack and its own.
 
-    Of the runs all but the last have to end well: one that fails takes the stack with it.
+    Of the runs of a stack all but the last have to end well: one that fails takes the stack with it.
     """
+    made: dict[str, dict[str, Result]] = {}
 
-    def together(folder: Path, runs: dict[str, Sequence[str]]) -> dict[str, Result]:
-        words = [word for name, own in runs.items() for word in ("--run", *own, f"trainer.output_dir={folder / name}")]
-        ended = train(folder, *words)
-        assert ended.shown.count("starting Ray") == 1, ended.shown
-        results = {}
-        for number, name in enumerate(runs, start=1):
-            head = f"\nrun {number} of {len(runs)}: "
-            _before, shown, said = ended.shown.split(head)
-            code = 0 if said.startswith("done") else int(said.removeprefix("FAILED with code ").partition(":")[0])
-            results[name] = Result(code, shown.partition("\nrun ")[0], folder / name, ended.left_running)
-        return results
+    def of(stack: str, name: str) -> Result:
+        if stack not in made:
+            made[stack] = _made_together(train, tmp_path_factory.mktemp("stack"), STACKS[stack])
+        return made[stack][name]
 
-    return together
+    return of
+
+
+def _made_together(train: Callable[..., Result], folder: Path, stack: Stack) -> dict[str, Result]:
+    words = [
+        word for name, own in stack.runs.items() for word in ("--run", *own, f"trainer.output_dir={folder / name}")
+    ]
+    ended = train(folder, *words, model=stack.model)
+    if len(stack.runs) == 1:
+        (name,) = stack.runs
+        return {name: Result(ended.code, ended.shown, folder / name, ended.left_running)}
+    assert ended.shown.count("starting Ray") == 1, ended.shown
+    results = {}
+    for number, name in enumerate(stack.runs, start=1):
+        head = f"\nrun {number} of {len(stack.runs)}: "
+        _before, shown, said = ended.shown.split(head)
+        code = 0 if said.startswith("done") else int(said.removeprefix("FAILED with code ").partition(":")[0])
+        results[name] = Result(code, shown.partition("\nrun ")[0], folder / name, ended.left_running)
+    return results

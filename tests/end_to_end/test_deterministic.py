@@ -1,13 +1,16 @@
-"""``trainer.deterministic``: the same command twice, and a run that was interrupted, give the same to the bit."""
+"""``trainer.deterministic``: a run on a new stack, after others on theirs, and interrupted gives the same to the bit."""
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import torch
 
-from tests.end_to_end.rewards_path import REWARDS
+from tests.end_to_end.conftest import Result
+from tests.end_to_end.stacks import ROLLOUTS, reward
 
 pytestmark = pytest.mark.slow
 
@@ -15,12 +18,26 @@ OF_THE_MACHINE = ("timing_", "perf/", "actor/perf/")
 STEPS = 4
 OPTIONS = (
     "trainer.deterministic=True",
+    f"trainer.total_training_steps={STEPS}",
     "algorithm.adv_estimator=reinforce",
-    *(f"reward.custom_reward_function.path={REWARDS}", "reward.custom_reward_function.name=by_length"),
+    *reward("by_length"),
     "actor_rollout_ref.actor.optim.lr=1e-2",
     *("trainer.save_freq=2", "trainer.test_freq=2", "actor_rollout_ref.rollout.val_kwargs.n=2"),
     "actor_rollout_ref.rollout.val_kwargs.temperature=1.0",
+    ROLLOUTS,
 )
+ANOTHER = (
+    *("data.seed=5", "actor_rollout_ref.rollout.seed=9", "actor_rollout_ref.actor.optim.lr=1e-3"),
+    *(*reward("always_right"), "trainer.total_training_steps=1"),
+)
+RUNS = {
+    "other seed": ("actor_rollout_ref.rollout.seed=7",),
+    "another": ANOTHER,
+    "warm": (),
+    "fails": reward("failing_grader"),
+    "alone": (),
+}
+"""Of one command. Two begin on a stack of their own: the first, and the last, since one that fails takes that of the others."""
 
 
 def metrics_of(folder: Path) -> list[dict[str, float]]:
@@ -62,36 +79,73 @@ def answers_of(folder: Path, step: int) -> list[tuple[str, str, float]]:
     return sorted((row["input"], row["output"], row["score"]) for row in rows)
 
 
+class Made(NamedTuple):
+    """What a run came to."""
+
+    answers: list[list[tuple[str, str, float]]]
+    """Of each step."""
+    metrics: list[dict[str, float]]
+    weights: str
+
+    @classmethod
+    def read(cls, folder: Path) -> "Made":
+        answers = [answers_of(folder, step) for step in range(1, STEPS + 1)]
+        return cls(answers, metrics_of(folder), weights_of(folder))
+
+
 @pytest.fixture(scope="module")
-def runs(train, tmp_path_factory) -> dict[str, Path]:
-    folders = {name: tmp_path_factory.mktemp(name) for name in ("first", "second", "resumed", "other seed")}
-    for name, folder in folders.items():
-        options = [*OPTIONS, f"trainer.rollout_data_dir={folder}/rollouts"]
-        if name == "other seed":
-            options.append("actor_rollout_ref.rollout.seed=7")
-        for steps in (2, STEPS) if name == "resumed" else (STEPS,):
-            done = train(folder, *options, f"trainer.total_training_steps={steps}")
-            assert done.code == 0, done.shown
-    return folders
+def ended(train, tmp_path_factory) -> Result:
+    """The command that makes all of ``RUNS``, as it ended."""
+    folder = tmp_path_factory.mktemp("deterministic")
+    words = [word for name, own in RUNS.items() for word in ("--run", *own, f"trainer.output_dir={folder / name}")]
+    return train(folder, *OPTIONS, *words)
 
 
-@pytest.mark.parametrize("other", ["second", "resumed"])
-def test_two_runs_are_equal_to_the_bit(runs, other):
-    for step in range(1, STEPS + 1):
-        assert answers_of(runs["first"], step) == answers_of(runs[other], step)
-    assert metrics_of(runs["first"]) == metrics_of(runs[other])
-    assert weights_of(runs["first"]) == weights_of(runs[other])
+@pytest.fixture(scope="module")
+def made(ended, train) -> dict[str, Made]:
+    """Of the runs that ended well, and of one that goes on from a checkpoint as after a kill at its end."""
+    made = {name: Made.read(ended.folder / name) for name in ("other seed", "warm", "alone")}
+    folder = ended.folder / "warm"
+    shutil.rmtree(folder / f"checkpoints/global_step_{STEPS}")
+    (folder / "checkpoints/latest_checkpointed_iteration.txt").write_text("2")
+    done = train(folder, *OPTIONS)
+    assert done.code == 0, done.shown
+    assert "resuming from step 2" in done.shown
+    return made | {"resumed": Made.read(folder)}
 
 
-def test_another_seed_is_another_run(runs):
-    assert answers_of(runs["first"], 1) != answers_of(runs["other seed"], 1)
-    assert weights_of(runs["first"]) != weights_of(runs["other seed"])
+@pytest.mark.parametrize("other", ["warm", "resumed"])
+def test_two_runs_are_equal_to_the_bit(made, other):
+    """On a stack of its own, after other runs on theirs, and in two processes one after the other."""
+    assert [row["step"] for row in made["alone"].metrics] == list(range(1, STEPS + 1))
+    assert made[other].answers == made["alone"].answers
+    assert made[other].metrics == made["alone"].metrics
+    assert made[other].weights == made["alone"].weights
 
 
-def test_the_answers_to_a_prompt_differ(runs):
+def test_another_seed_is_another_run(made):
+    assert made["other seed"].answers[0] != made["alone"].answers[0]
+    assert made["other seed"].weights != made["alone"].weights
+
+
+def test_the_answers_to_a_prompt_differ(made):
     """verl's full_determinism gives all of them one seed."""
     by_prompt: dict[str, set[str]] = {}
-    for prompt, answer, _score in answers_of(runs["first"], 1):
+    for prompt, answer, _score in made["alone"].answers[0]:
         by_prompt.setdefault(prompt, set()).add(answer)
     assert len(by_prompt) == 8
     assert all(len(outputs) == 4 for outputs in by_prompt.values())
+
+
+def test_a_run_that_fails_stays_alone(ended):
+    """The next one starts a stack of its own; each has its record and its log."""
+    assert ended.code == 1
+    assert ended.shown.count("starting Ray") == 2
+    assert "run 4 of 5: FAILED with code 1" in ended.shown
+    assert "The grader failed on 100.0% of the samples of step 1" in ended.shown
+    assert "run 5 of 5: done" in ended.shown
+    assert not (ended.folder / "fails" / "metrics.jsonl").read_text()
+    for name in ("another", "alone"):
+        record = json.loads((ended.folder / name / "run.json").read_text())
+        assert record["config"]["trainer"]["output_dir"] == str(ended.folder / name)
+        assert (ended.folder / name / "train.log").stat().st_size

@@ -14,9 +14,12 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM
 
 from tests.end_to_end.conftest import ROOT, environment
+from verl_ext.evaluation.shards import merge_shards
 from verl_ext.host.threads import ONE_THREAD
 from verl_ext.study.checkpoint_answers import Draw
 from verl_ext.study.checkpoint_answers import evaluate as evaluate_draws
@@ -46,30 +49,37 @@ def kept_draw(folder: Path, name: str, model: Path, data: Path) -> Draw:
     return Draw(name=name, run_folder=folder / name, step=5, arguments=arguments)
 
 
+@pytest.fixture(scope="module")
+def whole(models, data, tmp_path_factory) -> tuple[Path, subprocess.CompletedProcess, dict]:
+    """An evaluation on one engine: its file, what it said, and its lines."""
+    output = tmp_path_factory.mktemp("whole") / "a.jsonl"
+    return output, *evaluate(models["tied"], data, output)
+
+
 def test_killed_at_random_moments_it_ends_up_the_same(models, data):
     """20 problems x 16, few at a time so that kills find it at work."""
     command = [
         *(sys.executable, "benchmarks/kill_resume.py", "--model", str(models["tied"]), "--data"),
-        *(str(data / "train.parquet"), "--num_problems", "20", "--num_samples", "16", "--kills", "5"),
+        *(str(data / "train.parquet"), "--num_problems", "20", "--num_samples", "16", "--kills", "3"),
         *("--", "--max_num_seqs", "4", "--chunk_size", "2"),
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment(), cwd=ROOT)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "5 kills, 320 answers: equal to the undisturbed file line for line (sorted); 0 processes were left" in (
+    assert "3 kills, 320 answers: equal to the undisturbed file line for line (sorted); 0 processes were left" in (
         done.stdout
     )
 
 
-def test_samples_depend_on_nothing_but_their_seed_and_the_console_stays_clean(models, data, tmp_path):
+def test_samples_depend_on_nothing_but_their_seed_and_the_console_stays_clean(whole, models, data, tmp_path):
     """Other chunks, another number in flight, two engines: the same answers."""
-    first, lines = evaluate(models["tied"], data, tmp_path / "a.jsonl")
+    output, first, lines = whole
     assert first.returncode == 0, first.stderr
     assert len(lines) == 32
     shown = first.stdout + first.stderr
     assert "WARNING" not in shown
     assert "Loading safetensors" not in shown
-    assert f"log       {tmp_path}/a.jsonl.log" in shown
-    assert "Loading safetensors" in (tmp_path / "a.jsonl.log").read_text()
+    assert f"log       {output}.log" in shown
+    assert "Loading safetensors" in output.with_name("a.jsonl.log").read_text()
     assert "pass@8" in first.stdout
 
     options = ("--chunk_size", "3", "--max_num_seqs", "5", "--data_parallel_size", "2")
@@ -108,57 +118,54 @@ def test_what_vllm_says_when_it_fails_is_shown(models, data, tmp_path):
     assert lines == {}
 
 
-@pytest.mark.parametrize("ranks", [1, 2])
-def test_a_lora_checkpoint_is_evaluated_with_what_it_learned(train, data, models, tmp_path, ranks):
-    """Our merged model against verl's own merger and peft, which round the base to bfloat16."""
-    result = train(
-        tmp_path,
-        *("actor_rollout_ref.model.lora_rank=8", "actor_rollout_ref.model.lora_alpha=16"),
-        *("actor_rollout_ref.actor.optim.lr=2e-2", "trainer.save_freq=2", f"trainer.n_gpus_per_node={ranks}"),
-    )
+def test_a_lora_checkpoint_is_evaluated_with_what_it_learned(run_of, data, models, tmp_path):
+    result = run_of("adapter", "saved")
     assert result.code == 0, result.shown
-    done, lines = evaluate(tmp_path, data, tmp_path / "a.jsonl")
+    done, lines = evaluate(result.folder, data, tmp_path / "a.jsonl")
     assert done.returncode == 0, done.stderr
     assert len(lines) == 32
+    actor = result.folder / "checkpoints" / "global_step_2" / "actor"
+    assert_merged_as_verl_and_peft_do(actor, actor / "merged", models["tied"], tmp_path)
 
-    actor = tmp_path / "checkpoints" / "global_step_2" / "actor"
-    check = subprocess.run(
-        [sys.executable, "-c", COMPARE_WITH_VERL, str(actor), str(tmp_path / "verls"), str(models["tied"])],
-        capture_output=True,
-        text=True,
-        check=False,
+
+def test_a_lora_checkpoint_of_two_ranks_merges(run_of, models, tmp_path):
+    result = run_of("adapter on two ranks", "saved")
+    assert result.code == 0, result.shown
+    actor = result.folder / "checkpoints" / "global_step_2" / "actor"
+    merge_shards(actor, tmp_path / "merged")
+    assert_merged_as_verl_and_peft_do(actor, tmp_path / "merged", models["tied"], tmp_path)
+
+
+def assert_merged_as_verl_and_peft_do(actor: Path, merged: Path, base: Path, folder: Path) -> None:
+    """verl's own merger and peft round the base to bfloat16."""
+    from peft import PeftModel
+    from verl.model_merger.base_model_merger import ModelMergerConfig
+    from verl.model_merger.fsdp_model_merger import FSDPModelMerger
+
+    target = str(folder / "verls")
+    config = ModelMergerConfig(
+        operation="merge",
+        backend="fsdp",
+        local_dir=str(actor),
+        target_dir=target,
+        hf_model_config_path=f"{actor}/huggingface",
     )
-    assert check.returncode == 0, check.stderr
-    largest_difference, largest_change = map(float, check.stdout.split()[-2:])
-    assert largest_change > 1e-3, "training must have moved the weights"
-    assert largest_difference < 0.01 * max(1.0, largest_change)
+    FSDPModelMerger(config).merge_and_save()
+    model = AutoModelForCausalLM.from_pretrained(target, dtype=torch.float32)
+    theirs = PeftModel.from_pretrained(model, f"{target}/lora_adapter").merge_and_unload().state_dict()
+    ours, before = load_file(merged / "model.safetensors"), load_file(base / "model.safetensors")
+    assert set(ours) == set(before)
+
+    def largest(others):
+        return max((ours[name].float() - others[name].float()).abs().max().item() for name in ours)
+
+    assert largest(before) > 1e-3, "training must have moved the weights"
+    assert largest(theirs) < 0.01 * max(1.0, largest(before))
 
 
-COMPARE_WITH_VERL = """
-import sys, torch
-from peft import PeftModel
-from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM
-from verl.model_merger.base_model_merger import ModelMergerConfig
-from verl.model_merger.fsdp_model_merger import FSDPModelMerger
-actor, target, base = sys.argv[1:]
-config = ModelMergerConfig(
-    operation="merge", backend="fsdp", local_dir=actor, target_dir=target, hf_model_config_path=actor + "/huggingface"
-)
-FSDPModelMerger(config).merge_and_save()
-model = AutoModelForCausalLM.from_pretrained(target, dtype=torch.float32)
-theirs = PeftModel.from_pretrained(model, target + "/lora_adapter").merge_and_unload().state_dict()
-ours, before = load_file(actor + "/merged/model.safetensors"), load_file(base + "/model.safetensors")
-assert set(ours) == set(before)
-difference = max((ours[name].float() - theirs[name].float()).abs().max().item() for name in ours)
-change = max((ours[name].float() - before[name].float()).abs().max().item() for name in ours)
-print(difference, change)
-"""
-
-
-def test_vllms_own_server_gives_the_answers_of_the_engine(models, data, tmp_path):
+def test_vllms_own_server_gives_the_answers_of_the_engine(whole, models, data, tmp_path):
     """Same weights, same prompts, same seeds: from the server come the answers that eval.py draws by itself."""
-    done, lines = evaluate(models["tied"], data, tmp_path / "engine.jsonl")
+    _output, done, lines = whole
     assert done.returncode == 0, done.stderr
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

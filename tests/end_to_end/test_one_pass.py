@@ -4,11 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.rewards_path import REWARDS
+from tests.end_to_end.stacks import reward
 
 pytestmark = pytest.mark.slow
-
-BY_LENGTH = (f"reward.custom_reward_function.path={REWARDS}", "reward.custom_reward_function.name=by_length")
 
 
 def test_a_rollout_with_stale_weights_stops_the_run_before_it_is_learned_from(train, tmp_path, monkeypatch):
@@ -17,7 +15,7 @@ def test_a_rollout_with_stale_weights_stops_the_run_before_it_is_learned_from(tr
     extension = "lost_weights.LostWeightsExtension"
     result = train(
         tmp_path,
-        *BY_LENGTH,
+        *reward("by_length"),
         f"actor_rollout_ref.rollout.engine_kwargs.vllm.worker_extension_cls={extension}",
         "actor_rollout_ref.actor.optim.lr=1e-2",
         "trainer.max_rollout_probs_diff=1e-6",

@@ -8,6 +8,7 @@ import pytest
 from matplotlib.image import imread
 
 from verl_ext.metrics.generations import Generations
+from verl_ext.plots import figures
 from verl_ext.plots.training_curves import TrainingCurve
 from verl_ext.report.page import render_report
 from verl_ext.report.results import build_results
@@ -78,7 +79,7 @@ def test_it_needs_nothing_else(html):
     assert "http" not in re.sub(r"base64,[^\"]*", "", html)
     assert "<script" not in html
     for link in page.links:
-        assert imread(BytesIO(base64.b64decode(link.partition(",")[2]))).shape[1] > 1000
+        assert imread(BytesIO(base64.b64decode(link.partition(",")[2]))).shape[1] > 6 * figures.DPI
 
 
 def test_text_is_escaped(html):

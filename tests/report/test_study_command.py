@@ -9,6 +9,7 @@ import pytest
 from matplotlib.image import imread
 
 from verl_ext.metrics.label_file import write_labels
+from verl_ext.plots import figures
 from verl_ext.report.__main__ import main
 
 PICTURES = ["accuracy", "by_level", "by_subject", "least_squares", "new_ability", "not_integers", "pass_at_k"]
@@ -51,7 +52,7 @@ def test_page_numbers_and_pictures(folder, capsys):
     assert study["names"] == ["base", "step9"]
     assert study["beyond"]["num_unsolved"] == 6
     assert study["beyond"]["abilities"][0]["num_solved"] == 4
-    assert all(imread(f"out/{name}.png").shape[1] > 1000 for name in PICTURES)
+    assert all(imread(f"out/{name}.png").shape[1] > 6 * figures.DPI for name in PICTURES)
     page = Path("out/study.html").read_text(encoding="utf-8")
     assert "python -m verl_ext.report study --runs base=base" in page
     assert "step9/math500.jsonl: 96 answers" in page

@@ -9,6 +9,7 @@ from matplotlib.image import imread
 from tests.analysis.runs import run
 from tests.report.test_page import Page
 from tests.report.test_study import NUM_PROBLEMS, studied
+from verl_ext.plots import figures
 from verl_ext.report.study_numbers import build_study, study_as_json
 from verl_ext.report.study_page import render_study, study_figures
 
@@ -40,7 +41,7 @@ def test_it_needs_nothing_else_and_escapes_what_it_is_given(html):
     assert all(link.startswith("data:image/png;base64,") for link in page.links)
     assert "http" not in re.sub(r"base64,[^\"]*", "", html)
     for link in page.links:
-        assert imread(BytesIO(base64.b64decode(link.partition(",")[2]))).shape[1] > 1000
+        assert imread(BytesIO(base64.b64decode(link.partition(",")[2]))).shape[1] > 6 * figures.DPI
     assert "<title>A &lt;study&gt;</title>" in html
     assert "step<100>" in page.text
     assert "python <x>" in page.text
