@@ -57,15 +57,15 @@ def whole(models, data, tmp_path_factory) -> tuple[Path, subprocess.CompletedPro
 
 
 def test_killed_at_random_moments_it_ends_up_the_same(models, data):
-    """20 problems x 16, few at a time so that kills find it at work."""
+    """12 problems x 16, few at a time so that kills find it at work."""
     command = [
         *(sys.executable, "benchmarks/kill_resume.py", "--model", str(models["tied"]), "--data"),
-        *(str(data / "train.parquet"), "--num_problems", "20", "--num_samples", "16", "--kills", "3"),
+        *(str(data / "train.parquet"), "--num_problems", "12", "--num_samples", "16", "--kills", "3"),
         *("--", "--max_num_seqs", "4", "--chunk_size", "2"),
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment(), cwd=ROOT)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "3 kills, 320 answers: equal to the undisturbed file line for line (sorted); 0 processes were left" in (
+    assert "3 kills, 192 answers: equal to the undisturbed file line for line (sorted); 0 processes were left" in (
         done.stdout
     )
 
