@@ -34,6 +34,7 @@ HANDED_OVER = {
     # Read in the last phase of recipes/gsm8k_prorl.yaml only.
     "reward.reward_kwargs": "verl/experimental/reward_loop/reward_manager/dapo.py:DAPORewardManager.__init__",
     "trainer.ends_early": "verl_ext/training/ending.py:EndingRules.of",
+    "trainer.guardrails": "verl_ext/training/guards/guardrails.py:Guardrails.of",
     "algorithm.noisy_grader": "verl_ext/objectives/noisy_grader.py:read_noisy_grader",
     **{
         f"actor_rollout_ref.rollout.engine_kwargs.vllm.{name}": "verl/workers/rollout/vllm_rollout/vllm_async_server.py:"

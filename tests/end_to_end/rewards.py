@@ -1,5 +1,7 @@
 """Reward functions that a test needs, loaded by verl from this file."""
 
+import math
+
 
 def by_length(data_source, solution_str, ground_truth, extra_info=None, **_unused):
     """Right when the response has an even number of characters: a random model is right about half the time."""
@@ -11,8 +13,8 @@ def always_right(data_source, solution_str, ground_truth, extra_info=None, **_un
     return {"score": 1.0, "acc": 1.0}
 
 
-def partial(data_source, solution_str, ground_truth, extra_info=None, **_unused):
-    return {"score": 0.3, "acc": 0.3}
+def no_number(data_source, solution_str, ground_truth, extra_info=None, **_unused):
+    return {"score": math.nan, "acc": 0.0}
 
 
 def failing_grader(data_source, solution_str, ground_truth, extra_info=None, **_unused):

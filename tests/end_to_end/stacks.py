@@ -63,7 +63,7 @@ STACKS = {
                 "actor_rollout_ref.actor.ppo_mini_batch_size=2",
                 "trainer.test_freq=2",
             ),
-            "partial": reward("partial"),
+            "no number": (*reward("no_number"), "algorithm.adv_estimator=grpo"),
         }
     ),
     "two ranks": Stack(

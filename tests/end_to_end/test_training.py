@@ -88,10 +88,17 @@ def test_psr_makes_as_many_updates_as_its_samples_fill(run_of):
         assert step["train/num_updates"] == -(-kept // 8)
 
 
-def test_a_partial_reward_stops_the_first_step(run_of):
-    result = run_of("plain", "partial")
+def test_an_update_that_is_no_number_stops_the_run(run_of):
+    """The rewards are none; verl leaves the update out, and would go on."""
+    result = run_of("plain", "no number")
     assert result.code == 1
-    assert "nsr needs rewards of 0, 1 or -1, got 0.3 at row 0 (prompt " in result.shown
+    assert "WARNING: step 1, guardrail not_finite: actor/" in result.shown
+    assert "The run stops (trainer.guardrails.not_finite.action=stop)." in result.shown
+    (step,) = result.steps
+    assert step["actor/grad_norm"] is None, "as JSON has it"
+    assert step["guardrails/not_finite"] == 1
+    (event,) = (json.loads(line) for line in (result.folder / "guardrails.jsonl").read_text().splitlines())
+    assert event["numbers"]["actor/grad_norm"] == "nan"
     assert result.left_running == [], "nothing of the stack is left after a failure"
 
 

@@ -41,7 +41,7 @@ def test_every_kind_of_value_arrives(tmp_path):
     options = {
         "actor_rollout_ref.model.target_modules": ["q_proj", "k_proj"],
         "actor_rollout_ref.actor.use_kl_loss": True,
-        "trainer.max_rollout_probs_diff": None,
+        "trainer.guardrails.rollout_gap.max_diff": None,
         "actor_rollout_ref.actor.optim.lr": 2e-6,
         "trainer.experiment_name": "a = b, c",
         "reward.custom_reward_function.reward_kwargs": {"a": 1},
@@ -51,7 +51,7 @@ def test_every_kind_of_value_arrives(tmp_path):
     config = compose_config(stage_options, device="cpu")
     assert list(config.actor_rollout_ref.model.target_modules) == ["q_proj", "k_proj"]
     assert config.actor_rollout_ref.actor.use_kl_loss is True
-    assert config.trainer.max_rollout_probs_diff is None
+    assert config.trainer.guardrails.rollout_gap.max_diff is None
     assert config.actor_rollout_ref.actor.optim.lr == 2e-6
     assert config.trainer.experiment_name == "a = b, c"
     assert as_hydra({"a": [1, None]}) == "{a:[1,null]}"

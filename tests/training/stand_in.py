@@ -32,6 +32,7 @@ def trainer_with(*overrides: str, num_ranks: int = 1):
     trainer.total_training_steps = 3
     trainer.tokenizer = SimpleNamespace(eos_token_id=0, pad_token_id=0)
     trainer.replay_buffer = SimpleNamespace(failure_keys={})
+    trainer.logger = Log()
     trainer.actor_rollout_wg = Workers(num_ranks)
     return trainer
 
@@ -42,6 +43,16 @@ def put_log_probs(keys: list[str]) -> None:
 
     fields = {name: [torch.full((NUM_TOKENS,), value) for _ in keys] for name, value in OWN.items()}
     module.tq.kv_batch_put(keys=keys, partition_id="train", fields=fields)
+
+
+class Log:
+    """Keeps what is logged."""
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, float]] = []
+
+    def log(self, data, step):
+        self.rows.append(data | {"step": step})
 
 
 class Workers:
@@ -126,6 +137,7 @@ def step_of(monkeypatch, rows: list[dict]):
             "extra_fields": {"reward_extra_info": info},
             "rm_scores": rewards_T,
             "response_mask": torch.full((NUM_TOKENS,), row.get("mask", 1)),
+            "responses": torch.arange(NUM_TOKENS),
             "position_ids": torch.arange(NUM_TOKENS),
         }
         tags.append({"seq_len": row.get("length", NUM_TOKENS)})

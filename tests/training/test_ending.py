@@ -80,25 +80,6 @@ def test_a_metric_can_be_named_and_has_to_be_there():
         ending.see_validation(0, {SCORE: 0.5})
 
 
-def see(ending: Ending, name: str, *values: float) -> None:
-    for value in values:
-        ending.see_step({name: value})
-
-
-def test_entropy_and_length_are_means_over_steps():
-    ending = Ending(EndingRules(min_entropy=0.1, over_steps=2))
-    see(ending, "train/entropy", 0.5, 0.15, 0.06)
-    assert ending.reason() is None
-    see(ending, "train/entropy", 0.05)
-    assert ending.reason() == "entropy: 0.0550 over the last 2 steps, below 0.1"
-
-    ending = Ending(EndingRules(max_length_growth=2, over_steps=2))
-    see(ending, "train/response_length", 100, 100, 250, 150)
-    assert ending.reason() is None
-    see(ending, "train/response_length", 251)
-    assert ending.reason() == "length: 200.5 tokens over the last 2 steps, more than 2 times the first 2's 100.0"
-
-
 def test_a_file_asks_for_the_end(tmp_path):
     ending = Ending(EndingRules(request_file=str(tmp_path / "now")))
     assert ending.reason() is None
@@ -133,11 +114,16 @@ def test_the_standard_error_is_one_over_prompts():
 @pytest.fixture
 def ending_trainer(tmp_path, monkeypatch):
     """A trainer whose rule has fired, and the steps that it saved."""
-    trainer = trainer_with(f"trainer.output_dir={tmp_path}", "trainer.ends_early.min_entropy=9", "trainer.save_freq=4")
+    now = tmp_path / "now"
+    now.touch()
+    rules = (
+        f"trainer.ends_early.request_file={now}",
+        "trainer.ends_early.plateau_validations=1",
+        "trainer.test_freq=4",
+    )
+    trainer = trainer_with(f"trainer.output_dir={tmp_path}", *rules, "trainer.save_freq=4")
     saved = []
     monkeypatch.setattr(type(trainer), "_save_checkpoint", lambda self: saved.append(self.global_steps))
-    for _ in range(5):
-        trainer._ending.see_step({"train/entropy": 1.0})
     trainer.total_training_steps = 10
     return trainer, saved, tmp_path / "checkpoints"
 
@@ -148,7 +134,7 @@ def test_the_step_becomes_the_last_and_is_saved(ending_trainer):
     trainer.global_steps = 6
     trainer._end_where_it_should()
     assert (trainer.total_training_steps, saved) == (6, [6])
-    assert read_ended(folder) == (6, "entropy: 1.0000 over the last 5 steps, below 9")
+    assert read_ended(folder) == (6, f"asked for by {folder.parent / 'now'}")
 
 
 def test_it_is_saved_once(ending_trainer):
@@ -165,10 +151,12 @@ def test_a_checkpoint_knows_the_validation_that_came_after_it(ending_trainer):
     (folder / "global_step_8").mkdir(parents=True)
     trainer.global_steps = trainer.total_training_steps = 8
     trainer._num_updates = 0
-    trainer._compute_metrics(None, {"train/entropy": 7.0}, {}, global_steps=8, epoch=0)
-    later = Ending(EndingRules(min_entropy=9, over_steps=1))
+    trainer._ending.see_validation(8, {SCORE: 0.5})
+    trainer._compute_metrics(None, {}, {}, global_steps=8, epoch=0)
+    later = Ending(EndingRules(plateau_validations=1))
     later.restore(folder / "global_step_8")
-    assert later.reason() == "entropy: 7.0000 over the last 1 steps, below 9"
+    later.see_validation(12, {SCORE: 0.5})
+    assert later.reason().startswith("plateau: the validation score went from 0.5000 at step 8")
 
 
 def test_the_last_step_ends_as_it_would(ending_trainer):

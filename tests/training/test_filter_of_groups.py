@@ -4,6 +4,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from tests.training.stand_in import rows_of, step_of, trainer_with
+from verl_ext.training.guards.guardrails import Guardrails
 
 K = 3
 
@@ -17,7 +18,7 @@ def kept(monkeypatch, trainer, groups: list[list[float | None]], truncated: froz
 
 
 def kept_rows(monkeypatch, trainer, rows: list[dict]) -> list[str]:
-    trainer.config.trainer.max_grader_error_ratio = 1.0
+    trainer._guardrails = Guardrails({}, trainer.config)
     metrics: dict = {}
     keys_kept = trainer._filter(step_of(monkeypatch, rows), metrics).keys
     assert metrics["train/kept_samples"] == len(keys_kept)
@@ -110,12 +111,12 @@ def test_a_time_out_is_not_a_wrong_answer(monkeypatch):
 
 @pytest.mark.parametrize("reason", ["timed_out", "grader_error"])
 def test_too_many_ungraded_samples_stop_the_run(monkeypatch, reason):
-    trainer = trainer_with("algorithm.adv_estimator=nsr", "trainer.max_grader_error_ratio=0.25")
+    trainer = trainer_with("algorithm.adv_estimator=nsr", "trainer.guardrails.grader_errors.max_ratio=0.25")
     rows = rows_of([[0, 0, 1, 0]])
     rows[1]["info"] = {reason: 1.0}
     assert len(trainer._filter(step_of(monkeypatch, rows), {})) == 2
     rows[3]["info"] = {reason: 1.0}
-    with pytest.raises(RuntimeError, match=rf"failed on 50.0% .*50.0% {reason}.*trainer.max_grader_error_ratio=0.25"):
+    with pytest.raises(RuntimeError, match=rf"failed on 50.0% .*50.0% {reason}.*grader_errors.max_ratio=0.25"):
         trainer._filter(step_of(monkeypatch, rows), {})
 
 

@@ -154,6 +154,6 @@ def test_the_schedule_moves_with_the_last_part_of_a_step(results):
 
 
 def test_verl_reports_a_broken_update_and_skips_it(results):
-    """What the trainer's _check_finite looks at."""
+    """What the guard of updates that are no numbers looks at."""
     assert not torch.tensor(results[1]["broken"].metrics["grad_norm"]).isfinite().any()
     assert all((move == 0).all() for move in moves(results, 1, "broken").values())

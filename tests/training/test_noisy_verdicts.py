@@ -14,7 +14,7 @@ def filtered(monkeypatch, *overrides):
     """Key -> score in the trainer's queue after its filter, the keys that are kept, and the metrics."""
     from verl_ext.training import trainer as module
 
-    trainer = trainer_with("trainer.max_grader_error_ratio=1.0", *overrides)
+    trainer = trainer_with("trainer.guardrails.grader_errors.max_ratio=1.0", *overrides)
     metrics: dict = {}
     batch = step_of(monkeypatch, rows_of(GROUPS))
     kept = trainer._filter(batch, metrics).keys

@@ -17,10 +17,10 @@ from verl_ext.training.checks.old_log_probs import described, takes_own_log_prob
 from verl_ext.training.checks.trainer_options import check_trainer_options
 from verl_ext.training.configuration import compose_config
 from verl_ext.training.fingerprint import fingerprint
-from verl_ext.training.rollout_gap import METRIC
+from verl_ext.training.guards.rollout_gap import METRIC
 
 ACTOR = "actor_rollout_ref.actor"
-NO_GAP = ("trainer.max_rollout_probs_diff=null", "trainer.max_rollout_probs_diff_growth=null")
+NO_GAP = ("trainer.guardrails.rollout_gap.action=null",)
 NEEDED = {
     "KL in the reward": (
         ["algorithm.adv_estimator=grpo", "algorithm.use_kl_in_reward=True"],
@@ -176,7 +176,7 @@ def test_switched_off_the_pass_is_made_for_all(monkeypatch, passes):
 @pytest.mark.parametrize("gap", [0.03, math.nan, None])
 def test_a_stale_rollout_stops_the_run_after_the_first_call(monkeypatch, passes, gap):
     """In which the workers have made no update: tests/learner/test_own_log_probs.py."""
-    with pytest.raises(RuntimeError, match="disagree: at step 1|differ by nan|has no training/rollout_probs_diff_mean"):
+    with pytest.raises(RuntimeError, match="actor disagree|differ by nan|has no training/rollout_probs_diff_mean"):
         stepped(monkeypatch, num_kept=22, gap=gap)
     trainer, *_ = stepped(monkeypatch, *NO_GAP, num_kept=22, gap=gap)
     assert len(trainer.actor_rollout_wg.updates) == 2
@@ -185,7 +185,7 @@ def test_a_stale_rollout_stops_the_run_after_the_first_call(monkeypatch, passes,
 
 def test_the_workers_are_told_the_growth_that_is_let_through(monkeypatch, passes):
     trainer, batch, _ = stepped(monkeypatch, num_kept=7, gap=1e-5)
-    trainer._gap.check(2, 1e-5, 1000)
+    trainer._look_at_gap(1e-5, 1000)
     trainer._update_actor(batch, {})
     assert trainer.actor_rollout_wg.updates[-1].max_rollout_gap == pytest.approx(1e-4)
 

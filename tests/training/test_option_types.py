@@ -35,7 +35,7 @@ WRONG = {
     "trainer.resume_mode=never": "trainer.resume_mode must be one of auto, disable, resume_path, got never.",
     "trainer.save_freq=often": "trainer.save_freq must be a whole number, got often.",
     "trainer.total_epochs=0": "trainer.total_epochs must be a whole number >= 1, got 0.",
-    "trainer.max_grader_error_ratio=2": "trainer.max_grader_error_ratio must be a number >= 0 and <= 1 or null, got 2.",
+    "trainer.guardrails.grader_errors.max_ratio=2": "trainer.guardrails.grader_errors.max_ratio must be a number >= 0 and <= 1, got 2.",
     "actor_rollout_ref.actor.optim=5": "actor_rollout_ref.actor.optim is a section of options, got 5.",
 }
 
@@ -56,7 +56,7 @@ def test_each_wrong_value_is_named(folder, override):
             "actor_rollout_ref.model.target_modules=[q_proj,v_proj]",
             "actor_rollout_ref.rollout.val_kwargs.temperature=0",
         ),
-        *("trainer.max_rollout_probs_diff=null", "data.train_files=[a,b]"),
+        *("trainer.guardrails.rollout_gap.max_diff=null", "data.train_files=[a,b]"),
     ],
 )
 def test_what_can_be_held_passes(override):

@@ -20,7 +20,10 @@ for member in members:
     print("made", member.number, "of", total, "by", "one process", flush=True)
     if fate == "killed":
         os.kill(os.getpid(), signal.SIGKILL)
-    code = {{"ends": 0, "fails": 1, "interrupted": 130}}[fate]
+    code = {{"ends": 0, "fails": 1, "interrupted": 130, "goes back": 3}}[fate]
+    if fate == "goes back" and os.path.exists(member.run.config.trainer.output_dir):
+        code = 0
+    os.makedirs(member.run.config.trainer.output_dir, exist_ok=True)
     pipe.send(code)
     if code:
         break
@@ -146,6 +149,36 @@ def test_an_interruption_ends_them_all(outcomes_of):
     codes, said = outcomes_of("ends", "interrupted", "ends", "ends")
     assert codes == [0, 130, 130, 130]
     assert said[2:] == ["not started"] * 2
+
+
+def test_a_run_that_goes_back_is_started_again_before_the_next(outcomes_of, capfd):
+    codes, said = outcomes_of("ends", "goes back", "ends")
+    assert codes == [0, 0, 0]
+    assert said == ["done"] * 3
+    made = [line.split()[1] for line in capfd.readouterr().out.splitlines() if line.startswith("made")]
+    assert made == ["1", "2", "2", "3"]
+
+
+def test_one_that_cannot_start_again_has_failed(outcomes_of, monkeypatch, capfd):
+    def refuse(_run):
+        raise ValueError("there is 1 MiB left")
+
+    monkeypatch.setattr(several_runs.one_run, "again", refuse)
+    codes, said = outcomes_of("goes back", "ends")
+    assert codes == [2, 0]
+    assert said[0] == "FAILED with code 2"
+    assert "error: there is 1 MiB left" in capfd.readouterr().err
+
+
+def test_it_is_started_with_what_leads_it_back(folder, tmp_path):
+    options = ["trainer.resume_mode=disable", f"trainer.output_dir={tmp_path}", "trainer.experiment_name=ends"]
+    run = several_runs.one_run.prepare([*overrides_of(folder), "device=cpu", *options])
+    checkpoints = tmp_path / "checkpoints"
+    (checkpoints / "global_step_1").mkdir(parents=True)
+    (checkpoints / "latest_checkpointed_iteration.txt").write_text("1")
+    again = several_runs.one_run.again(run)
+    assert (run.checkpoint, again.checkpoint.step) == (None, 1)
+    assert again.overrides == [*run.overrides, "trainer.resume_mode=auto"]
 
 
 def test_a_finished_run_is_passed_by(outcomes_of, monkeypatch):

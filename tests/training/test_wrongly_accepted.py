@@ -21,9 +21,9 @@ OURS_ALONE = {
     "algorithm.mini_batches=paper": "leave it at equal",
     "algorithm.one_pass=True": "leave it at None",
     "algorithm.positive_advantage_weight_schedule=linear": "leave it at None",
-    "trainer.max_grader_error_ratio=0.5": "leave it at 0.05",
-    "trainer.max_rollout_probs_diff=0": "leave it at 0.02",
-    "trainer.max_rollout_probs_diff_growth=2": "leave it at 10",
+    "trainer.guardrails.grader_errors.max_ratio=0.5": "leave it at 0.05",
+    "trainer.guardrails.rollout_gap.max_diff=0": "leave it at 0.02",
+    "trainer.guardrails.entropy.action=stop": "leave it at warn",
     "trainer.ends_early.request_file=now": "leave it at None",
 }
 
@@ -47,16 +47,14 @@ def test_verls_trainers_are_not_given_what_they_ignore(folder, mode, override):
     "override",
     [
         "algorithm.drop_zero_advantage=False",
-        "trainer.max_grader_error_ratio=null",
-        "trainer.max_rollout_probs_diff=null",
+        "trainer.guardrails.grader_errors.action=null",
+        "trainer.guardrails.rollout_gap.max_diff=null",
     ],
 )
 def test_verls_trainers_may_be_told_to_do_without(folder, override):
     config = config_of(folder, override, "trainer.v1.trainer_mode=sync")
     preflight.check(config)
-    assert "neither trainer.max_grader_error_ratio nor trainer.max_rollout_probs_diff nor" in limits_that_do_not_apply(
-        config
-    )
+    assert "no guardrail (trainer.guardrails) watches the run" in limits_that_do_not_apply(config)
     assert limits_that_do_not_apply(config_of(folder)) == ""
 
 

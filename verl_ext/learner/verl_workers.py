@@ -84,6 +84,18 @@ class LearnerWorker(_StartsOver, TrainingWorker):
     def set_loss_fn(self, loss_fn: Loss) -> None:
         super().set_loss_fn(partial(weighted_loss, loss_fn))
 
+    @register(dispatch_mode=Dispatch.ONE_TO_ALL)
+    def use_learning_rate_factor(self, factor: float) -> None:
+        """Train with ``factor`` times the configured learning rate from here to the end of its schedule.
+
+        A checkpoint that was loaded has brought the learning rate that it was saved with along.
+        """
+        schedule, base = self.engine.lr_scheduler, factor * self.engine.optimizer_config.lr
+        schedule.base_lrs = [base for _ in schedule.base_lrs]
+        schedule._last_lr = [base * share_of(schedule.last_epoch) for share_of in schedule.lr_lambdas]
+        for group, rate in zip(self.engine.optimizer.param_groups, schedule._last_lr, strict=True):
+            group["initial_lr"], group["lr"] = base, rate
+
     @register(dispatch_mode=make_nd_compute_dataproto_dispatch_fn(mesh_name="train"), blocking=False)
     def train_batch(self, data: TensorDict) -> TensorDict | None:
         """One update on one mini-batch."""
@@ -131,6 +143,11 @@ class ActorWorker(_StartsOver, ActorRolloutRefWorker):
     """verl's worker of actor, rollout and reference."""
 
     actor_worker_cls = LearnerWorker
+
+    @register(dispatch_mode=Dispatch.ONE_TO_ALL)
+    def use_learning_rate_factor(self, factor: float) -> None:
+        """Train the actor with ``factor`` times the configured learning rate."""
+        self.actor.use_learning_rate_factor(factor)
 
     @register(dispatch_mode=make_nd_compute_dataproto_dispatch_fn(mesh_name="actor"))
     def update_actor(self, data: TensorDict) -> TensorDict | None:

@@ -103,6 +103,8 @@ class Console:
     def __call__(self, kind: str, fields: Mapping[str, Any]) -> None:
         if kind == "phase":
             self.say(f"[{time.monotonic() - self._started:5.1f} s] {fields['text']}")
+        elif kind == "guardrail":
+            self.say(f"WARNING: {fields['text']}")
         elif kind == "validation":
             self.say(validation_line(**fields))
         elif kind == "step":

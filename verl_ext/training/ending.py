@@ -1,4 +1,4 @@
-"""Whether a run should end before its last step: validation no longer rises, the entropy is gone, or answers blow up.
+"""Whether a run should end before its last step: validation no longer rises, or somebody asks for it.
 
 Plain numbers in, a reason out. Free of torch and verl.
 """
@@ -8,17 +8,14 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import mean
 from typing import Any, NamedTuple
 
 from verl_ext.host.files import read_object, write_whole
+from verl_ext.training.validation_score import SCORE_PREFIX, mean_names, mean_score
 
 HISTORY = "ending.json"
 ENDED = "ended.json"
 OPTIONS = "trainer.ends_early"
-ENTROPY, LENGTH = "train/entropy", "train/response_length"
-SCORE_PREFIX, ERROR_PREFIX = "val-core/", "val-aux/"
-STANDARD_ERROR = "standard_error"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,12 +30,6 @@ class EndingRules:
     """How many standard errors of the gain it has to be beyond that."""
     plateau_metric: str | None = None
     """``val-core/...``; None: the mean of all that are means, ``val-core/.../mean@<n>``."""
-    min_entropy: float | None = None
-    """Nats a token."""
-    max_length_growth: float | None = None
-    """Mean response length, in multiples of that of the run's first steps."""
-    over_steps: int = 5
-    """How many steps' mean the last two rules look at."""
     request_file: str | None = None
     """End after the step in which this file is there."""
 
@@ -76,14 +67,12 @@ class Ending:
     def __init__(self, rules: EndingRules) -> None:
         self._rules = rules
         self._validations: list[Validation] = []
-        self._entropies: list[float] = []
-        self._lengths: list[float] = []
 
     def see_validation(self, step: int, metrics: Mapping[str, float]) -> None:
         """Note a validation; one of a step that has one, as after a resume, counts once."""
         if self._rules.plateau_validations is None or step in [one.step for one in self._validations]:
             return
-        names = [name for name in metrics if name.startswith(SCORE_PREFIX) and "/mean@" in name]
+        names = mean_names(metrics)
         if self._rules.plateau_metric is not None:
             names = [name for name in metrics if name == self._rules.plateau_metric]
             if not names:
@@ -91,24 +80,12 @@ class Ending:
                 raise RuntimeError(
                     f"{OPTIONS}.plateau_metric={self._rules.plateau_metric} is no metric of this validation; there are {found}."
                 )
-        if not names:
-            return
-        errors = [metrics.get(error_of(name), 0.0) for name in names]
-        score = mean(metrics[name] for name in names)
-        self._validations.append(Validation(step, score, math.hypot(*errors) / len(names)))
-
-    def see_step(self, metrics: Mapping[str, float]) -> None:
-        """Note a step."""
-        for name, values in ((ENTROPY, self._entropies), (LENGTH, self._lengths)):
-            if name in metrics:
-                values.append(metrics[name])
+        if names:
+            self._validations.append(Validation(step, *mean_score(metrics, names)))
 
     def reason(self) -> str | None:
         """Why the run should end now; None where it should go on."""
-        for found in (self._requested(), self._plateau(), self._low_entropy(), self._long_answers()):
-            if found is not None:
-                return found
-        return None
+        return self._requested() or self._plateau()
 
     def _requested(self) -> str | None:
         file = self._rules.request_file
@@ -129,38 +106,14 @@ class Ending:
             f"{error:.4f}), is not above {wanted:.4f}"
         )
 
-    def _low_entropy(self) -> str | None:
-        limit, num = self._rules.min_entropy, self._rules.over_steps
-        if limit is None or len(self._entropies) < num or mean(self._entropies[-num:]) >= limit:
-            return None
-        return f"entropy: {mean(self._entropies[-num:]):.4f} over the last {num} steps, below {limit}"
-
-    def _long_answers(self) -> str | None:
-        growth, num = self._rules.max_length_growth, self._rules.over_steps
-        if growth is None or len(self._lengths) < num:
-            return None
-        first, last = mean(self._lengths[:num]), mean(self._lengths[-num:])
-        if last <= growth * first:
-            return None
-        return f"length: {last:.1f} tokens over the last {num} steps, more than {growth} times the first {num}'s {first:.1f}"
-
     def save(self, folder: Path) -> None:
         """Keep in a checkpoint what a resumed run has to know."""
-        history = {"validations": self._validations, "entropies": self._entropies, "lengths": self._lengths}
-        write_whole(folder / HISTORY, json.dumps(history) + "\n")
+        write_whole(folder / HISTORY, json.dumps({"validations": self._validations}) + "\n")
 
     def restore(self, folder: Path) -> None:
         """Go on from a checkpoint; one without the file leaves everything as it is."""
         if (folder / HISTORY).is_file():
-            history = read_object(folder / HISTORY)
-            self._validations = [Validation(*one) for one in history["validations"]]
-            self._entropies, self._lengths = history["entropies"], history["lengths"]
-
-
-def error_of(score: str) -> str:
-    """The metric with the standard error of a ``val-core/<source>/<score>/mean@<n>``."""
-    stem = score.removeprefix(SCORE_PREFIX).rpartition("/")[0]
-    return f"{ERROR_PREFIX}{stem}/{STANDARD_ERROR}"
+            self._validations = [Validation(*one) for one in read_object(folder / HISTORY)["validations"]]
 
 
 def write_ended(folder: Path, step: int, reason: str) -> None:

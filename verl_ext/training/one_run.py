@@ -23,6 +23,7 @@ from verl_ext.training.checks.surroundings import doubtful, surroundings
 from verl_ext.training.configuration import compose_on_device, resolved
 from verl_ext.training.console import Console
 from verl_ext.training.device import chosen_device, default_device
+from verl_ext.training.guards import roll_back
 from verl_ext.training.killed import MemoryWatch, Seen, explanation
 from verl_ext.training.launch import environment_of
 from verl_ext.training.preflight import check
@@ -32,6 +33,8 @@ from verl_ext.training.stall import StallWatch
 LOG_NAME = "train.log"
 INTERRUPTED = 130
 CANNOT_BEGIN = 2
+ROLLED_BACK = 3
+"""The run is to be started again, see ``again``."""
 
 
 @dataclass(frozen=True)
@@ -134,11 +137,19 @@ def train_watched(
     return Outcome(time.monotonic() - started, failure, cause)
 
 
+def again(prepared: Prepared) -> Prepared:
+    """The same run from the checkpoint that it has gone back to; raises ValueError where it cannot be started any more."""
+    return prepare([*prepared.overrides, *roll_back.restart_options(prepared.config)])
+
+
 def ended(prepared: Prepared, outcome: Outcome, shown: TextIO, errors: TextIO) -> int:
     """Say how a run ended; returns its exit code."""
     if outcome.failure is None:
         print(f"done in {outcome.seconds:.0f} s: {prepared.config.trainer.output_dir}", file=shown)
         return 0
+    if isinstance(outcome.failure, roll_back.RolledBackError):
+        print(f"\n{outcome.failure}", file=shown)
+        return ROLLED_BACK
     log_path = log_of(prepared)
     print(f"\nthe end of {log_path}:\n{tail(log_path)}", file=errors)
     if isinstance(outcome.failure, KeyboardInterrupt):

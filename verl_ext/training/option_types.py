@@ -4,14 +4,23 @@ verl's dataclasses are read as text, because importing them takes as long as loa
 """
 
 import ast
-import math
 from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-Kinds = frozenset[str]
+from verl_ext.training.guards import option_values as guards
+from verl_ext.training.option_limits import (
+    ABOVE_ZERO,
+    FROM_ONE,
+    FROM_ZERO,
+    SHARE,
+    SHARE_ABOVE_ZERO,
+    Kinds,
+    Limit,
+    kinds_in,
+)
 
 SIMPLE = ("bool", "int", "float", "str", "list", "dict", "None")
 SPELLED = {"tuple": "list", "List": "list", "Dict": "dict", "Tuple": "list", "Sequence": "list"}
@@ -20,114 +29,74 @@ OPEN_ENDED: Kinds = frozenset()
 """Nothing is known of the option: it may hold anything."""
 
 
-class Limit(NamedTuple):
-    """A range of numbers, its ends within it unless it is ``above``."""
-
-    at_least: float | None = None
-    above: float | None = None
-    at_most: float | None = None
-
-    def holds(self, value: float) -> bool:
-        return not (
-            math.isnan(value)
-            or (self.at_least is not None and value < self.at_least)
-            or (self.above is not None and value <= self.above)
-            or (self.at_most is not None and value > self.at_most)
-        )
-
-    def __str__(self) -> str:
-        low = (
-            f">= {self.at_least:g}"
-            if self.at_least is not None
-            else f"> {self.above:g}"
-            if self.above is not None
-            else ""
-        )
-        return low + (f" and <= {self.at_most:g}" if self.at_most is not None else "")
-
-
-FROM_ONE, FROM_ZERO, ABOVE_ZERO = Limit(at_least=1), Limit(at_least=0), Limit(above=0)
-SHARE, SHARE_ABOVE_ZERO = Limit(at_least=0, at_most=1), Limit(above=0, at_most=1)
-
-
-def _kinds(text: str) -> Kinds:
-    return frozenset(text.split("|"))
-
-
 ACTOR, ROLLOUT, MODEL = "actor_rollout_ref.actor", "actor_rollout_ref.rollout", "actor_rollout_ref.model"
 
-TYPES = {
-    "algorithm.drop_zero_advantage": _kinds("bool|None"),
-    "algorithm.one_pass": _kinds("bool|None"),
-    "algorithm.advantage": _kinds("str|None"),
-    "algorithm.positive_advantage_weight": _kinds("float|int"),
-    "algorithm.positive_advantage_weight_schedule": _kinds("str|None"),
-    "algorithm.positive_advantage_weight_end": _kinds("float|int|None"),
-    "algorithm.positive_advantage_weight_steps": _kinds("int|None"),
-    "algorithm.pass_at_k": _kinds("int|None"),
-    "algorithm.asymre_baseline": _kinds("float|int|None"),
-    "algorithm.noisy_grader.assumed_false_negative_rate": _kinds("float|int|None"),
-    "algorithm.noisy_grader.assumed_false_positive_rate": _kinds("float|int|None"),
-    "prompt_template": _kinds("str|None"),
-    "data.train_files": _kinds("str|list"),
-    "data.val_files": _kinds("str|list"),
-    "data.seed": _kinds("int|None"),
-    "data.gen_batch_size": _kinds("int|None"),
-    "data.val_batch_size": _kinds("int|None"),
-    "data.filter_overlong_prompts_workers": _kinds("int|None"),
-    "data.custom_cls.path": _kinds("str|None"),
-    "data.custom_cls.name": _kinds("str|None"),
-    "data.tokenizer": _kinds("str|None"),
-    "data.tool_config_path": _kinds("str|None"),
-    "data.function_tool_path": _kinds("str|None"),
-    "trainer.checkpoint_callback_class": _kinds("str|None"),
-    f"{ACTOR}.ppo_max_token_len_per_gpu": _kinds("int|None"),
-    "critic.ppo_max_token_len_per_gpu": _kinds("int|None"),
-    "ray_kwargs.ray_init.runtime_env.env_vars.VLLM_CPU_KVCACHE_SPACE": _kinds("str|None"),
-    f"{ROLLOUT}.engine_kwargs.vllm.kv_cache_memory_bytes": _kinds("int|None"),
-    f"{MODEL}.use_fused_kernels": _kinds("bool|None"),
-    f"{MODEL}.external_lib": _kinds("str|list|None"),
-    "critic.model.external_lib": _kinds("str|list|None"),
-    "actor_rollout_ref.ref.log_prob_micro_batch_size_per_gpu": _kinds("int|None"),
-    "trainer.logger": _kinds("str|list"),
-    "trainer.total_training_steps": _kinds("int|None"),
-    "trainer.max_actor_ckpt_to_keep": _kinds("int|None"),
-    "trainer.max_critic_ckpt_to_keep": _kinds("int|None"),
-    "trainer.max_grader_error_ratio": _kinds("float|int|None"),
-    "trainer.max_rollout_probs_diff": _kinds("float|int|None"),
-    "trainer.max_rollout_probs_diff_growth": _kinds("float|int|None"),
-    **dict.fromkeys(
-        (f"trainer.ends_early.{name}" for name in ("min_entropy", "max_length_growth")), _kinds("float|int|None")
-    ),
-    "trainer.ends_early.plateau_validations": _kinds("int|None"),
-    "trainer.ends_early.plateau_metric": _kinds("str|None"),
-    "trainer.ends_early.request_file": _kinds("str|None"),
-    "trainer.esi_redundant_time": _kinds("float|int"),
-    "trainer.rollout_data_dir": _kinds("str|None"),
-    "trainer.validation_data_dir": _kinds("str|None"),
-    "trainer.default_hdfs_dir": _kinds("str|None"),
-    "trainer.resume_from_path": _kinds("str|None"),
-    "trainer.v1.colocate_async.num_warmup_batches": _kinds("float|int"),
-    "trainer.v1.separate_async.num_warmup_batches": _kinds("float|int"),
-    "trainer.v1.sampler.poll_interval": _kinds("float|int|None"),
-    "trainer.v1.sampler.custom_sampler.path": _kinds("str|None"),
-    "trainer.v1.sampler.custom_sampler.name": _kinds("str|None"),
-    "critic.enable": _kinds("bool|None"),
-    f"{ACTOR}.clip_ratio_low": _kinds("float|int|None"),
-    f"{ACTOR}.clip_ratio_high": _kinds("float|int|None"),
-    f"{ROLLOUT}.val_kwargs.do_sample": _kinds("bool|None"),
+TYPES = guards.TYPES | {
+    "algorithm.drop_zero_advantage": kinds_in("bool|None"),
+    "algorithm.one_pass": kinds_in("bool|None"),
+    "algorithm.advantage": kinds_in("str|None"),
+    "algorithm.positive_advantage_weight": kinds_in("float|int"),
+    "algorithm.positive_advantage_weight_schedule": kinds_in("str|None"),
+    "algorithm.positive_advantage_weight_end": kinds_in("float|int|None"),
+    "algorithm.positive_advantage_weight_steps": kinds_in("int|None"),
+    "algorithm.pass_at_k": kinds_in("int|None"),
+    "algorithm.asymre_baseline": kinds_in("float|int|None"),
+    "algorithm.noisy_grader.assumed_false_negative_rate": kinds_in("float|int|None"),
+    "algorithm.noisy_grader.assumed_false_positive_rate": kinds_in("float|int|None"),
+    "prompt_template": kinds_in("str|None"),
+    "data.train_files": kinds_in("str|list"),
+    "data.val_files": kinds_in("str|list"),
+    "data.seed": kinds_in("int|None"),
+    "data.gen_batch_size": kinds_in("int|None"),
+    "data.val_batch_size": kinds_in("int|None"),
+    "data.filter_overlong_prompts_workers": kinds_in("int|None"),
+    "data.custom_cls.path": kinds_in("str|None"),
+    "data.custom_cls.name": kinds_in("str|None"),
+    "data.tokenizer": kinds_in("str|None"),
+    "data.tool_config_path": kinds_in("str|None"),
+    "data.function_tool_path": kinds_in("str|None"),
+    "trainer.checkpoint_callback_class": kinds_in("str|None"),
+    f"{ACTOR}.ppo_max_token_len_per_gpu": kinds_in("int|None"),
+    "critic.ppo_max_token_len_per_gpu": kinds_in("int|None"),
+    "ray_kwargs.ray_init.runtime_env.env_vars.VLLM_CPU_KVCACHE_SPACE": kinds_in("str|None"),
+    f"{ROLLOUT}.engine_kwargs.vllm.kv_cache_memory_bytes": kinds_in("int|None"),
+    f"{MODEL}.use_fused_kernels": kinds_in("bool|None"),
+    f"{MODEL}.external_lib": kinds_in("str|list|None"),
+    "critic.model.external_lib": kinds_in("str|list|None"),
+    "actor_rollout_ref.ref.log_prob_micro_batch_size_per_gpu": kinds_in("int|None"),
+    "trainer.logger": kinds_in("str|list"),
+    "trainer.total_training_steps": kinds_in("int|None"),
+    "trainer.max_actor_ckpt_to_keep": kinds_in("int|None"),
+    "trainer.max_critic_ckpt_to_keep": kinds_in("int|None"),
+    "trainer.ends_early.plateau_validations": kinds_in("int|None"),
+    "trainer.ends_early.plateau_metric": kinds_in("str|None"),
+    "trainer.ends_early.request_file": kinds_in("str|None"),
+    "trainer.esi_redundant_time": kinds_in("float|int"),
+    "trainer.rollout_data_dir": kinds_in("str|None"),
+    "trainer.validation_data_dir": kinds_in("str|None"),
+    "trainer.default_hdfs_dir": kinds_in("str|None"),
+    "trainer.resume_from_path": kinds_in("str|None"),
+    "trainer.v1.colocate_async.num_warmup_batches": kinds_in("float|int"),
+    "trainer.v1.separate_async.num_warmup_batches": kinds_in("float|int"),
+    "trainer.v1.sampler.poll_interval": kinds_in("float|int|None"),
+    "trainer.v1.sampler.custom_sampler.path": kinds_in("str|None"),
+    "trainer.v1.sampler.custom_sampler.name": kinds_in("str|None"),
+    "critic.enable": kinds_in("bool|None"),
+    f"{ACTOR}.clip_ratio_low": kinds_in("float|int|None"),
+    f"{ACTOR}.clip_ratio_high": kinds_in("float|int|None"),
+    f"{ROLLOUT}.val_kwargs.do_sample": kinds_in("bool|None"),
     f"{MODEL}.target_modules": OPEN_ENDED,
     f"{MODEL}.exclude_modules": OPEN_ENDED,
     "critic.model.target_modules": OPEN_ENDED,
     "critic.model.exclude_modules": OPEN_ENDED,
-    "algorithm.rollout_correction.rollout_is": _kinds("str|None"),
+    "algorithm.rollout_correction.rollout_is": kinds_in("str|None"),
     "algorithm.rollout_correction.rollout_is_threshold": OPEN_ENDED,
-    "algorithm.rollout_correction.rollout_rs": _kinds("str|None"),
+    "algorithm.rollout_correction.rollout_rs": kinds_in("str|None"),
     "algorithm.rollout_correction.rollout_rs_threshold": OPEN_ENDED,
 }
 """What verl leaves open (its default is null, its annotation too narrow or missing), and this package's own keys."""
 
-LIMITS = {
+LIMITS = guards.LIMITS | {
     **dict.fromkeys(
         (
             *(
@@ -149,7 +118,7 @@ LIMITS = {
             *(f"trainer.{name}" for name in ("total_epochs", "total_training_steps", "n_gpus_per_node", "nnodes")),
             *(f"trainer.{name}" for name in ("max_actor_ckpt_to_keep", "max_critic_ckpt_to_keep")),
             *("algorithm.pass_at_k", "algorithm.positive_advantage_weight_steps"),
-            *("trainer.ends_early.plateau_validations", "trainer.ends_early.over_steps"),
+            "trainer.ends_early.plateau_validations",
             *(f"{ACTOR}.ppo_micro_batch_size_per_gpu", "critic.ppo_micro_batch_size_per_gpu"),
         ),
         FROM_ONE,
@@ -166,9 +135,8 @@ LIMITS = {
                 "algorithm.positive_advantage_weight",
                 "algorithm.positive_advantage_weight_end",
             ),
-            *("algorithm.kl_ctrl.kl_coef", "trainer.max_rollout_probs_diff", f"{ROLLOUT}.val_kwargs.temperature"),
-            "trainer.max_rollout_probs_diff_growth",
-            *(f"trainer.ends_early.{name}" for name in ("plateau_min_gain", "plateau_standard_errors", "min_entropy")),
+            *("algorithm.kl_ctrl.kl_coef", f"{ROLLOUT}.val_kwargs.temperature"),
+            *(f"trainer.ends_early.{name}" for name in ("plateau_min_gain", "plateau_standard_errors")),
         ),
         FROM_ZERO,
     ),
@@ -176,13 +144,12 @@ LIMITS = {
         (
             *(f"{ROLLOUT}.temperature", f"{ACTOR}.clip_ratio_c", f"{ACTOR}.grad_clip", f"{ACTOR}.optim.clip_grad"),
             *("critic.grad_clip", "critic.optim.clip_grad", "trainer.v1.sampler.poll_interval"),
-            "trainer.ends_early.max_length_growth",
         ),
         ABOVE_ZERO,
     ),
     **dict.fromkeys(
         (
-            *("algorithm.gamma", "algorithm.lam", "trainer.max_grader_error_ratio"),
+            *("algorithm.gamma", "algorithm.lam"),
             *(f"{ACTOR}.optim.lr_warmup_steps_ratio", f"{ACTOR}.optim.min_lr_ratio"),
         ),
         SHARE,
@@ -193,7 +160,7 @@ LIMITS = {
 }
 
 KL = ("kl", "k1", "abs", "mse", "k2", "low_var_kl", "k3", "full")
-CHOICES = {
+CHOICES = guards.CHOICES | {
     f"{ACTOR}.loss_agg_mode": (
         *("token-mean", "token-sum", "seq-mean-token-sum", "seq-mean-token-mean", "seq-mean-token-sum-norm"),
     ),

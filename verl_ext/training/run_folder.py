@@ -7,6 +7,7 @@ from typing import Any
 
 from verl_ext.training import ending, fingerprint, metrics_file, validation_counts
 from verl_ext.training.checkpoints import Checkpoint, checkpoints_folder
+from verl_ext.training.guards import roll_back
 
 
 def metrics_path(config: Any) -> Path:
@@ -25,9 +26,14 @@ def begin(config: Any, checkpoint: Checkpoint | None) -> Iterator[str]:
         yield f"resuming from step {checkpoint.step} of {checkpoint.folder.parent}{unknown}"
     if config.trainer.val_only:
         return
-    (checkpoints_folder(config) / ending.ENDED).unlink(missing_ok=True)  # it goes on from before, or starts over
+    folder = checkpoints_folder(config)
+    (folder / ending.ENDED).unlink(missing_ok=True)  # it goes on from before, or starts over
+    if checkpoint is None:
+        (folder / roll_back.RECORD).unlink(missing_ok=True)
+    elif gone_back := roll_back.described(folder):
+        yield gone_back
     if config.trainer.save_freq > 0:
-        fingerprint.write(checkpoints_folder(config), fingerprint.fingerprint(config))
+        fingerprint.write(folder, fingerprint.fingerprint(config))
     for path in (metrics_path(config), Path(config.trainer.output_dir) / validation_counts.NAME):
         removed = metrics_file.keep_until(path, -1 if checkpoint is None else checkpoint.step)
         if removed:

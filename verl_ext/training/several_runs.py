@@ -111,7 +111,7 @@ def main(argv: Sequence[str]) -> int:
 def train_alone(run: one_run.Prepared) -> int:
     """Train one run; returns its exit code."""
     member = Member(1, run)
-    _in_a_process([member], 1, told=lambda _: None, kept_open=())
+    train([member])
     assert member.code is not None
     return member.code
 
@@ -162,11 +162,24 @@ def train(members: Sequence[Member], *, told: Told = lambda _: None, kept_open: 
     while left:
         together = _on_one_stack(left)
         finished = _in_a_process(together, len(members), told, kept_open)
-        left = left[finished:]
+        last = together[finished - 1]
+        goes_on = last.code == one_run.ROLLED_BACK and _can_go_on(last, told)
+        left = left[finished - 1 if goes_on else finished :]
         if any(member.code == one_run.INTERRUPTED for member in together):
             for member in left:
                 member.said, member.code = "not started", one_run.INTERRUPTED
             return
+
+
+def _can_go_on(member: Member, told: Told) -> bool:
+    """Let a run that has gone back to a checkpoint be one that is left; one that cannot start again has ended."""
+    assert member.run is not None
+    try:
+        member.run, member.code = one_run.again(member.run), None
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        _note(member, one_run.CANNOT_BEGIN, told)
+    return member.code is None
 
 
 def _on_one_stack(members: Sequence[Member]) -> list[Member]:
@@ -208,7 +221,9 @@ def _in_a_process(members: Sequence[Member], total: int, told: Told, kept_open: 
                 if isinstance(heard, Seen):
                     seen = heard
                 else:
-                    _note(members[ended], heard, told)
+                    members[ended].code = heard
+                    if heard != one_run.ROLLED_BACK:
+                        _note(members[ended], heard, told)
                     ended += 1
             process.wait()
     except (EOFError, ConnectionError):

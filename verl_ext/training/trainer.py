@@ -25,7 +25,6 @@ from verl.trainer.ppo import padding_utils
 from verl.trainer.ppo.utils import Role
 from verl.trainer.ppo.v1 import trainer_base
 from verl.trainer.ppo.v1.trainer_base import register_trainer
-from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 from verl.utils.metric import reduce_metrics
 from verl.utils.py_functional import append_to_dict, rename_dict
 from verl.utils.seqlen_balancing import calculate_workload, get_seqlen_balanced_partitions, log_seqlen_unbalance
@@ -35,14 +34,17 @@ from verl_ext.objectives.algorithm_options import AlgorithmOptions
 from verl_ext.objectives.catalog import drops_zero_advantage, objective_under
 from verl_ext.objectives.weight_schedule import held_at
 from verl_ext.patches import early_llm_servers, other_worker_groups, short_padding_rows
-from verl_ext.training import ending, own_log_prob_metrics, rollout_gap, stall, validation, validation_counts
+from verl_ext.training import own_log_prob_metrics, stall, validation, validation_counts
 from verl_ext.training.checks.old_log_probs import takes_own_log_probs
 from verl_ext.training.checks.trainer_options import check_trainer_options
 from verl_ext.training.deterministic import is_deterministic
 from verl_ext.training.events import emit
+from verl_ext.training.guarded_trainer import GuardedTrainer, numbers_of
+from verl_ext.training.guards import rollout_gap
+from verl_ext.training.guards.guard import Moment
 from verl_ext.training.one_process import is_one_process
 from verl_ext.training.parts import Parts
-from verl_ext.training.step import arrivals, flipped_verdicts, mini_batches, sample_filter, step_report
+from verl_ext.training.step import arrivals, flipped_verdicts, mini_batches, repetition, sample_filter, step_report
 from verl_ext.training.step.loss_share import kept_share
 from verl_ext.training.step.samples import Samples
 
@@ -65,10 +67,8 @@ class NothingKeptError(Exception):
 
 
 @register_trainer(NAME)
-class SignFilterTrainer(PPOTrainerSync):
+class SignFilterTrainer(GuardedTrainer):
     """verl's ``sync`` trainer; differs in what reaches the learner, in its polling and in what it reports."""
-
-    total_training_steps: int
 
     @property
     def trainer_mode(self) -> str:
@@ -93,11 +93,7 @@ class SignFilterTrainer(PPOTrainerSync):
             # verl computes advantages again on what is left: those that compare samples need their groups whole.
             keeps_groups_whole=objective is None or not objective.is_signed or options.group_normalize,
         )
-        trainer = self.config.trainer
-        self._gap = rollout_gap.RolloutGap(
-            trainer.get("max_rollout_probs_diff"), trainer.get("max_rollout_probs_diff_growth")
-        )
-        self._ending = ending.Ending(ending.EndingRules.of(self.config))
+        self._set_up_guards()
         self._takes_own_log_probs = takes_own_log_probs(self.config, options)
         self._gap_of_others: float | None = 0.0
         self._num_submitted: dict[str, int] = {}
@@ -212,7 +208,7 @@ class SignFilterTrainer(PPOTrainerSync):
             self._compute_later_old_log_probs(batch)
             return batch
         batch = super()._compute_old_log_prob(batch, metrics=metrics)
-        self._gap.check(self.global_steps, metrics.get(rollout_gap.METRIC), self._num_kept_tokens)
+        self._look_at_gap(metrics.get(rollout_gap.METRIC), self._num_kept_tokens)
         return batch
 
     def _compute_later_old_log_probs(self, batch: KVBatchMeta) -> None:
@@ -248,7 +244,7 @@ class SignFilterTrainer(PPOTrainerSync):
     def _update_critic(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
         self._limit_fields(batch)
         batch = super()._update_critic(batch, metrics=metrics)
-        step_report.check_finite(metrics, "critic", step=self.global_steps, may_overflow=False)
+        self._look(Moment.UPDATED, metrics)
         return batch
 
     def _update_actor(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
@@ -259,8 +255,7 @@ class SignFilterTrainer(PPOTrainerSync):
             batch = super()._update_actor(batch, metrics=metrics)
         else:
             metrics |= reduce_metrics(self._update_in_mini_batches(batch, metrics))
-        may_overflow = _scales_its_loss(self.config.actor_rollout_ref.actor)
-        step_report.check_finite(metrics, "actor", step=self.global_steps, may_overflow=may_overflow)
+        self._look(Moment.UPDATED, metrics)
         return batch
 
     def _compute_metrics(
@@ -272,25 +267,8 @@ class SignFilterTrainer(PPOTrainerSync):
             metrics |= {"training/global_step": global_steps, "training/epoch": epoch}
             metrics |= {f"timing_s/{name}": seconds for name, seconds in timing_raw.items()}
         metrics |= step_report.clip_fractions(metrics)
-        numbers = {name: float(value) for name, value in metrics.items() if isinstance(value, int | float | np.number)}
-        emit("step", step=global_steps, total=self.total_training_steps, metrics=numbers)
-        self._ending.see_step(numbers)
-        if self._step_folder.is_dir():  # verl saves before it validates; what was seen since belongs to it too
-            self._ending.save(self._step_folder)
-        self._end_where_it_should()
-
-    def _end_where_it_should(self) -> None:
-        """Make this step, which is over, the last one where a rule of ``trainer.ends_early`` says so."""
-        reason = self._ending.reason()
-        if reason is None or self.global_steps >= self.total_training_steps:
-            return
-        save_freq = self.config.trainer.save_freq
-        if save_freq > 0:
-            if self.global_steps % save_freq:
-                self._save_checkpoint()
-            ending.write_ended(Path(self.config.trainer.default_local_dir), self.global_steps, reason)
-        emit("phase", text=f"ends at step {self.global_steps}: {reason}")
-        self.total_training_steps = self.global_steps
+        emit("step", step=global_steps, total=self.total_training_steps, metrics=numbers_of(metrics))
+        self._see_step(metrics)
 
     def _log_rollout_data(self, batch: KVBatchMeta, timing_raw: dict[str, float], rollout_data_dir: str) -> None:
         """Write every sample of the step, also those that the update did not need, and no padding."""
@@ -327,9 +305,8 @@ class SignFilterTrainer(PPOTrainerSync):
         """Report on all samples of the step and return those that the update needs; ``_dropped`` has the others."""
         self._clear_dropped()
         samples = _graded_samples(batch)
-        metrics |= step_report.describe(samples)
-        limit = self.config.trainer.get("max_grader_error_ratio", 1.0)
-        step_report.check_graded(samples, step=self.global_steps, limit=limit)
+        metrics |= step_report.describe(samples) | _repetition(batch)
+        self._look(Moment.GRADED, metrics)
         if self._rules.masks_truncated:
             sample_filter.check_truncation_is_reported(samples.infos, self.config.reward.custom_reward_function)
         if self._options.noisy_grader.flips:
@@ -498,15 +475,16 @@ class SignFilterTrainer(PPOTrainerSync):
             "num_kept_tokens": self._num_kept_tokens,
             "gap_of_others": math.nan if self._gap_of_others is None else self._gap_of_others,
         }
-        if self._gap.bound is not None:
-            said["max_rollout_gap"] = self._gap.bound
+        largest_gap = self._guardrails.largest_gap
+        if largest_gap is not None:
+            said["max_rollout_gap"] = largest_gap
         part.extra_info.update(said)
         output: KVBatchMeta = self.actor_rollout_wg.update_actor(part)
         for name in said:
             del part.extra_info[name]  # the later parts share it
         metrics: dict[str, Any] = output.extra_info["metrics"][0]  # a rank's, which has put together those of all
         (gap,) = metrics.pop("rollout_gap", [None])
-        self._gap.check(self.global_steps, gap, self._num_kept_tokens)
+        self._look_at_gap(gap, self._num_kept_tokens)
         return metrics
 
     def _own_log_prob_metrics(self, batch: KVBatchMeta) -> dict[str, Any]:
@@ -537,25 +515,7 @@ class SignFilterTrainer(PPOTrainerSync):
             }
         )
 
-    # ------------------------------------------------------------------ checkpoints and validation
-
-    @property
-    def _step_folder(self) -> Path:
-        """Where verl saves this step, if it does."""
-        return Path(self.config.trainer.default_local_dir) / f"global_step_{self.global_steps}"
-
-    def _save_checkpoint(self) -> None:
-        super()._save_checkpoint()
-        self._gap.save(self._step_folder)
-        self._ending.save(self._step_folder)
-
-    def _load_checkpoint(self) -> None:
-        super()._load_checkpoint()
-        trainer = self.config.trainer
-        folder = Path(trainer.resume_from_path) if trainer.resume_mode == "resume_path" else self._step_folder
-        if self.global_steps:
-            self._gap.restore(folder)
-            self._ending.restore(folder)
+    # ------------------------------------------------------------------ validation
 
     def _val_metrics_update(
         self,
@@ -587,7 +547,7 @@ class SignFilterTrainer(PPOTrainerSync):
             metrics |= validation.means_over_prompts(data_sources, sample_uids, infos, expected, num_samples)
         metrics |= validation.standard_errors(data_sources, sample_uids, infos)
         self._record_validation(data_sources, sample_uids, infos, expected)
-        self._ending.see_validation(self.global_steps, metrics)
+        self._see_validation(metrics)
         num_wanted = sum((expected_acc_counts or {}).values()) or len(sample_uids)
         emit(
             "validation",
@@ -632,15 +592,18 @@ def _graded_samples(batch: KVBatchMeta) -> Samples:
     )
 
 
+def _repetition(batch: KVBatchMeta) -> dict[str, float]:
+    """How much the answers of a step repeat themselves."""
+    keys = [batch.keys[row] for row in repetition.rows_looked_at(len(batch.keys))]
+    fields = ["responses", "response_mask"]
+    data = tq.kv_batch_get(keys=keys, partition_id=batch.partition_id, select_fields=fields).to_padded_tensor()
+    rows = zip(data["responses"], data["response_mask"].bool(), strict=True)
+    return repetition.describe(tokens_T[mask_T].numpy() for tokens_T, mask_T in rows)
+
+
 def _split(batch: KVBatchMeta, is_kept: list[bool]) -> tuple[KVBatchMeta, KVBatchMeta]:
     """The samples that are kept, and those that are not."""
     keys: dict[bool, list[str]] = {True: [], False: []}
     for key, kept in zip(batch.keys, is_kept, strict=True):
         keys[kept].append(key)
     return batch.select_keys(keys[True]), batch.select_keys(keys[False])
-
-
-def _scales_its_loss(actor: Any) -> bool:
-    """Whether verl's engine trains in float16, with a loss scale that it lowers when a gradient overflows."""
-    precision = actor.fsdp_config.get("mixed_precision") or {}
-    return precision.get("param_dtype") in ("fp16", "float16", "half", 16)

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from statistics import mean, stdev
 from typing import Any
 
-from verl_ext.training.ending import ERROR_PREFIX, STANDARD_ERROR
 from verl_ext.training.step.step_report import is_graded
+from verl_ext.training.validation_score import ERROR_PREFIX, STANDARD_ERROR
 
 SCORES = ("reward", "score", "acc")
 Infos = dict[str, list[Any]]

@@ -1,6 +1,4 @@
-"""Shares of samples, prompts, reasons and clipped tokens; what stops a run."""
-
-import math
+"""Shares of samples, prompts, reasons and clipped tokens; the range of rewards."""
 
 import pytest
 import torch
@@ -8,13 +6,12 @@ import torch
 from verl_ext.training.step.samples import Samples
 from verl_ext.training.step.step_report import (
     Counts,
-    check_finite,
-    check_graded,
     clip_fractions,
     describe,
     group_shares,
     kept_shares,
     reason_shares,
+    reward_range,
 )
 
 
@@ -73,40 +70,21 @@ def test_a_session_counts_once():
         "train/fully_solved_ratio": 0.5,
         "train/fully_unsolved_ratio": 0.0,
         "train/reason/correct": pytest.approx(2 / 3),
+        "train/reward_range": 1.0,
         "train/response_length": 1.5,
         "train/entropy": 0.5,
     }
 
 
-def ungraded(reason: str) -> Samples:
-    """One sample that was graded, and one that was not."""
-    return samples_of(["p_0_0", "p_1_0"], [{"correct": 1.0}, {reason: 1.0, "correct": 0.0}], [1, 0])
+def ranged(*scores: float, info: dict[str, float] | None = None) -> dict[str, float]:
+    """Of samples with these scores, the last of which has ``info``."""
+    keys = [f"p_{session}_0" for session in range(len(scores))]
+    infos = [{}] * (len(scores) - 1) + [info or {}]
+    return reward_range(samples_of(keys, infos, list(scores)))
 
 
-def test_too_many_ungraded_samples_stop_the_run():
-    check_graded(ungraded("timed_out"), step=3, limit=0.5)
-    message = (
-        r"failed on 50.0% of the samples of step 3 \(50.0% timed_out\), more than trainer.max_grader_error_ratio=0.25"
-    )
-    with pytest.raises(RuntimeError, match=message):
-        check_graded(ungraded("timed_out"), step=3, limit=0.25)
-
-
-def test_without_a_limit_any_number_may_be_ungraded():
-    check_graded(ungraded("grader_error"), step=1, limit=None)
-
-
-@pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_an_update_that_is_no_number_stops_the_run(value):
-    message = (
-        rf"Step 4 has critic/vf_loss={value}: .*smaller learning rate \(critic.optim.lr\) or a tighter critic.grad_clip"
-    )
-    with pytest.raises(RuntimeError, match=message):
-        check_finite({"critic/vf_loss": value, "critic/grad_norm": 1.0}, "critic", step=4, may_overflow=False)
-
-
-def test_the_other_model_and_an_overflow_that_is_expected_are_let_through():
-    check_finite({"actor/loss": math.nan, "critic/loss": 1.0}, "critic", step=1, may_overflow=False)
-    check_finite({"actor/grad_norm": math.inf, "actor/loss": 1.0}, "actor", step=1, may_overflow=True)
-    with pytest.raises(RuntimeError, match="actor/grad_norm=inf"):
-        check_finite({"actor/grad_norm": math.inf, "actor/loss": 1.0}, "actor", step=1, may_overflow=False)
+def test_the_range_of_rewards_is_that_of_graded_samples():
+    assert ranged(0, 1, 0) == {"train/reward_range": 1.0}
+    assert ranged(0.25, 0.75) == {"train/reward_range": 0.5}
+    assert ranged(1, 1, 0, info={"timed_out": 1.0}) == {"train/reward_range": 0.0}
+    assert ranged(0, info={"grader_error": 1.0}) == {}

@@ -19,18 +19,17 @@ from verl_ext.objectives.names import (
 )
 from verl_ext.objectives.noisy_grader import FALSE_NEGATIVES, FALSE_POSITIVES, SECTION
 from verl_ext.objectives.weight_schedule import SCHEDULE
-from verl_ext.training.checks.trainer_options import GAP_LIMITS, check_trainer_options
-from verl_ext.training.configuration import CONFIG_DIR
+from verl_ext.training.checks.trainer_options import check_trainer_options
+from verl_ext.training.configuration import CONFIG_DIR, leaves
 from verl_ext.training.ending import OPTIONS as EARLY_END
+from verl_ext.training.guards.guard import OPTIONS as GUARDRAILS
 
 OUR_PLUGIN = "verl_ext.plugin"
-SAFETY_LIMITS = ("trainer.max_grader_error_ratio", *(f"trainer.{name}" for name in GAP_LIMITS))
 ONLY_OUR_TRAINER = (
     *(f"algorithm.{name}" for name in ("drop_zero_advantage", "mask_truncated", "loss_normalizer", "mini_batches")),
     *("algorithm.one_pass", f"algorithm.{SCHEDULE}"),
     *(f"algorithm.{SECTION}.{rate}" for rate in (FALSE_NEGATIVES, FALSE_POSITIVES)),
-    *(f"{EARLY_END}.{name}" for name in ("plateau_validations", "min_entropy", "max_length_growth", "request_file")),
-    *SAFETY_LIMITS,
+    *(f"{EARLY_END}.{name}" for name in ("plateau_validations", "request_file")),
 )
 
 
@@ -104,7 +103,8 @@ def check_trainer(config: Any) -> None:
     if mode not in VERL_TRAINERS:
         return  # the user's own
     defaults = OmegaConf.load(CONFIG_DIR / "trainer.yaml")
-    for option in ONLY_OUR_TRAINER:
+    guardrails = OmegaConf.to_container(OmegaConf.select(defaults, GUARDRAILS))
+    for option in (*ONLY_OUR_TRAINER, *(option for option, _ in leaves(guardrails, GUARDRAILS))):
         value, default = OmegaConf.select(config, option), OmegaConf.select(defaults, option)
         if value is not None and value is not False and value != default:
             raise ValueError(
@@ -119,8 +119,8 @@ def limits_that_do_not_apply(config: Any) -> str:
     if mode not in VERL_TRAINERS:
         return ""
     return (
-        f"trainer.v1.trainer_mode={mode} is verl's own trainer: no sample is left out of the update, and neither "
-        f"{' nor '.join(SAFETY_LIMITS)} stops the run"
+        f"trainer.v1.trainer_mode={mode} is verl's own trainer: no sample is left out of the update, and no guardrail "
+        f"({GUARDRAILS}) watches the run"
     )
 
 

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 
+from verl_ext.training.moved_options import MOVED
+
 ACTOR, ROLLOUT, REF, MODEL = (f"actor_rollout_ref.{name}" for name in ("actor", "rollout", "ref", "model"))
 NOTHING = "Nothing has its effect here: leave it out."
 
@@ -97,6 +99,10 @@ def check_dead_options(config: DictConfig) -> None:
     Raises:
         ValueError: It was; the message has the option that works instead.
     """
+    for option, instead in MOVED.items():
+        section, _, key = option.rpartition(".")
+        if key in (OmegaConf.select(config, section) or {}):  # with a + in front
+            raise ValueError(f"{option} is an option of an earlier version, which nothing reads. {instead}")
     for option, unset, instead in DEAD:
         given = _given(_plain(config, option), option, unset)
         if given:

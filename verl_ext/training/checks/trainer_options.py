@@ -5,15 +5,19 @@
 
 from typing import Any
 
+from omegaconf import OmegaConf
+
 from verl_ext.objectives.algorithm_options import AlgorithmOptions
 from verl_ext.objectives.catalog import check_objective, check_weight_schedule, drops_zero_advantage, objective_under
 from verl_ext.objectives.names import VERL_ESTIMATORS
 from verl_ext.training.checks.critic import uses_critic
 from verl_ext.training.checks.old_log_probs import check_one_pass
+from verl_ext.training.guards import rollout_gap
+from verl_ext.training.guards.guard import OPTIONS
 from verl_ext.training.rollout_log_probs import PROCESSED, is_cut
 from verl_ext.training.step.loss_share import LINEAR_LOSSES
 
-GAP_LIMITS = ("max_rollout_probs_diff", "max_rollout_probs_diff_growth")
+GAP = f"{OPTIONS}.{rollout_gap.NAME}"
 
 
 def needs_beyond_rewards(options: AlgorithmOptions) -> str | None:
@@ -66,10 +70,11 @@ def check_loss_normalizer(config: Any, options: AlgorithmOptions) -> None:
 
 def check_gap_limits(config: Any) -> None:
     """The limits on the gap between rollout and actor can be checked; raises ValueError for options that hide the gap."""
+    section = OmegaConf.select(config, GAP) or {}
     limits = [
-        f"trainer.{name}={config.trainer.get(name)}" for name in GAP_LIMITS if config.trainer.get(name) is not None
+        f"{GAP}.{name}={section.get(name)}" for name in ("max_diff", "max_growth") if section.get(name) is not None
     ]
-    if not limits:
+    if section.get("action") is None or not limits:
         return
     correction = config.algorithm.get("rollout_correction") or {}
     hiding = None
@@ -80,14 +85,14 @@ def check_gap_limits(config: Any) -> None:
     if hiding:
         raise ValueError(
             f"{' and '.join(limits)} compare the rollout's probabilities with the actor's, and {hiding}: a rollout that "
-            f"samples from stale weights would go unseen. Change that, or set {' and '.join(f'trainer.{name}=null' for name in GAP_LIMITS)}."
+            f"samples from stale weights would go unseen. Change that, or set {GAP}.action=null."
         )
     rollout = config.actor_rollout_ref.rollout
-    if config.trainer.get(GAP_LIMITS[0]) is not None and is_cut(rollout) and rollout.logprobs_mode == PROCESSED:
+    if section.get("max_diff") is not None and is_cut(rollout) and rollout.logprobs_mode == PROCESSED:
         raise ValueError(
             f"{limits[0]} compares the rollout's probabilities with the actor's, and with top_p={rollout.top_p}, "
             f"top_k={rollout.top_k} at temperature {rollout.temperature} vLLM reports those of the tokens that are left, "
-            f"which differ from the start. Set trainer.{GAP_LIMITS[0]}=null; {GAP_LIMITS[1]} still sees a gap that grows."
+            f"which differ from the start. Set {GAP}.max_diff=null; max_growth still sees a gap that grows."
         )
 
 

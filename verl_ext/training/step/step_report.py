@@ -1,6 +1,5 @@
-"""What is reported of a step's samples and of its update, and what of it stops the run."""
+"""What is reported of a step's samples and of its update."""
 
-import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -8,10 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from verl_ext.grading import UNGRADED, Reason
+from verl_ext.objectives.outcome import outcome_scores
 from verl_ext.training.step.samples import Samples
-
-UPDATE_METRICS: tuple[str, ...] = ("loss", "pg_loss", "vf_loss", "entropy_loss", "kl_loss", "grad_norm")
-"""Metrics of an update, of actor or critic, that have to be numbers."""
 
 
 class Counts(NamedTuple):
@@ -37,7 +34,7 @@ def describe(samples: Samples) -> dict[str, float]:
     """
     sessions = samples.sessions
     metrics = group_shares([samples.prompts[row] for row in sessions], [samples.is_correct[row] for row in sessions])
-    metrics |= reason_shares([samples.infos[row] for row in sessions])
+    metrics |= reason_shares([samples.infos[row] for row in sessions]) | reward_range(samples)
     metrics["train/response_length"] = float(samples.num_tokens_B.float().mean())
     if samples.log_probs_BT is not None:
         # verl's actor/entropy is a mean over the kept samples, so it cannot be compared between objectives. This one is
@@ -45,6 +42,12 @@ def describe(samples: Samples) -> dict[str, float]:
         surprise = -(samples.log_probs_BT * samples.mask_BT).sum() / samples.num_tokens_B.sum().clamp(min=1)
         metrics["train/entropy"] = float(surprise)
     return metrics
+
+
+def reward_range(samples: Samples) -> dict[str, float]:
+    """The largest reward less the smallest, of the sessions that could be graded; nothing where none could."""
+    scores = outcome_scores(samples.scores_BT)[[row for row in samples.sessions if is_graded(samples.infos[row])]]
+    return {"train/reward_range": float(scores.max() - scores.min())} if len(scores) else {}
 
 
 def group_shares(uids: Sequence[str], is_correct: Sequence[bool]) -> dict[str, float]:
@@ -75,50 +78,6 @@ def kept_shares(samples: Counts, tokens: Counts) -> dict[str, float]:
         "train/kept_ratio": samples.share,
         "train/kept_token_ratio": tokens.share,
     }
-
-
-def check_graded(samples: Samples, *, step: int, limit: float | None) -> None:
-    """No more than a share ``limit`` of the sessions could not be graded; None is no limit.
-
-    Raises:
-        RuntimeError: More could not.
-    """
-    infos = [samples.infos[row] for row in samples.sessions]
-    ratio = 1.0 - float(np.mean([is_graded(info) for info in infos]))
-    if limit is None or ratio <= limit:
-        return
-    shares = reason_shares(infos)
-    faults = [f"{shares[f'train/reason/{why}']:.1%} {why}" for why in UNGRADED if f"train/reason/{why}" in shares]
-    raise RuntimeError(
-        f"The grader failed on {ratio:.1%} of the samples of step {step} ({', '.join(faults)}), "
-        f"more than trainer.max_grader_error_ratio={limit}. A sample that could not be graded is neither right nor "
-        "wrong; training on it would corrupt the gradient. The log file has the grader's errors; "
-        "VERL_EXT_GRADER_SECONDS is the time that a comparison may take."
-    )
-
-
-def check_finite(metrics: Mapping[str, float], model: str, *, step: int, may_overflow: bool) -> None:
-    """Loss and gradient of the update are numbers: verl skips such an update with a print, and every later one.
-
-    Args:
-        metrics: Of the step.
-        model: ``actor`` or ``critic``.
-        step: Its number.
-        may_overflow: The gradient norm may be infinite: float16 finds its loss scale by overflowing.
-
-    Raises:
-        RuntimeError: One is not.
-    """
-    names = [f"{model}/{name}" for name in UPDATE_METRICS if not (may_overflow and name == "grad_norm")]
-    broken = {name: metrics[name] for name in names if not math.isfinite(metrics.get(name, 0.0))}
-    if broken:
-        values = ", ".join(f"{name}={value}" for name, value in broken.items())
-        section = "critic" if model == "critic" else "actor_rollout_ref.actor"
-        raise RuntimeError(
-            f"Step {step} has {values}: such an update cannot be made, nor any after "
-            f"it. Resume from the last checkpoint with a smaller learning rate ({section}.optim.lr) or a "
-            f"tighter {section}.grad_clip; other causes are rewards or old weights that are not numbers."
-        )
 
 
 def clip_fractions(metrics: Mapping[str, float]) -> dict[str, float]:
