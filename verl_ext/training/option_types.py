@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from verl_ext.training.guards import option_values as guards
+from verl_ext.training.guards import guard_options as guards
 from verl_ext.training.option_limits import (
     ABOVE_ZERO,
     FROM_ONE,

@@ -8,12 +8,12 @@ from omegaconf import OmegaConf
 
 from tests.training.guards.walk import options_with
 from verl_ext.training.events import listening
-from verl_ext.training.guards.answers import LENGTH
+from verl_ext.training.guards.answer_guards import LENGTH
 from verl_ext.training.guards.guard import OPTIONS, Moment
+from verl_ext.training.guards.guard_table import GUARDS, ROWS
 from verl_ext.training.guards.guardrails import EVENTS, QUIET_STEPS, Guardrails
 from verl_ext.training.guards.rollout_gap import METRIC, NUM_TOKENS
-from verl_ext.training.guards.table import GUARDS, ROWS
-from verl_ext.training.guards.updates import GRADIENT_NORM
+from verl_ext.training.guards.update_guards import GRADIENT_NORM
 from verl_ext.training.option_types import fault, option_kinds
 
 LONG = {LENGTH: 100.0}
@@ -184,7 +184,7 @@ def test_what_an_option_may_hold(option, value, expected):
 
 
 def test_pure_nsr_is_what_has_no_weight_for_correct_answers():
-    from verl_ext.training.guards.table import is_pure_nsr
+    from verl_ext.training.guards.guard_table import is_pure_nsr
 
     pure = (
         ["algorithm.adv_estimator=nsr"],

@@ -6,7 +6,7 @@ from omegaconf import OmegaConf
 
 from verl_ext.training.ending import OPTIONS, EndingRules
 from verl_ext.training.guards.guard import OPTIONS as GUARDRAILS
-from verl_ext.training.guards.table import GUARDS, ROLL_BACK
+from verl_ext.training.guards.guard_table import GUARDS, ROLL_BACK
 
 
 def check_early_end(config: Any) -> None:

@@ -12,7 +12,7 @@ from verl_ext.host.files import read_object, write_whole
 from verl_ext.training.events import emit
 from verl_ext.training.guards import rollout_gap
 from verl_ext.training.guards.guard import OPTIONS, Guard, Moment, Trip
-from verl_ext.training.guards.table import ADVICE, END, GUARDS, ROLL_BACK, STOP, Row
+from verl_ext.training.guards.guard_table import ADVICE, END, GUARDS, ROLL_BACK, STOP, GuardRow
 
 STATE, EVENTS = "guardrails.json", "guardrails.jsonl"
 QUIET_STEPS = 10
@@ -21,7 +21,7 @@ WITHOUT_OPTIONS = {"not_finite": {"action": STOP}}
 """Of a configuration that is verl's own."""
 
 
-class Finding(NamedTuple):
+class Alarm(NamedTuple):
     """What a guard has found, and what its options want done about it."""
 
     guardrail: str
@@ -37,7 +37,7 @@ class Finding(NamedTuple):
 class Watched:
     """A guard at work."""
 
-    row: Row
+    row: GuardRow
     action: str
     guard: Guard
     num_steps: int = 0
@@ -100,7 +100,7 @@ class Guardrails:
             WITHOUT_OPTIONS if section is None else section, config, None if folder is None else Path(folder) / EVENTS
         )
 
-    def look(self, moment: Moment, step: int, metrics: Mapping[str, float]) -> Finding | None:
+    def look(self, moment: Moment, step: int, metrics: Mapping[str, float]) -> Alarm | None:
         """Ask the guards of this moment; what they find is told and counted.
 
         Returns:
@@ -110,7 +110,7 @@ class Guardrails:
         for name, watched in self._watched.items():
             trip = watched.guard.see(step, metrics) if moment in watched.row.moments else None
             if trip is not None:
-                found.append(Finding(name, watched.action, step, trip))
+                found.append(Alarm(name, watched.action, step, trip))
                 if watched.note(step, trip.since):
                     self._tell(found[-1])
         for action in (STOP, ROLL_BACK):
@@ -122,7 +122,7 @@ class Guardrails:
                 self.end_reason = f"{finding.guardrail}: {finding.trip.said}"
         return None
 
-    def trouble_since(self, finding: Finding) -> int:
+    def trouble_since(self, finding: Alarm) -> int:
         """The first step of all troubles that go on at a finding: a checkpoint from before is good."""
         open_now = [
             watched.since
@@ -148,7 +148,7 @@ class Guardrails:
         counters |= {f"guardrails/{name}": count for name, count in counts.items()}
         return counters | ({"guardrails/rollbacks": self.num_rollbacks} if self.num_rollbacks else {})
 
-    def _tell(self, finding: Finding) -> None:
+    def _tell(self, finding: Alarm) -> None:
         text = f"{finding} ({OPTIONS}.{finding.guardrail}.action={finding.action})"
         print(text, flush=True)  # the log file
         emit("guardrail", text=text)

@@ -19,8 +19,8 @@ from verl_ext.training.checkpoints import (
     saved_steps,
 )
 from verl_ext.training.guards.guard import OPTIONS
-from verl_ext.training.guards.guardrails import Finding, Guardrails
-from verl_ext.training.guards.table import ROLL_BACK
+from verl_ext.training.guards.guard_table import ROLL_BACK
+from verl_ext.training.guards.guardrails import Alarm, Guardrails
 
 RECORD = "rollbacks.json"
 MOVED = "rolled_back_"
@@ -66,7 +66,7 @@ def good_checkpoint(config: Any, before: int) -> Checkpoint | None:
     return given if given is not None and given.step < before else None
 
 
-def ending_of(finding: Finding, guardrails: Guardrails, config: Any) -> RuntimeError:
+def ending_of(finding: Alarm, guardrails: Guardrails, config: Any) -> RuntimeError:
     """Do to the run's folder what a finding asks for, and return the error that the run ends with."""
     if finding.action != ROLL_BACK:
         return GuardrailError(f"{finding}. The run stops ({OPTIONS}.{finding.guardrail}.action={finding.action}).")

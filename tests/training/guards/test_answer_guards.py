@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.training.guards.walk import trips
-from verl_ext.training.guards.answers import (
+from verl_ext.training.guards.answer_guards import (
     ENTROPY,
     LENGTH,
     Entropy,

@@ -86,7 +86,7 @@ class GradientNorm:
         self._norms, self._above = list(state["norms"]), list(state["above"])
 
 
-class Validation:
+class ValidationFall:
     """The validation score falls under that before the first step, by more than what is chance.
 
     Args:

@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.training.guards.walk import trips
-from verl_ext.training.guards.updates import GRADIENT_NORM, UPDATE_METRICS, GradientNorm, LongNsr, NotFinite, Validation
+from verl_ext.training.guards.update_guards import (
+    GRADIENT_NORM,
+    UPDATE_METRICS,
+    GradientNorm,
+    LongNsr,
+    NotFinite,
+    ValidationFall,
+)
 from verl_ext.training.validation_score import error_of
 
 SCORE = "val-core/gsm8k/acc/mean@1"
@@ -85,7 +92,7 @@ def test_a_step_without_an_update_or_with_no_number_is_passed_over():
 
 def validated(*rows: tuple[int, float, float], standard_errors: float = 2.0) -> dict[int, str]:
     """What is said of validations: step, score, standard error."""
-    guard = Validation(standard_errors=standard_errors)
+    guard = ValidationFall(standard_errors=standard_errors)
     seen = [(step, guard.see(step, {SCORE: score, error_of(SCORE): error})) for step, score, error in rows]
     return {step: trip for step, trip in seen if trip is not None}
 
@@ -107,7 +114,7 @@ def test_a_score_of_nothing_is_found_too():
 
 def test_without_a_base_or_an_error_there_is_nothing_to_compare():
     assert validated((10, 0.6, 0.03), (20, 0.0, 0.03)) == {}
-    guard = Validation(standard_errors=2)
+    guard = ValidationFall(standard_errors=2)
     assert guard.see(0, {SCORE: 1.0}) is None
     assert guard.see(10, {SCORE: 0.0}) is None
     assert guard.see(10, {"val-core/gsm8k/acc/best@4/mean": 0.0, error_of(SCORE): 0.1}) is None
@@ -149,7 +156,7 @@ def test_a_resumed_run_finds_what_the_undisturbed_one_finds(values, cut):
 
 def test_a_bad_validation_counts_until_the_next_good_one():
     """Also for a resumed run, which knows its base."""
-    first, second = Validation(standard_errors=2), Validation(standard_errors=2)
+    first, second = ValidationFall(standard_errors=2), ValidationFall(standard_errors=2)
     first.see(0, {SCORE: 0.6, error_of(SCORE): 0.03})
     first.see(5, {SCORE: 0.6, error_of(SCORE): 0.03})
     second.restore(json.loads(json.dumps(first.state())))

@@ -7,16 +7,16 @@ from typing import Any, NamedTuple
 from verl_ext.objectives.algorithm_options import AlgorithmOptions
 from verl_ext.objectives.catalog import objective_under
 from verl_ext.training.guards import rollout_gap
-from verl_ext.training.guards.answers import Entropy, GraderErrors, ResponseLength, Rise, StepsOfNothing
+from verl_ext.training.guards.answer_guards import Entropy, GraderErrors, ResponseLength, Rise, StepsOfNothing
 from verl_ext.training.guards.guard import Guard, Moment
-from verl_ext.training.guards.updates import GradientNorm, LongNsr, NotFinite, Validation
+from verl_ext.training.guards.update_guards import GradientNorm, LongNsr, NotFinite, ValidationFall
 
 WARN, STOP, ROLL_BACK, END = "warn", "stop", "roll_back", "end"
 WITHIN_A_STEP = (WARN, STOP, ROLL_BACK)
 AFTER_A_STEP = (WARN, STOP, ROLL_BACK, END)
 
 
-class Row(NamedTuple):
+class GuardRow(NamedTuple):
     """A guard."""
 
     name: str
@@ -46,19 +46,19 @@ def is_pure_nsr(config: Any) -> bool:
 
 
 ROWS = (
-    Row(
+    GuardRow(
         "not_finite",
         NotFinite,
         moments=(Moment.GRADED, Moment.UPDATED),
         actions=WITHIN_A_STEP,
         from_config=lambda config: {"may_overflow": scales_its_loss(config)},
     ),
-    Row("grader_errors", GraderErrors, moments=(Moment.GRADED,), actions=WITHIN_A_STEP),
-    Row(rollout_gap.NAME, rollout_gap.RolloutGap, moments=(Moment.COMPARED,), actions=WITHIN_A_STEP),
-    Row("gradient_norm", GradientNorm),
-    Row("entropy", Entropy),
-    Row("response_length", ResponseLength),
-    Row(
+    GuardRow("grader_errors", GraderErrors, moments=(Moment.GRADED,), actions=WITHIN_A_STEP),
+    GuardRow(rollout_gap.NAME, rollout_gap.RolloutGap, moments=(Moment.COMPARED,), actions=WITHIN_A_STEP),
+    GuardRow("gradient_norm", GradientNorm),
+    GuardRow("entropy", Entropy),
+    GuardRow("response_length", ResponseLength),
+    GuardRow(
         "truncation",
         partial(
             Rise,
@@ -67,22 +67,22 @@ ROWS = (
             what="the answers are cut before they are complete",
         ),
     ),
-    Row(
+    GuardRow(
         "repetition",
         partial(Rise, name="repetition", metric="train/repetition", what="what answers say they have said before"),
     ),
-    Row("validation", Validation),
-    Row(
+    GuardRow("validation", ValidationFall),
+    GuardRow(
         "equal_rewards",
         partial(StepsOfNothing, name="equal_rewards", metric="train/reward_range", what="all rewards are equal"),
     ),
-    Row(
+    GuardRow(
         "nothing_kept",
         partial(
             StepsOfNothing, name="nothing_kept", metric="train/kept_samples", what="no sample is left to learn from"
         ),
     ),
-    Row("long_nsr", LongNsr, actions=(WARN,), from_config=lambda config: {"is_pure": is_pure_nsr(config)}),
+    GuardRow("long_nsr", LongNsr, actions=(WARN,), from_config=lambda config: {"is_pure": is_pure_nsr(config)}),
 )
 GUARDS = {row.name: row for row in ROWS}
 ADVICE = ("long_nsr",)

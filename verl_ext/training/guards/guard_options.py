@@ -1,7 +1,7 @@
 """What the options of ``trainer.guardrails`` may hold, where their defaults do not tell."""
 
 from verl_ext.training.guards.guard import OPTIONS
-from verl_ext.training.guards.table import ROWS
+from verl_ext.training.guards.guard_table import ROWS
 from verl_ext.training.option_limits import ABOVE_ZERO, FROM_ONE, FROM_ZERO, SHARE, SHARE_ABOVE_ZERO, kinds_in
 
 LIMITS = {
