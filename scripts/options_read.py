@@ -35,6 +35,7 @@ HANDED_OVER = {
     "reward.reward_kwargs": "verl/experimental/reward_loop/reward_manager/dapo.py:DAPORewardManager.__init__",
     "trainer.ends_early": "verl_ext/training/ending.py:EndingRules.of",
     "trainer.guardrails": "verl_ext/training/guards/guardrails.py:Guardrails.of",
+    "trainer.best_checkpoint": "verl_ext/training/kept_checkpoints.py:BestRule.of",
     "algorithm.noisy_grader": "verl_ext/objectives/noisy_grader.py:read_noisy_grader",
     **{
         f"actor_rollout_ref.rollout.engine_kwargs.vllm.{name}": "verl/workers/rollout/vllm_rollout/vllm_async_server.py:"

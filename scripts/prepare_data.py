@@ -4,12 +4,14 @@ r"""Make the parquet files verl trains on: <task>_train.parquet and <task>_test.
 python scripts/prepare_data.py math --out data --template qwen
 python scripts/prepare_data.py MATH-500 --out data --data_dir DIR
 python scripts/prepare_data.py math --out data --stratified_fraction 0.25 --seed 0
+python scripts/prepare_data.py math --out data --validation_share 0.05
 python scripts/prepare_data.py countdown --out data --short
 python scripts/prepare_data.py countdown --out data --from hub --num_train 100000
 python scripts/prepare_data.py reasoning_gym/chain_sum --out data --option min_terms=2 --option max_terms=3 --bare
 
 The data sets come from the Hugging Face hub, or from a folder of local copies (--data_dir, or the setting VERL_EXT_DATA).
 No row is left out, unless --stratified_fraction asks for a part, which has the whole's share of every level and subject.
+--validation_share holds out a part of the training problems, to choose checkpoints by: not the test set.
 What was corrected, cannot be graded or comes twice is printed, and is in report.json beside the files with every detail.
 Prompts that are too long are left to verl: data.filter_overlong_prompts=True, which knows the tokenizer.
 
@@ -37,6 +39,7 @@ from verl_ext.data.audit import (
     ungradable_references,
     write_report,
 )
+from verl_ext.data.held_out import VALIDATION, held_out
 from verl_ext.data.parquet import write_checked
 from verl_ext.data.rows import VerlRow, make_problem_row, make_row
 from verl_ext.data.sources import Row, problems_of, read_source
@@ -56,6 +59,7 @@ from verl_ext.tasks.task import SourceRow, Split
 from verl_ext.tasks.templates import BOX_INSTRUCTION, TEMPLATES, render_prompt
 
 FRACTION = "--stratified_fraction"
+SHARE = "--validation_share"
 MAX_PRINTED = 40
 """Findings of one kind on the screen; report.json has all."""
 
@@ -70,7 +74,7 @@ def add_task_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SHARE",
         help="draw this share of each split, above 0 and at most 1, with the split's proportions of level and subject",
     )
-    parser.add_argument("--seed", type=int, help=f"of {FRACTION} (default: 0)")
+    parser.add_argument("--seed", type=int, help=f"of {FRACTION} and {SHARE} (default: 0)")
 
 
 def add_refused_fraction(parser: argparse.ArgumentParser) -> None:
@@ -105,7 +109,7 @@ def read_problems(task: Task, arguments: argparse.Namespace) -> dict[Split, Prob
         source_rows, where = read_source(task, arguments.data_dir, split)
         whole[split] = Problems(problems_of(task, source_rows, split, where), source_rows, where, len(source_rows))
     if arguments.stratified_fraction is None:
-        if arguments.seed is not None:
+        if arguments.seed is not None and arguments.validation_share is None:
             raise ValueError(f"--seed is that of {FRACTION}, which is not given: all problems are taken.")
         return whole
     fraction = parsed_fraction(arguments.stratified_fraction)
@@ -119,14 +123,34 @@ def read_problems(task: Task, arguments: argparse.Namespace) -> dict[Split, Prob
     }
 
 
-def parsed_fraction(text: str) -> Fraction:
+def parsed_fraction(text: str, option: str = FRACTION) -> Fraction:
     try:
         fraction = Fraction(text)
     except (ValueError, ZeroDivisionError):
-        raise ValueError(f"{FRACTION} must be a number above 0 and at most 1, got {text}.") from None
+        raise ValueError(f"{option} must be a number above 0 and at most 1, got {text}.") from None
     if not 0 < fraction <= 1:
-        raise ValueError(f"{FRACTION} must be above 0 and at most 1, got {text}.")
+        raise ValueError(f"{option} must be above 0 and at most 1, got {text}.")
     return fraction
+
+
+def hold_out(files: dict[Path, list[VerlRow]], arguments: argparse.Namespace, findings: dict[str, Any]) -> list[str]:
+    """Move the part that is asked for from the training file to one of its own, beside it; returns a line about it."""
+    if arguments.validation_share is None:
+        return []
+    path = next((path for path in files if path.stem.endswith("_train")), None)
+    if path is None:
+        raise ValueError(f"{SHARE} is a part of the training problems, which this task does not have.")
+    seed = arguments.seed or 0
+    files[path], out = held_out(files[path], parsed_fraction(arguments.validation_share, SHARE), seed)
+    target = path.with_name(f"{path.stem.removesuffix('_train')}_{VALIDATION}.parquet")
+    files[target] = out
+    findings[VALIDATION] = {
+        "file": target.name,
+        "share": arguments.validation_share,
+        "seed": seed,
+        "num_rows": len(out),
+    }
+    return [f"{target}: {len(out)} of the training problems, which are not in {path.name}: {len(files[path])} are left"]
 
 
 def drawn(problems: Problems, fraction: Fraction, seed: int, split: Split, avoided: Sequence[int]) -> Problems:
@@ -176,9 +200,11 @@ def prepare_task(task: Task, arguments: argparse.Namespace) -> None:
             }
     if {"train", "test"} <= problems.keys():
         findings["in_train_and_test"] = same_questions(problems["train"].rows, problems["test"].rows)
+    held = hold_out(files, arguments, findings)
     write_checked(files)
     report = write_report(arguments.out, task.data_source, findings)
     _print_findings(findings, arguments.out)
+    print("\n".join(held), end="\n" if held else "")
     print(f"report: {report}")
 
 
@@ -310,6 +336,7 @@ def prepare_countdown(arguments: argparse.Namespace) -> None:
         keys = {problem.key for problem in problems}
         findings["in_train_and_test"] += sorted(keys & keys_before)
         keys_before |= keys
+    lines += hold_out(files, arguments, findings)
     write_checked(files)
     print("\n".join(lines))
     write_report(arguments.out, COUNTDOWN.data_source, findings)
@@ -396,8 +423,10 @@ def prepare_gym(arguments: argparse.Namespace) -> None:
         path = arguments.out / f"{task.file_stem}_{split}.parquet"
         files[path] = [_gym_row(problem, examples, split, index, arguments) for index, problem in enumerate(made)]
         findings["splits"][split] = {"file": path.name, "num_rows": len(made)}
+    lines = [f"{path}: {len(rows)} problems" for path, rows in files.items()]
+    lines += hold_out(files, arguments, findings)
     write_checked(files)
-    print("\n".join(f"{path}: {len(rows)} problems" for path, rows in files.items()))
+    print("\n".join(lines))
     write_report(arguments.out, task.data_source, findings)
 
 
@@ -438,6 +467,11 @@ def main(argv: list[str] | None = None) -> None:
     for name, (add_arguments, prepare) in COMMANDS.items():
         task = tasks.add_parser(name)
         task.add_argument("--out", type=path_option, required=True, help="folder to write to")
+        task.add_argument(
+            SHARE,
+            metavar="SHARE",
+            help=f"hold out this share of the training problems, in <task>_{VALIDATION}.parquet, to choose checkpoints by",
+        )
         add_arguments(task)
         task.set_defaults(prepare=prepare)
     given = list(sys.argv[1:] if argv is None else argv)

@@ -239,7 +239,8 @@ def test_no_room(run, tmp_path, capsys, monkeypatch):
     ("step", "message"),
     [
         ("5", r"--step 5: .*checkpoints has no checkpoint of that step. There are 4, 10."),
-        ("last", "--step must be a number or latest, got 'last'"),
+        ("last", "--step must be a number, latest or best, got 'last'"),
+        ("best", r"says of no step that it is the best.* There are 4, 10."),
         ("10", r"global_step_10 is not complete: .* is cut. Complete are the steps 4."),
     ],
 )
@@ -249,6 +250,15 @@ def test_a_step_that_is_not_there_or_not_complete(run, step, message):
     file.write_bytes(file.read_bytes()[:5000])
     with pytest.raises(ValueError, match=message):
         find_weights(run, step)
+
+
+def test_the_best_step(run):
+    best = run / "checkpoints/best_checkpoint.json"
+    best.write_text(json.dumps({"step": 10, "value": 0.5}))
+    assert find_weights(run, "best").step == 10
+    best.write_text(json.dumps({"step": 7, "value": 0.5}))
+    with pytest.raises(ValueError, match=r"--step 7: .* There are 4, 10."):
+        find_weights(run, "best")
 
 
 def test_parts_of_a_checkpoint(run, base):

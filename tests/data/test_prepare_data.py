@@ -346,6 +346,23 @@ def test_a_part_of_a_task_from_the_command_line(prepare, tmp_path, capsys):
     assert found["drawn"]["strata"]["Level 1, Geometry"] == [part["Level 1", "Geometry"], whole["Level 1", "Geometry"]]
 
 
+def test_a_validation_part_from_the_command_line(prepare, aime_dir, tmp_path, capsys):
+    prepare("countdown", "--num_train", 50, "--num_test", 5, "--validation_share", "0.2")
+    validation, train = tmp_path / "countdown_validation.parquet", tmp_path / "countdown_train.parquet"
+    said = f"{validation}: 10 of the training problems, which are not in countdown_train.parquet: 40 are left\n"
+    assert said in capsys.readouterr().out
+    assert not references_of(read_rows(validation)) & references_of(read_rows(train))
+    assert json.loads((tmp_path / "report.json").read_text())["countdown"]["validation"]["num_rows"] == 10
+    for share, message in (
+        ("1", "leaves none for training"),
+        ("2", "--validation_share must be above 0 and at most 1"),
+    ):
+        with pytest.raises(SystemExit, match=message):
+            prepare("countdown", "--num_train", 50, "--validation_share", share)
+    with pytest.raises(SystemExit, match="part of the training problems, which this task does not have"):
+        prepare("aime2024", "--data_dir", aime_dir, "--validation_share", "0.5")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

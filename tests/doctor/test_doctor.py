@@ -127,7 +127,7 @@ def plant_small_shm(_run, _tmp_path, monkeypatch):
 
 
 def plant_full_disk(_run, _tmp_path, monkeypatch):
-    monkeypatch.setattr(machine.shutil, "disk_usage", lambda _path: shutil._ntuple_diskusage(GIB, GIB, 1000))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: shutil._ntuple_diskusage(GIB, GIB, 1000))
 
 
 def plant_little_memory(_run, _tmp_path, monkeypatch):

@@ -9,6 +9,12 @@ def by_length(data_source, solution_str, ground_truth, extra_info=None, **_unuse
     return {"score": score, "acc": score}
 
 
+def by_problem(data_source, solution_str, ground_truth, extra_info=None, **_unused):
+    """Right when the number of characters leaves the problem's remainder by 3: who always answers alike misses two of three."""
+    score = float(len(solution_str) % 3 == extra_info["index"] % 3)
+    return {"score": score, "acc": score}
+
+
 def always_right(data_source, solution_str, ground_truth, extra_info=None, **_unused):
     return {"score": 1.0, "acc": 1.0}
 

@@ -41,6 +41,15 @@ SAVED_ADAPTER = (*LORA, "actor_rollout_ref.actor.optim.lr=2e-2", "trainer.save_f
 TWO_RANKS = "trainer.n_gpus_per_node=2"
 ROLLOUTS = "trainer.rollout_data_dir=${trainer.output_dir}/rollouts"
 
+PASS_AT_4 = "val-core/countdown/acc/pass@4"
+VALIDATED = (
+    *reward("by_problem"),
+    *("trainer.val_before_train=True", "trainer.test_freq=1", "trainer.pass_at_k=[1,4]"),
+    *("actor_rollout_ref.rollout.val_kwargs.n=8", "actor_rollout_ref.rollout.val_kwargs.temperature=1"),
+    *("trainer.save_freq=1", "trainer.max_actor_ckpt_to_keep=1", f"trainer.best_checkpoint.metric={PASS_AT_4}"),
+    "trainer.ends_early.below_base=2",
+)
+
 STACKS = {
     "plain": Stack(
         {
@@ -63,6 +72,13 @@ STACKS = {
                 "actor_rollout_ref.actor.ppo_mini_batch_size=2",
                 "trainer.test_freq=2",
             ),
+            "narrower": (
+                *VALIDATED,
+                "algorithm.adv_estimator=psr",
+                "actor_rollout_ref.actor.optim.lr=3e-2",
+                "trainer.total_training_steps=8",
+            ),
+            "as before": (*VALIDATED, "actor_rollout_ref.actor.optim.lr=0", "trainer.total_training_steps=4"),
             "no number": (*reward("no_number"), "algorithm.adv_estimator=grpo"),
         }
     ),

@@ -7,6 +7,7 @@ import pytest
 
 from tests.training.conftest import config_of, overrides_of
 from verl_ext.grading.workers.settings import read_settings
+from verl_ext.host import disk
 from verl_ext.training import preflight
 from verl_ext.training.checks.machine import check_disk
 
@@ -57,12 +58,23 @@ def test_an_unknown_option_names_the_nearest(folder, override, message):
     assert message in str(error.value)
 
 
-def test_checkpoints_that_do_not_fit_are_refused(folder):
-    config = config_of(folder, "trainer.save_freq=1", "trainer.max_actor_ckpt_to_keep=2")
+@pytest.mark.parametrize(
+    ("kept", "at_once"),
+    [
+        ([], 1),
+        (["trainer.max_actor_ckpt_to_keep=1"], 2),
+        (["trainer.max_actor_ckpt_to_keep=3"], 3),
+        (["trainer.max_actor_ckpt_to_keep=3", "trainer.best_checkpoint.metric=val-core/math/acc/mean@1"], 4),
+    ],
+)
+def test_checkpoints_that_do_not_fit_are_refused(folder, monkeypatch, kept, at_once):
+    config = config_of(folder, "trainer.save_freq=1", *kept)
     one = 4096 // 4 * 12
-    check_disk(config, free_bytes=lambda _path: 3 * one)
+    monkeypatch.setattr(disk, "free_bytes", lambda _path: at_once * one)
+    check_disk(config)
+    monkeypatch.setattr(disk, "free_bytes", lambda _path: at_once * one - 1)
     with pytest.raises(ValueError, match="Point trainer.output_dir at a larger disk"):
-        check_disk(config, free_bytes=lambda _path: 3 * one - 1)
+        check_disk(config)
 
 
 @pytest.mark.parametrize(

@@ -100,6 +100,100 @@ def test_a_resumed_run_ends_where_the_undisturbed_one_does(tmp_path):
         ending.save(tmp_path)
 
 
+# ---------------------------------------------------------------------- below the base
+
+PROBLEMS = 50
+
+
+def problems(num_solved, num_samples=8):
+    """Of 50 problems so many are right in half of the samples, the others never."""
+    correct = [num_samples // 2] * num_solved + [0] * (PROBLEMS - num_solved)
+    return {"math": (correct, [num_samples] * PROBLEMS)}
+
+
+def fallen(solved, rules, k=4):
+    """Which of the validations ends the run, the first of which is before training; None for none."""
+    ending = Ending(rules)
+    for number, one in enumerate(solved):
+        ending.see_counts(10 * number, problems(one), k)
+        if (reason := ending.reason()) is not None:
+            return number, reason
+    return None
+
+
+def test_a_fall_of_the_reach_ends_the_run():
+    """45 of 50 problems were within reach and 30 are: 15 of 50 lost, [-0.42, -0.18] by the binomial. pass@4 of 4 of 8 is 69/70."""
+    number, reason = fallen([45, 45, 30], EndingRules(below_base=1))
+    assert number == 2
+    assert reason.startswith(
+        "below the base: pass@4 went from 0.8871 before training to 0.5914 at step 20: -0.2957, 95 %"
+    )
+    low, high = (float(word) for word in reason.partition("interval ")[2].split(" over")[0].split(" to "))
+    assert (low, high) == (pytest.approx(-0.414, abs=0.02), pytest.approx(-0.177, abs=0.02))
+    assert fallen([45, 45, 30], EndingRules()) is None
+
+
+def test_what_luck_explains_does_not():
+    """3 problems lost and 2 won of 50: the interval holds 0."""
+    ending = Ending(EndingRules(below_base=1))
+    ending.see_counts(0, problems(45), 4)
+    correct, samples = problems(45)["math"]
+    ending.see_counts(10, {"math": ([0, 0, 0, *correct[3:45], 4, 4, 0, 0, 0], samples)}, 4)
+    assert ending.reason() is None
+    assert ending._falls[0].difference == pytest.approx(-69 / 70 / 50)
+
+
+def test_so_many_times_in_a_row():
+    rules = EndingRules(below_base=2)
+    assert fallen([45, 30, 45, 30, 45], rules) is None
+    number, reason = fallen([45, 30, 45, 30, 29], rules)
+    assert number == 4
+    assert reason.endswith("; it was below in 2 validations in a row")
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_model_that_stays_as_it_is_goes_on(seed):
+    """Ten validations of one model: problems of chances between 0 and 1, 16 samples each."""
+    rng = random.Random(seed)
+    chances = [rng.random() ** 2 for _ in range(PROBLEMS)]
+    ending = Ending(EndingRules(below_base=2))
+    for number in range(11):
+        correct = [sum(rng.random() < chance for _ in range(16)) for chance in chances]
+        ending.see_counts(10 * number, {"math": (correct, [16] * PROBLEMS)}, 8)
+        assert ending.reason() is None
+
+
+def test_a_resumed_run_knows_its_base(tmp_path):
+    first = Ending(EndingRules(below_base=2))
+    for step, solved in ((0, 45), (10, 30)):
+        first.see_counts(step, problems(solved), 4)
+    first.save(tmp_path)
+    second = Ending(EndingRules(below_base=2))
+    second.restore(tmp_path)
+    second.see_counts(10, problems(45), 4)
+    second.see_counts(20, problems(30), 4)
+    assert "in 2 validations in a row" in second.reason(), "step 10 counts once"
+    third = Ending(EndingRules(below_base=2))
+    with pytest.raises(
+        RuntimeError, match="compares with the validation before training, and this run has none on record"
+    ):
+        third.see_counts(10, problems(45), 4)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["trainer.pass_at_k=[1,4]"], "below_base=2 looks at validations, and trainer.test_freq=-1"),
+        (["trainer.test_freq=5"], r"below_base=2 looks at pass@k: set trainer.pass_at_k"),
+        (["trainer.test_freq=5", "trainer.pass_at_k=[1]", "trainer.val_before_train=False"], "set it to True"),
+    ],
+)
+def test_a_rule_that_cannot_see_the_base_is_refused(options, message):
+    config = compose_config(["trainer.ends_early.below_base=2", *options], device="cpu")
+    with pytest.raises(ValueError, match=message):
+        check_early_end(config)
+
+
 def test_the_standard_error_is_one_over_prompts():
     """Four samples each of two prompts, all right and all wrong: as uncertain as two samples."""
     uids = ["a"] * 4 + ["b"] * 4
@@ -141,6 +235,8 @@ def test_it_is_saved_once(ending_trainer):
     trainer, saved, folder = ending_trainer
     folder.mkdir()
     trainer.global_steps = 8
+    with trainer._checkpoints.saving(8):
+        ...
     trainer._end_where_it_should()
     assert (trainer.total_training_steps, saved) == (8, [])
 

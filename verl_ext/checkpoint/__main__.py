@@ -1,6 +1,6 @@
 """Make a Hugging Face model of what a run has saved.
 
-    python -m verl_ext.checkpoint export RUN --to DIR [--step N]
+    python -m verl_ext.checkpoint export RUN --to DIR [--step N|best]
 
 RUN is the output folder of a run of this package, or a folder with verl's checkpoints (global_step_<N>): FSDP shards of any
 number of ranks, whole models, adapters. DIR gets the weights with the adapter merged, the tokenizer, the generation
@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from verl_ext.checkpoint.hf_folder import DTYPES, export, present_export
-from verl_ext.checkpoint.saved_weights import LATEST, find_weights
+from verl_ext.checkpoint.saved_weights import BEST, LATEST, find_weights
 from verl_ext.host.command_line import path_option, print_any_text
 
 
@@ -29,7 +29,7 @@ def parser() -> argparse.ArgumentParser:
         "run", type=path_option, metavar="RUN", help="output folder, checkpoints, a step, or an adapter of peft"
     )
     one.add_argument("--to", type=path_option, metavar="DIR", required=True, help="the new folder")
-    one.add_argument("--step", default=LATEST, metavar="N", help=f"a number, or {LATEST} (default)")
+    one.add_argument("--step", default=LATEST, metavar="N", help=f"a number, {BEST} or {LATEST} (default)")
     one.add_argument(
         "--check",
         action=argparse.BooleanOptionalAction,

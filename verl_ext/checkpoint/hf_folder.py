@@ -55,7 +55,8 @@ def export(
             run's record says.
 
     Raises:
-        ValueError: There is no room, or the checkpoint cannot be made into a model, or it would compute something else.
+        NoRoomError: It would not fit on the disk.
+        ValueError: The checkpoint cannot be made into a model, or it would compute something else.
     """
     check_room(target, sum(file.stat().st_size for file in weights.files), f"The export to {target}")
     remove_unfinished(target)

@@ -11,7 +11,7 @@ from verl_ext.pretrained.hub import HUB_ID
 from verl_ext.tasks.table import DATA_SOURCES
 
 METRICS = "metrics.jsonl"
-SCORES = ("val-core/", "val-pass/")
+SCORES = "val-core/"
 SETTINGS = {
     "objective": "algorithm.adv_estimator",
     "weight of correct responses": "algorithm.positive_advantage_weight",

@@ -10,8 +10,9 @@ from verl_ext.evaluation.model_path import ADAPTER, weight_files
 from verl_ext.evaluation.shards import LORA_FACTS, fault_of_ranks, shards_in
 from verl_ext.host.tensor_files import pieces_of, tensors_in
 from verl_ext.training.checkpoints import STEP_FOLDER, TRACKER, saved_steps
+from verl_ext.training.kept_checkpoints import read_best
 
-LATEST = "latest"
+LATEST, BEST = "latest", "best"
 HF = "huggingface"
 Kind = Literal["shards", "model", "adapter"]
 
@@ -54,7 +55,7 @@ def find_weights(run: Path, step: str = LATEST) -> SavedWeights:
 
     Args:
         run: The output folder of a run, its checkpoints, one step of them or the ``actor`` in it; or an adapter of peft.
-        step: A number, or ``latest``.
+        step: A number, ``latest``, or ``best``: the step that ``trainer.best_checkpoint`` has kept.
 
     Raises:
         ValueError: There is no such step, or not all of it; says which there are.
@@ -75,8 +76,16 @@ def _step_number(folder: Path, steps: list[int], step: str) -> int:
         text = tracker.read_text(encoding="utf-8", errors="replace").strip() if tracker.is_file() else ""
         # A checkpoint that is being written, or was cut, is not in the tracker. Without one, an incomplete step is refused.
         return int(text) if text.isdecimal() and int(text) in steps else steps[-1]
+    if step == BEST:
+        best = read_best(folder)
+        if best is None:
+            raise ValueError(
+                f"--step {BEST}: {folder} says of no step that it is the best. A run with trainer.best_checkpoint.metric does. "
+                f"There are {', '.join(map(str, steps))}."
+            )
+        step = str(best.step)
     if not step.isdecimal():
-        raise ValueError(f"--step must be a number or {LATEST}, got {step!r}.")
+        raise ValueError(f"--step must be a number, {LATEST} or {BEST}, got {step!r}.")
     if int(step) not in steps:
         raise ValueError(
             f"--step {step}: {folder} has no checkpoint of that step. There are {', '.join(map(str, steps))}."

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from verl_ext.metrics.cover import TAUS, cover_at
 from verl_ext.metrics.generations import Generations, find_files, stem
 from verl_ext.metrics.label_file import left_aside, read_counts
 from verl_ext.metrics.pass_at_k import powers_of_two_up_to
@@ -196,6 +197,13 @@ def _as_json(
                 "pass_at_k": as_json(measured.curve),
                 "strict_pass_at_k": as_json(measured.strict),
                 "maj_at_k": as_json(measured.majority),
+                "cover_at": dict(
+                    zip(
+                        map(str, TAUS),
+                        cover_at(measured.generations.num_samples_P, measured.generations.num_correct_P),
+                        strict=True,
+                    )
+                ),
                 "by": as_json(measured.groups),
             }
             for measured in files

@@ -10,10 +10,10 @@ from typing import Any
 from verl_ext.data.parquet import read_rows
 from verl_ext.doctor.examination import Examination
 from verl_ext.doctor.of_machine import memory_of_accelerators
+from verl_ext.host.disk import nearest_existing
 from verl_ext.host.finding import Finding, ok, warn
 from verl_ext.host.free_memory import GIB, read_memory
 from verl_ext.training import head, memory
-from verl_ext.training.checks.machine import existing
 from verl_ext.training.checks.prompts import has_plain_prompts, length_of
 from verl_ext.training.checks.surroundings import space_of
 from verl_ext.training.device_memory import device_memory
@@ -150,7 +150,7 @@ def _of_tokenizer(config: Any) -> list[Finding]:
 
 
 def _of_disk(config: Any) -> str:
-    folder = existing(local_path(config.trainer.default_local_dir).absolute())
+    folder = nearest_existing(local_path(config.trainer.default_local_dir).absolute())
     space = space_of(folder)
     return f"{space.free / GIB:.1f} of {space.total / GIB:.1f} GiB free in {folder}, which holds the checkpoints"
 

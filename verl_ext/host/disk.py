@@ -22,10 +22,14 @@ def shown_bytes(num_bytes: float) -> str:
     return f"{num_bytes / 2**10:.0f} KiB"
 
 
+class NoRoomError(OSError):
+    """What is going to be written does not fit."""
+
+
 def check_room(path: Path, num_bytes: int, what: str, remedy: str = "Make room, or choose another disk.") -> None:
-    """Raises ValueError where fewer than ``num_bytes`` are free at ``path``: ``what`` needs them, ``remedy`` is a sentence."""
+    """Raises NoRoomError where fewer than ``num_bytes`` are free at ``path``: ``what`` needs them, ``remedy`` is a sentence."""
     free = free_bytes(path)
     if free < num_bytes:
-        raise ValueError(
+        raise NoRoomError(
             f"{what} needs {shown_bytes(num_bytes)}, and {nearest_existing(path)} has {shown_bytes(free)} free. {remedy}"
         )

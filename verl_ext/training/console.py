@@ -3,7 +3,7 @@
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -72,12 +72,32 @@ def step_line(step: int, total: int, metrics: Mapping[str, float]) -> str:
     return " | ".join(parts)
 
 
+CORE, AUX = "val-core/", "val-aux/"
+
+
+def _interval(metrics: Mapping[str, float], name: str) -> str:
+    low, high = (metrics.get(f"{AUX}{name}/{end}") for end in ("low", "high"))
+    return "" if low is None or high is None else f" [{low:.3f}, {high:.3f}]"
+
+
+def breakdown_lines(metrics: Mapping[str, float]) -> Iterator[str]:
+    """What a validation came to by level and subject, and how many problems it solves reliably; nothing without pass@k."""
+    rows: dict[str, list[str]] = {}
+    for name, value in metrics.items():
+        stem, _, last = name.removeprefix(AUX).rpartition("/")
+        if name.startswith(AUX) and last.startswith(("pass@", "cover@")):
+            rows.setdefault(stem, []).append(f"{last} {value:.3f}{_interval(metrics, f'{stem}/{last}')}")
+    for stem, values in rows.items():
+        yield f"  {stem}: {', '.join(values)}"
+
+
 def validation_line(
     step: int, metrics: Mapping[str, float], num_samples: int, num_ungraded: int, num_missing: int
 ) -> str:
     """Say in one line what a validation came to, and of how many answers that is not known."""
-    shown = {name.removeprefix("val-core/"): value for name, value in metrics.items() if name.startswith("val-core/")}
-    parts = [", ".join(f"{name} {value:.3f}" for name, value in shown.items()) or "no answer has a score"]
+    shown = {name.removeprefix(CORE): value for name, value in metrics.items() if name.startswith(CORE)}
+    scores = [f"{name} {value:.3f}{_interval(metrics, name)}" for name, value in shown.items()]
+    parts = [", ".join(scores) or "no answer has a score"]
     if num_ungraded:
         parts.append(f"{num_ungraded} of {num_samples} answers could not be graded: neither right nor wrong")
     if num_missing:
@@ -107,6 +127,8 @@ class Console:
             self.say(f"WARNING: {fields['text']}")
         elif kind == "validation":
             self.say(validation_line(**fields))
+            for line in breakdown_lines(fields["metrics"]):
+                self.say(line)
         elif kind == "step":
             if self._bar is None and self.terminal.isatty():
                 total, initial = fields["total"], fields["step"] - 1

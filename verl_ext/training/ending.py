@@ -1,4 +1,5 @@
-"""Whether a run should end before its last step: validation no longer rises, or somebody asks for it.
+"""Whether a run should end before its last step: validation no longer rises, more problems are out of reach than before
+training, or somebody asks for it.
 
 Plain numbers in, a reason out. Free of torch and verl.
 """
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from verl_ext.host.files import read_object, write_whole
+from verl_ext.training.validation_pass_at_k import Counts, difference_from
 from verl_ext.training.validation_score import SCORE_PREFIX, mean_names, mean_score
 
 HISTORY = "ending.json"
@@ -30,6 +32,9 @@ class EndingRules:
     """How many standard errors of the gain it has to be beyond that."""
     plateau_metric: str | None = None
     """``val-core/...``; None: the mean of all that are means, ``val-core/.../mean@<n>``."""
+    below_base: int | None = None
+    """Over how many validations in a row pass@k, at the largest k of ``trainer.pass_at_k``, is below the one before training by
+    more than the difference's 95 % interval, paired over the problems."""
     request_file: str | None = None
     """End after the step in which this file is there."""
 
@@ -43,6 +48,29 @@ class Validation(NamedTuple):
     step: int
     score: float
     standard_error: float
+
+
+class Fall(NamedTuple):
+    """How pass@k of a validation differs from the one before training."""
+
+    step: int
+    k: int
+    before: float
+    difference: float
+    low: float
+    high: float
+    """Ends of the difference's 95 % interval."""
+    num_problems: int
+
+    @property
+    def is_below(self) -> bool:
+        return self.high < 0
+
+    def __str__(self) -> str:
+        return (
+            f"pass@{self.k} went from {self.before:.4f} before training to {self.before + self.difference:.4f} at step {self.step}: "
+            f"{self.difference:+.4f}, 95 % interval {self.low:+.4f} to {self.high:+.4f} over {self.num_problems} problems"
+        )
 
 
 class Ended(NamedTuple):
@@ -67,6 +95,8 @@ class Ending:
     def __init__(self, rules: EndingRules) -> None:
         self._rules = rules
         self._validations: list[Validation] = []
+        self._base: Counts | None = None
+        self._falls: list[Fall] = []
 
     def see_validation(self, step: int, metrics: Mapping[str, float]) -> None:
         """Note a validation; one of a step that has one, as after a resume, counts once."""
@@ -83,9 +113,26 @@ class Ending:
         if names:
             self._validations.append(Validation(step, *mean_score(metrics, names)))
 
+    def see_counts(self, step: int, counts: Counts, k: int) -> None:
+        """Note how many samples of each problem a validation found correct, to be compared with step 0's at pass@k."""
+        if self._rules.below_base is None or step in [one.step for one in self._falls]:
+            return
+        if step == 0:
+            self._base = {source: (list(correct), list(samples)) for source, (correct, samples) in counts.items()}
+        elif self._base is None:
+            raise RuntimeError(
+                f"{OPTIONS}.below_base compares with the validation before training, and this run has none on record. Start over "
+                "with trainer.val_before_train=True, or leave the rule out."
+            )
+        else:
+            found = difference_from(self._base, counts, k)
+            if found is not None:
+                one = found.difference
+                self._falls.append(Fall(step, k, found.before, one.difference, one.low, one.high, one.num_problems))
+
     def reason(self) -> str | None:
         """Why the run should end now; None where it should go on."""
-        return self._requested() or self._plateau()
+        return self._requested() or self._below_base() or self._plateau()
 
     def _requested(self) -> str | None:
         file = self._rules.request_file
@@ -106,14 +153,25 @@ class Ending:
             f"{error:.4f}), is not above {wanted:.4f}"
         )
 
+    def _below_base(self) -> str | None:
+        num = self._rules.below_base
+        if num is None or len(self._falls) < num or not all(fall.is_below for fall in self._falls[-num:]):
+            return None
+        again = "" if num == 1 else f"; it was below in {num} validations in a row"
+        return f"below the base: {self._falls[-1]}{again}"
+
     def save(self, folder: Path) -> None:
         """Keep in a checkpoint what a resumed run has to know."""
-        write_whole(folder / HISTORY, json.dumps({"validations": self._validations}) + "\n")
+        history = {"validations": self._validations, "base": self._base, "falls": self._falls}
+        write_whole(folder / HISTORY, json.dumps(history) + "\n")
 
     def restore(self, folder: Path) -> None:
         """Go on from a checkpoint; one without the file leaves everything as it is."""
         if (folder / HISTORY).is_file():
-            self._validations = [Validation(*one) for one in read_object(folder / HISTORY)["validations"]]
+            history = read_object(folder / HISTORY)
+            self._validations = [Validation(*one) for one in history["validations"]]
+            self._base = history.get("base")  # checkpoints from before there was this rule
+            self._falls = [Fall(*one) for one in history.get("falls", ())]
 
 
 def write_ended(folder: Path, step: int, reason: str) -> None:

@@ -1,4 +1,4 @@
-"""verl's synchronous trainer, watched: its guards, its early end, and what a checkpoint keeps of both."""
+"""verl's synchronous trainer, watched: its guards, its early end, which checkpoints stay, and what they keep of all that."""
 
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from verl_ext.training.events import emit
 from verl_ext.training.guards import roll_back, rollout_gap
 from verl_ext.training.guards.guard import Moment
 from verl_ext.training.guards.guardrails import Guardrails
+from verl_ext.training.kept_checkpoints import KeptCheckpoints
 
 
 class GuardedTrainer(PPOTrainerSync):
@@ -22,6 +23,7 @@ class GuardedTrainer(PPOTrainerSync):
     def _set_up_guards(self) -> None:
         self._guardrails = Guardrails.of(self.config)
         self._ending = ending.Ending(ending.EndingRules.of(self.config))
+        self._checkpoints = KeptCheckpoints(self.config)
 
     def _look(self, moment: Moment, metrics: dict[str, Any]) -> None:
         """Ask the guards; raises what the run ends with where one of them wants that, with the step on record so far."""
@@ -41,9 +43,11 @@ class GuardedTrainer(PPOTrainerSync):
         reason = self._ending.reason() or self._guardrails.end_reason
         if reason is None or self.global_steps >= self.total_training_steps:
             return
-        save_freq = self.config.trainer.save_freq
-        if save_freq > 0:
-            if self.global_steps % save_freq:
+        best = self._checkpoints.best
+        if best is not None:
+            reason += f"; the best checkpoint is that of step {best.step}, with {best.value:.4f}"
+        if self.config.trainer.save_freq > 0:
+            if not self._checkpoints.is_saved(self.global_steps):
                 self._save_checkpoint()
             ending.write_ended(Path(self.config.trainer.default_local_dir), self.global_steps, reason)
         emit("phase", text=f"ends at step {self.global_steps}: {reason}")
@@ -53,12 +57,14 @@ class GuardedTrainer(PPOTrainerSync):
         """A step is over, with its checkpoint and its validation."""
         self._look(Moment.STEP, metrics)
         metrics |= self._guardrails.counters
+        self._checkpoints.settle(self.global_steps, self._save_checkpoint)
         if self._step_folder.is_dir():  # verl saves before it validates; what was seen since belongs to it too
             self._save_what_was_seen()
         self._end_where_it_should()
 
     def _see_validation(self, metrics: dict[str, float]) -> None:
         """A validation: the guards see it with its step, and the one before the first step has none."""
+        self._checkpoints.see_validation(self.global_steps, metrics)
         self._ending.see_validation(self.global_steps, metrics)
         if self.global_steps == 0:
             self._look(Moment.STEP, metrics)
@@ -66,10 +72,11 @@ class GuardedTrainer(PPOTrainerSync):
     @property
     def _step_folder(self) -> Path:
         """Where verl saves this step, if it does."""
-        return Path(self.config.trainer.default_local_dir) / f"global_step_{self.global_steps}"
+        return self._checkpoints.folder_of(self.global_steps)
 
     def _save_checkpoint(self) -> None:
-        super()._save_checkpoint()
+        with self._checkpoints.saving(self.global_steps):
+            super()._save_checkpoint()
         self._save_what_was_seen()
 
     def _save_what_was_seen(self) -> None:
@@ -78,6 +85,7 @@ class GuardedTrainer(PPOTrainerSync):
 
     def _load_checkpoint(self) -> None:
         super()._load_checkpoint()
+        self._checkpoints.restore(self.global_steps or None)
         trainer = self.config.trainer
         folder = Path(trainer.resume_from_path) if trainer.resume_mode == "resume_path" else self._step_folder
         if self.global_steps:

@@ -70,7 +70,10 @@ TYPES = guards.TYPES | {
     "trainer.max_critic_ckpt_to_keep": kinds_in("int|None"),
     "trainer.ends_early.plateau_validations": kinds_in("int|None"),
     "trainer.ends_early.plateau_metric": kinds_in("str|None"),
+    "trainer.ends_early.below_base": kinds_in("int|None"),
     "trainer.ends_early.request_file": kinds_in("str|None"),
+    "trainer.pass_at_k": kinds_in("list|None"),
+    "trainer.best_checkpoint.metric": kinds_in("str|None"),
     "trainer.esi_redundant_time": kinds_in("float|int"),
     "trainer.rollout_data_dir": kinds_in("str|None"),
     "trainer.validation_data_dir": kinds_in("str|None"),
@@ -118,7 +121,7 @@ LIMITS = guards.LIMITS | {
             *(f"trainer.{name}" for name in ("total_epochs", "total_training_steps", "n_gpus_per_node", "nnodes")),
             *(f"trainer.{name}" for name in ("max_actor_ckpt_to_keep", "max_critic_ckpt_to_keep")),
             *("algorithm.pass_at_k", "algorithm.positive_advantage_weight_steps"),
-            "trainer.ends_early.plateau_validations",
+            *("trainer.ends_early.plateau_validations", "trainer.ends_early.below_base"),
             *(f"{ACTOR}.ppo_micro_batch_size_per_gpu", "critic.ppo_micro_batch_size_per_gpu"),
         ),
         FROM_ONE,
@@ -170,6 +173,7 @@ CHOICES = guards.CHOICES | {
     "algorithm.kl_penalty": (*KL, *(f"{name}+" for name in KL)),
     "algorithm.kl_ctrl.type": ("fixed", "adaptive"),
     "data.truncation": ("error", "left", "right", "middle"),
+    "trainer.best_checkpoint.mode": ("max", "min"),
     "trainer.resume_mode": ("auto", "disable", "resume_path"),
 }
 

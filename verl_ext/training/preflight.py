@@ -11,6 +11,7 @@ from verl_ext.training.attention import check_attention
 from verl_ext.training.checkpoints import Checkpoint
 from verl_ext.training.checks.adapter import check_adapter
 from verl_ext.training.checks.algorithm import check_estimator, check_loss, check_trainer
+from verl_ext.training.checks.best_checkpoint import check_best_checkpoint
 from verl_ext.training.checks.data_files import check_batches, check_data, check_steps, check_template
 from verl_ext.training.checks.dead_options import check_dead_options
 from verl_ext.training.checks.early_end import check_early_end
@@ -27,6 +28,7 @@ from verl_ext.training.checks.machine import (
 from verl_ext.training.checks.micro_batches import check_micro_batches
 from verl_ext.training.checks.model import check_model
 from verl_ext.training.checks.option_values import check_types
+from verl_ext.training.checks.pass_at_k import check_pass_at_k
 from verl_ext.training.checks.prompts import check_prompts, check_tokenizer
 from verl_ext.training.checks.resume import check_resume
 from verl_ext.training.checks.surroundings import refused, surroundings
@@ -50,7 +52,8 @@ class Subject(NamedTuple):
     """Subjects that have to be right for these checks to make sense."""
 
 
-OF_ALGORITHM = (check_estimator, check_loss, check_trainer, check_early_end, check_deterministic)
+OF_VALIDATIONS = (check_early_end, check_pass_at_k, check_best_checkpoint)
+OF_ALGORITHM = (check_estimator, check_loss, check_trainer, *OF_VALIDATIONS, check_deterministic)
 SUBJECTS = (
     Subject("types", (check_types, check_precision, check_dead_options)),
     Subject("algorithm", (*OF_ALGORITHM, check_loggers, check_output, check_extensions), needs=("types",)),

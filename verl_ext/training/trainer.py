@@ -34,7 +34,7 @@ from verl_ext.objectives.algorithm_options import AlgorithmOptions
 from verl_ext.objectives.catalog import drops_zero_advantage, objective_under
 from verl_ext.objectives.weight_schedule import held_at
 from verl_ext.patches import early_llm_servers, other_worker_groups, short_padding_rows
-from verl_ext.training import own_log_prob_metrics, stall, validation, validation_counts
+from verl_ext.training import own_log_prob_metrics, stall, validation, validation_counts, validation_pass_at_k
 from verl_ext.training.checks.old_log_probs import takes_own_log_probs
 from verl_ext.training.checks.trainer_options import check_trainer_options
 from verl_ext.training.deterministic import is_deterministic
@@ -70,6 +70,8 @@ class NothingKeptError(Exception):
 class SignFilterTrainer(GuardedTrainer):
     """verl's ``sync`` trainer; differs in what reaches the learner, in its polling and in what it reports."""
 
+    val_dataloader: Any
+
     @property
     def trainer_mode(self) -> str:
         """Always ``sync``: verl compares the mode with that word to pick a replay buffer and its checkpoint contents."""
@@ -97,6 +99,7 @@ class SignFilterTrainer(GuardedTrainer):
         self._takes_own_log_probs = takes_own_log_probs(self.config, options)
         self._gap_of_others: float | None = 0.0
         self._num_submitted: dict[str, int] = {}
+        self._val_rows: list[Any] = []
         self._dropped: KVBatchMeta | None = None
         self._cut: list[mini_batches.MiniBatch] = []
         self._num_updates = 0
@@ -517,6 +520,17 @@ class SignFilterTrainer(GuardedTrainer):
 
     # ------------------------------------------------------------------ validation
 
+    def _validate(self) -> dict[str, float]:
+        """verl's, which forgets what rows say of their problems; they are noted as they pass."""
+        self._val_rows = []
+        loader = self.val_dataloader
+        self.val_dataloader = validation_pass_at_k.noting(loader, self._val_rows)
+        try:
+            metrics: dict[str, float] = super()._validate()
+        finally:
+            self.val_dataloader = loader
+        return metrics
+
     def _val_metrics_update(
         self,
         data_sources: list[str],
@@ -546,7 +560,7 @@ class SignFilterTrainer(GuardedTrainer):
             )
             metrics |= validation.means_over_prompts(data_sources, sample_uids, infos, expected, num_samples)
         metrics |= validation.standard_errors(data_sources, sample_uids, infos)
-        self._record_validation(data_sources, sample_uids, infos, expected)
+        metrics |= self._record_validation(data_sources, sample_uids, infos, expected)
         self._see_validation(metrics)
         num_wanted = sum((expected_acc_counts or {}).values()) or len(sample_uids)
         emit(
@@ -565,11 +579,26 @@ class SignFilterTrainer(GuardedTrainer):
         uids: list[str],
         infos: validation.Infos,
         expected: dict[tuple[str, str], int] | None,
-    ) -> None:
+    ) -> dict[str, float]:
+        """Put the counts of every problem on file; returns pass@k of them where it is asked for."""
         folder = self.config.trainer.get("output_dir")  # none in a stock run of verl
-        if folder is not None and "acc" in infos:
-            found = validation_counts.counts(data_sources, uids, infos["acc"], expected)
+        ks = self.config.trainer.get("pass_at_k")
+        if "acc" not in infos:
+            if ks:
+                raise RuntimeError(
+                    f"{validation_pass_at_k.OPTION}={list(ks)} counts correct answers, and the reward function says none: no acc."
+                )
+            return {}
+        found = validation_counts.counts(data_sources, uids, infos["acc"], expected)
+        if folder is not None:
             validation_counts.append(Path(folder) / validation_counts.NAME, self.global_steps, found)
+        if not ks:
+            return {}
+        self._ending.see_counts(self.global_steps, found, max(ks))
+        # verl asks for the samples of every row, in the order in which the rows have passed
+        sources = [source for source, _uid in expected or {}]
+        groups = validation_pass_at_k.groups_of(sources, self._val_rows) if len(sources) == len(self._val_rows) else {}
+        return validation_pass_at_k.described(found, groups, list(ks))
 
 
 def _graded_samples(batch: KVBatchMeta) -> Samples:

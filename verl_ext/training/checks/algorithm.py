@@ -29,7 +29,8 @@ ONLY_OUR_TRAINER = (
     *(f"algorithm.{name}" for name in ("drop_zero_advantage", "mask_truncated", "loss_normalizer", "mini_batches")),
     *("algorithm.one_pass", f"algorithm.{SCHEDULE}"),
     *(f"algorithm.{SECTION}.{rate}" for rate in (FALSE_NEGATIVES, FALSE_POSITIVES)),
-    *(f"{EARLY_END}.{name}" for name in ("plateau_validations", "request_file")),
+    *(f"{EARLY_END}.{name}" for name in ("plateau_validations", "below_base", "request_file")),
+    *("trainer.best_checkpoint.metric", "trainer.pass_at_k"),
 )
 
 

@@ -1,22 +1,21 @@
 """Devices, disk and how the launcher was started."""
 
 import os
-import shutil
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, distribution
-from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
 
 from verl_ext.grading.workers.settings import read_settings
+from verl_ext.host import disk
 from verl_ext.host.accelerators import num_accelerators
+from verl_ext.host.disk import nearest_existing, shown_bytes
+from verl_ext.training.checkpoint_size import most_at_once, size_beforehand
 from verl_ext.training.paths import local_path
 from verl_ext.training.resources import check_cpus, cluster_of
 
 STARTED_BY_TORCHRUN = ("RANK", "WORLD_SIZE", "TORCHELASTIC_RUN_ID")
-BYTES_PER_PARAMETER_SAVED = 12
-"""float32 weights and AdamW's two float32 moments."""
 
 
 def check_ranks(config: Any) -> None:
@@ -68,23 +67,17 @@ def check_vllm(config: Any, installed: Callable[[str], str | None] = installed_v
         )
 
 
-def check_disk(config: Any, free_bytes: Callable[[Path], int] | None = None) -> None:
+def check_disk(config: Any) -> None:
     """The checkpoints of the run fit on the disk they go to."""
-    folder = local_path(config.actor_rollout_ref.model.path)
-    weights = list(folder.glob("*.safetensors")) + list(folder.glob("pytorch_model*.bin"))
-    if config.trainer.save_freq <= 0 or not weights:
+    one = size_beforehand(config)
+    if config.trainer.save_freq <= 0 or one is None:
         return
-    bytes_per_weight = 2 if '"bfloat16"' in (folder / "config.json").read_text(encoding="utf-8") else 4
-    one = sum(file.stat().st_size for file in weights) // bytes_per_weight * BYTES_PER_PARAMETER_SAVED
-    # While a checkpoint is written the ones it replaces are still there.
-    kept = config.trainer.max_actor_ckpt_to_keep
-    needed = one * (1 if kept is None else kept + 1)
-    target = existing(local_path(config.trainer.default_local_dir).absolute())
-    free = (free_bytes or (lambda path: shutil.disk_usage(path).free))(target)
+    target = local_path(config.trainer.default_local_dir)
+    needed, free = one * most_at_once(config), disk.free_bytes(target)
     if needed > free:
         raise ValueError(
-            f"A checkpoint of this model takes about {one / 2**30:.1f} GiB, and {target} has {free / 2**30:.1f} GiB free "
-            f"of the {needed / 2**30:.1f} GiB needed. Point trainer.output_dir at a larger disk, save less often "
+            f"A checkpoint of this model takes about {shown_bytes(one)}, and {nearest_existing(target)} has {shown_bytes(free)} "
+            f"free of the {shown_bytes(needed)} needed. Point trainer.output_dir at a larger disk, save less often "
             "(trainer.save_freq) or keep fewer (trainer.max_actor_ckpt_to_keep)."
         )
 
@@ -93,18 +86,13 @@ def check_output(config: Any) -> None:
     """The folders of the run can be made and written."""
     for option in ("trainer.output_dir", "trainer.default_local_dir"):
         folder = local_path(OmegaConf.select(config, option)).absolute()
-        parent = existing(folder)
+        parent = nearest_existing(folder)
         if not parent.is_dir():
             raise ValueError(f"{option}={folder}: {parent} is a file. Choose another folder.")
         if not os.access(parent, os.W_OK | os.X_OK):
             raise ValueError(
                 f"{option}={folder}: {parent} cannot be written. Choose another folder, or change its rights."
             )
-
-
-def existing(path: Path) -> Path:
-    """``path``, or the nearest of its parents that exists."""
-    return next(one for one in (path, *path.parents) if one.exists())
 
 
 def check_grader() -> None:

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from verl_ext.host import ray_processes
+from verl_ext.host.disk import nearest_existing
 from verl_ext.host.finding import Finding, Level, fail, first_of, ok, warn
 from verl_ext.host.free_memory import GIB, read_memory
 from verl_ext.host.locked_versions import LOCKS, OtherVersion, canonical, installed_versions, other_versions, read_lock
 from verl_ext.host.provenance import PACKAGES
-from verl_ext.training.checks.machine import STARTED_BY_TORCHRUN, existing
+from verl_ext.training.checks.machine import STARTED_BY_TORCHRUN
 from verl_ext.training.checks.other_rays import addresses, rays
 from verl_ext.training.resources import num_ranks
 
@@ -98,7 +99,7 @@ class Space(NamedTuple):
 
 def space_of(path: Path) -> Space:
     """Of the file system that ``path`` is on, or is going to be."""
-    usage = shutil.disk_usage(existing(path.absolute()))
+    usage = shutil.disk_usage(nearest_existing(path.absolute()))
     return Space(usage.total, usage.free)
 
 
@@ -146,7 +147,7 @@ def shared_memory(config: Any, space: Space | None = None, memory: int | None = 
 def temporary_files(folder: Path | None = None, space: Space | None = None) -> Finding:
     """Whether Ray's sessions and sockets can be made, and have room."""
     folder = ray_processes.temporary_folder() if folder is None else folder
-    parent = existing(folder.absolute())
+    parent = nearest_existing(folder.absolute())
     remedy = (
         "Name another folder with a short name on a larger disk: RAY_TMPDIR=/var/tmp (Ray's), TMPDIR (all others')."
     )
