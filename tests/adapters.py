@@ -17,17 +17,9 @@ def tiny_model(folder, *, is_tied):
 
 def trained_adapter(base, std=0.3, **options):
     """A model of peft whose adapter, of numbers of the size ``std``, changes every answer."""
-    import torch
-    from peft import LoraConfig, get_peft_model
-    from transformers import AutoModelForCausalLM
+    from verl_ext.doctor.random_adapter import with_random_adapter
 
-    model = AutoModelForCausalLM.from_pretrained(base)
-    model = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", r=4, lora_alpha=12, **options))
-    torch.manual_seed(1)
-    for name, parameter in model.named_parameters():
-        if "lora_" in name:
-            torch.nn.init.normal_(parameter, std=std)
-    return model
+    return with_random_adapter(base, rank=4, alpha=12, std=std, seed=1, **options)
 
 
 def logits_of(model):

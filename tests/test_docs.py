@@ -236,7 +236,10 @@ def flags_of(command: str) -> tuple[str, tuple[str, ...], list[str]] | None:
     if found is None:
         return None
     script, rest = found[1] or found[2], found[3].partition(" > ")[0].split(" -- ")[0].split()
-    subcommand = (rest[0],) if script == "scripts/prepare_data.py" and rest and rest[0].islower() else ()
+    with_subcommands = ("scripts/prepare_data.py", "verl_ext.doctor")
+    subcommand = (
+        (rest[0],) if script in with_subcommands and rest and rest[0].isidentifier() and rest[0].islower() else ()
+    )
     return script, subcommand, [flag for word in rest for flag in re.findall(r"^--[\w-]+", word)]
 
 

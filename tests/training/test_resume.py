@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.training.conftest import config_of, countdown_rows
+from tests.training.conftest import config_of, countdown_rows, overrides_of
 from verl_ext.data.parquet import write_rows
-from verl_ext.training import fingerprint, metrics_file, preflight, run_folder
-from verl_ext.training.checkpoints import Checkpoint
+from verl_ext.training import fingerprint, main, metrics_file, preflight, run_folder, tensorboard_events
+from verl_ext.training.checkpoints import Checkpoint, resumed_checkpoint
 
 
 def save(checkpoints: Path, step: int) -> None:
@@ -19,10 +19,12 @@ def save(checkpoints: Path, step: int) -> None:
     (checkpoints / "latest_checkpointed_iteration.txt").write_text(str(step))
 
 
+def options_in(out):
+    return [f"trainer.output_dir={out}", "trainer.save_freq=1", "trainer.total_training_steps=5"]
+
+
 def config_in(folder, out, *more):
-    return config_of(
-        folder, f"trainer.output_dir={out}", "trainer.save_freq=1", "trainer.total_training_steps=5", *more
-    )
+    return config_of(folder, *options_in(out), *more)
 
 
 @pytest.fixture
@@ -154,12 +156,66 @@ def test_checkpoints_without_a_record_go_on_with_a_word(folder, interrupted):
     assert line.endswith(", made with settings that are not on record")
 
 
-def test_a_resume_with_nothing_left_is_refused(folder, interrupted):
+def test_a_resume_with_nothing_left_says_so_and_is_no_error(folder, interrupted, capsys):
     save(interrupted / "checkpoints", 5)
-    with pytest.raises(ValueError, match="there is nothing left to train"):
-        preflight.check(config_in(folder, interrupted))
+    assert main.main(["device=cpu", *overrides_of(folder), *options_in(interrupted)]) == 0
+    assert capsys.readouterr().out.startswith(f"nothing to do: step 5 of 5: {interrupted}/checkpoints has the last")
     validation = ("trainer.val_only=True", "trainer.val_before_train=True")
     assert preflight.check(config_in(folder, interrupted, *validation)).step == 5
+
+
+def with_rows(out: Path, *steps: int) -> None:
+    (out / "metrics.jsonl").write_text("".join(json.dumps({"step": step, "data": {}}) + "\n" for step in steps))
+
+
+def test_stopped_between_its_checkpoint_and_its_row_a_step_has_none(folder, interrupted):
+    save(interrupted / "checkpoints", 4)
+    with_rows(interrupted, 1, 2, 3)
+    config = config_in(folder, interrupted)
+    checkpoint = preflight.check(config)
+    assert checkpoint.step == 4
+    assert list(run_folder.begin(config, checkpoint))[-1].startswith("metrics.jsonl has no row of step 4: ")
+
+
+@pytest.mark.parametrize(
+    ("rows", "whole", "expected"),
+    [((1, 2, 3), (2,), 2), ((1, 2, 3), (2, 3), 3), ((1, 2, 3, 4), (2, 3, 4), 4), ((1, 2, 3), (), 4), ((), (2,), 4)],
+)
+def test_a_run_that_repeats_makes_a_step_without_a_row_again(folder, interrupted, rows, whole, expected):
+    """From the last checkpoint that is whole, of a step that is on record; where there is none, with a row less."""
+    checkpoints = interrupted / "checkpoints"
+    for step in (3, 4):
+        save(checkpoints, step)
+    for step in whole:
+        (checkpoints / f"global_step_{step}/ending.json").write_text("{}")
+    with_rows(interrupted, *rows)
+    config = config_in(folder, interrupted, "trainer.deterministic=True")
+    checkpoint = resumed_checkpoint(config)
+    assert checkpoint.step == expected
+    said = list(run_folder.begin(config, checkpoint))
+    assert (checkpoints / "latest_checkpointed_iteration.txt").read_text() == str(expected)
+    assert any("its step is made again" in line for line in said) == (expected < 4)
+    assert rows_of(interrupted / "metrics.jsonl") == [step for step in rows if step <= expected]
+
+
+def test_tensorboard_shows_each_step_once(tmp_path):
+    """What verl writes before a kill, and from step 3 on again."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from torch.utils.tensorboard import SummaryWriter
+
+    def log(steps, value):
+        writer = SummaryWriter(tmp_path)
+        for step in steps:
+            writer.add_scalar("loss", value, step)
+        writer.close()
+
+    tensorboard_events.forget_after(tmp_path / "none", 2)
+    assert not (tmp_path / "none").exists()
+    log(range(1, 6), 0.0)
+    tensorboard_events.forget_after(tmp_path, 2)
+    log(range(3, 5), 1.0)
+    shown = EventAccumulator(str(tmp_path)).Reload()
+    assert [(event.step, event.value) for event in shown.Scalars("loss")] == [(1, 0), (2, 0), (3, 1), (4, 1)]
 
 
 @pytest.mark.parametrize("content", ["", "two", "3"])

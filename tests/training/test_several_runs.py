@@ -192,7 +192,7 @@ def test_a_finished_run_is_passed_by(outcomes_of, monkeypatch):
     monkeypatch.setattr(several_runs.one_run, "prepare", prepare_or_refuse)
     codes, said = outcomes_of("fails", "ends")
     assert codes == [0, 0]
-    assert said[0] == "nothing left to train"
+    assert said[0] == "nothing to do"
 
 
 def test_runs_share_a_process_until_one_differs(folder, tmp_path, capfd, monkeypatch):

@@ -12,7 +12,7 @@ from tests.training.stand_in import trainer_with
 from verl_ext.commands.measure import Options, run
 from verl_ext.training import events
 from verl_ext.training.checks.best_checkpoint import check_best_checkpoint
-from verl_ext.training.checks.pass_at_k import check_pass_at_k
+from verl_ext.training.checks.pass_at_k_options import check_pass_at_k
 from verl_ext.training.configuration import compose_config
 from verl_ext.training.console import Console
 from verl_ext.training.validation_pass_at_k import described, difference_from, groups_of, noting

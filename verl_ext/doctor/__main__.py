@@ -6,6 +6,8 @@
   --generate       also let vLLM answer one prompt with the run's model (about half a minute on a CPU)
   --json           print the findings as JSON
 
+python -m verl_ext.doctor numerics --help    whether vLLM and the learner compute the same
+
 Nothing is changed, started for good or killed. The exit code is 0 where every line is ok or warn, 1 where one fails, 2 for
 a mistake in this command.
 """
@@ -28,10 +30,14 @@ FAILED, BAD_INPUT = 1, 2
 def main(arguments: Sequence[str]) -> int:
     """Look at what ``arguments`` name; returns the exit code."""
     print_any_text()
-    if {"--help", "-h"} & set(arguments):
+    if {"--help", "-h"} & set(arguments) and arguments[0] != "numerics":
         print(__doc__)
         return 0
     try:
+        if arguments[:1] == ["numerics"]:
+            from verl_ext.doctor.numerics_command import main as numerics
+
+            return numerics(arguments[1:])
         return _examine(*_read(arguments))
     except ImportError as error:
         print(f"fail  packages           {error}\n{'':<21} -> bash scripts/install.sh installs what training needs.")

@@ -1,9 +1,10 @@
-"""The shape of the small model: Qwen2, a few layers of it."""
+"""The shape of the small model: Qwen2, or another family of the same parts, a few layers of it."""
 
 from dataclasses import dataclass
 
 import torch
-from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
+import transformers
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 HEAD_DIMS = (32, 64, 80, 96, 112, 128, 160, 192, 224, 256, 512)
 """Head sizes that vLLM's CPU attention has a kernel for."""
@@ -36,9 +37,24 @@ class Architecture:
             )
 
 
-def random_weights(architecture: Architecture, tokenizer: PreTrainedTokenizerFast, *, seed: int) -> Qwen2ForCausalLM:
-    """Build the model with random float32 weights, the same ones for the same seed; torch's own seed is left alone."""
-    config = Qwen2Config(
+FAMILIES = {"qwen2": "Qwen2", "qwen3": "Qwen3", "llama": "Llama"}
+"""transformers' ``model_type`` of those that have these sizes -> how its classes' names begin."""
+
+
+def random_weights(
+    architecture: Architecture, tokenizer: PreTrainedTokenizerFast, *, seed: int, family: str = "qwen2"
+) -> PreTrainedModel:
+    """Build the model with random float32 weights, the same ones for the same seed; torch's own seed is left alone.
+
+    Args:
+        architecture: Its sizes.
+        tokenizer: Its vocabulary.
+        seed: Of the weights.
+        family: One of ``FAMILIES``.
+    """
+    # Of itself only Qwen3 has heads that do not follow from the other sizes.
+    heads = {"head_dim": architecture.hidden_size // architecture.num_heads} if family == "qwen3" else {}
+    config = getattr(transformers, f"{FAMILIES[family]}Config")(
         vocab_size=len(tokenizer),
         hidden_size=architecture.hidden_size,
         num_hidden_layers=architecture.num_layers,
@@ -51,7 +67,9 @@ def random_weights(architecture: Architecture, tokenizer: PreTrainedTokenizerFas
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
         attn_implementation="sdpa",
+        **heads,
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return Qwen2ForCausalLM(config).float()
+        model: PreTrainedModel = getattr(transformers, f"{FAMILIES[family]}ForCausalLM")(config).float()
+    return model

@@ -3,10 +3,14 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from verl_ext.training.deterministic import is_deterministic
+from verl_ext.training.metrics_file import metrics_path, recorded_steps
 from verl_ext.training.paths import local_path
 
 TRACKER = "latest_checkpointed_iteration.txt"
 STEP_FOLDER = "global_step_"
+HISTORY = "ending.json"
+"""The last file that this package's trainer writes into a step's folder: one that has it is whole."""
 
 
 class Checkpoint(NamedTuple):
@@ -54,7 +58,22 @@ def resumed_checkpoint(config: Any) -> Checkpoint | None:
             f"{tracker} says step {step}, but there is no {folder / f'{STEP_FOLDER}{step}'}. {have}. Write one that is there "
             "into the file, or delete the file to start over."
         )
+    if is_deterministic(config):
+        step = _last_on_record(config, folder, step)
     return Checkpoint(step, folder / f"{STEP_FOLDER}{step}")
+
+
+def _last_on_record(config: Any, folder: Path, last: int) -> int:
+    """Of a run that repeats to the bit: the last whole checkpoint whose step has its row of metrics.
+
+    verl saves a step before it validates it and writes its row. One that was stopped in between is made again, where there is a
+    checkpoint for that: elsewhere its row, its validation and its samples on file would be missing for good.
+    """
+    recorded = recorded_steps(metrics_path(config))
+    if not recorded or last in recorded:
+        return last
+    steps = (step for step in reversed(saved_steps(folder)) if step < last and step in recorded)
+    return next((step for step in steps if (folder / f"{STEP_FOLDER}{step}" / HISTORY).is_file()), last)
 
 
 def _given(path: Any) -> Checkpoint:

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from verl_ext.host.files import read_object, write_whole
+from verl_ext.training.checkpoints import HISTORY
 from verl_ext.training.validation_pass_at_k import Counts, difference_from
 from verl_ext.training.validation_score import SCORE_PREFIX, mean_names, mean_score
 
-HISTORY = "ending.json"
 ENDED = "ended.json"
 OPTIONS = "trainer.ends_early"
 

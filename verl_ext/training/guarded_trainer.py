@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 
-from verl_ext.training import ending
+from verl_ext.training import ending, tensorboard_events
 from verl_ext.training.checkpoints import checkpoints_folder
 from verl_ext.training.events import emit
 from verl_ext.training.guards import roll_back, rollout_gap
@@ -58,7 +58,9 @@ class GuardedTrainer(PPOTrainerSync):
         self._look(Moment.STEP, metrics)
         metrics |= self._guardrails.counters
         self._checkpoints.settle(self.global_steps, self._save_checkpoint)
-        if self._step_folder.is_dir():  # verl saves before it validates; what was seen since belongs to it too
+        if self._checkpoints.is_saved(
+            self.global_steps
+        ):  # verl saves before it validates; what was seen since belongs to it too
             self._save_what_was_seen()
         self._end_where_it_should()
 
@@ -68,6 +70,11 @@ class GuardedTrainer(PPOTrainerSync):
         self._ending.see_validation(self.global_steps, metrics)
         if self.global_steps == 0:
             self._look(Moment.STEP, metrics)
+
+    def on_step_begin(self) -> None:
+        """verl's; all that was logged of earlier steps is on the disk before a checkpoint is that they are not made again for."""
+        super().on_step_begin()
+        tensorboard_events.flush(self.logger)
 
     @property
     def _step_folder(self) -> Path:

@@ -22,11 +22,12 @@ def policy_loss_vanilla_by_sign(
     config: Any = None,
     rollout_is_weights: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, dict[str, Any]]:
-    """Return exactly verl's vanilla loss, and two shares of the tokens more for each sign.
+    """Return exactly verl's vanilla loss, two shares of the tokens more for each sign, and how far the ratio is from 1.
 
     ``actor/tokens_<sign>`` is the share of response tokens with that sign of advantage, ``actor/clipped_<sign>`` the
     share of all response tokens that have it and are clipped. Their ratio, averaged over micro-batches, is the clip
     fraction of that sign: a positive token is clipped above 1 + clip_ratio_high, a negative one below 1 - clip_ratio_low.
+    ``actor/ratio_error_max`` is the largest difference of a token's ratio from 1.
     All tensors are (B, T), B responses of the micro-batch, T response tokens.
     """
     loss, metrics = compute_policy_loss_vanilla(
@@ -94,6 +95,8 @@ def _clipped_by_sign(
         mask_BT = response_mask.bool()
         num_tokens = mask_BT.sum().clamp(min=1)
         ratio_BT = (log_prob - old_log_prob).exp()
+        # verl takes the largest over micro-batches and updates of what has max in its name.
+        metrics["actor/ratio_error_max"] = ((ratio_BT - 1).abs() * mask_BT).max().item()
         for sign, has_sign_BT, is_clipped_BT in (
             ("positive", advantages > 0, ratio_BT > 1 + high),
             ("negative", advantages < 0, ratio_BT < 1 - low),

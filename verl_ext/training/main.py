@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from omegaconf import OmegaConf
 
 from verl_ext.training import one_run, several_runs
+from verl_ext.training.checks.resume import NothingLeftError
 
 HELP = """
 Options, written name=value. --cfg prints all of them with their values, and starts nothing.
@@ -44,6 +45,9 @@ def main(argv: Sequence[str]) -> int:
             print(OmegaConf.to_yaml(one_run.composed(overrides), resolve=True))
             return 0
         prepared = one_run.prepare(overrides)
+    except NothingLeftError as done:
+        print(f"nothing to do: {done}")
+        return 0
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -1,13 +1,28 @@
 """``metrics.jsonl`` and ``validation.jsonl``: one row for each step (and data source), over all the launches of a run."""
 
 import json
+import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 from verl_ext.host.files import write_whole
 
 VARIABLE = "VERL_FILE_LOGGER_PATH"
 """Where verl's FileLogger writes."""
+
+
+def metrics_path(config: Any) -> Path:
+    """Where verl's file logger writes a row for each step."""
+    return Path(os.environ.get(VARIABLE) or Path(config.trainer.output_dir) / "metrics.jsonl")
+
+
+def recorded_steps(path: Path) -> set[int]:
+    """The steps that have a whole row; none where there is no file."""
+    if not path.is_file():
+        return set()
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+    return {found[0] for line in lines if line.endswith("\n") and (found := _place(line)) is not None}
 
 
 def _place(line: str) -> tuple[int, str] | None:

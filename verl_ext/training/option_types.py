@@ -76,6 +76,7 @@ TYPES = guards.TYPES | {
     "trainer.best_checkpoint.metric": kinds_in("str|None"),
     "trainer.esi_redundant_time": kinds_in("float|int"),
     "trainer.rollout_data_dir": kinds_in("str|None"),
+    "trainer.rollout_gap_file": kinds_in("str|None"),
     "trainer.validation_data_dir": kinds_in("str|None"),
     "trainer.default_hdfs_dir": kinds_in("str|None"),
     "trainer.resume_from_path": kinds_in("str|None"),

@@ -28,7 +28,7 @@ from verl_ext.training.checks.machine import (
 from verl_ext.training.checks.micro_batches import check_micro_batches
 from verl_ext.training.checks.model import check_model
 from verl_ext.training.checks.option_values import check_types
-from verl_ext.training.checks.pass_at_k import check_pass_at_k
+from verl_ext.training.checks.pass_at_k_options import check_pass_at_k
 from verl_ext.training.checks.prompts import check_prompts, check_tokenizer
 from verl_ext.training.checks.resume import check_resume
 from verl_ext.training.checks.surroundings import refused, surroundings

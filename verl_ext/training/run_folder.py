@@ -1,18 +1,13 @@
 """What a run's folder has to hold before it goes on from a checkpoint, or starts over."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from verl_ext.training import ending, fingerprint, metrics_file, validation_counts
-from verl_ext.training.checkpoints import Checkpoint, checkpoints_folder
+from verl_ext.host.files import write_whole
+from verl_ext.training import ending, fingerprint, metrics_file, tensorboard_events, validation_counts
+from verl_ext.training.checkpoints import TRACKER, Checkpoint, checkpoints_folder
 from verl_ext.training.guards import roll_back
-
-
-def metrics_path(config: Any) -> Path:
-    """Where verl's file logger writes a row for each step."""
-    return Path(os.environ.get(metrics_file.VARIABLE) or Path(config.trainer.output_dir) / "metrics.jsonl")
 
 
 def begin(config: Any, checkpoint: Checkpoint | None) -> Iterator[str]:
@@ -30,11 +25,27 @@ def begin(config: Any, checkpoint: Checkpoint | None) -> Iterator[str]:
     (folder / ending.ENDED).unlink(missing_ok=True)  # it goes on from before, or starts over
     if checkpoint is None:
         (folder / roll_back.RECORD).unlink(missing_ok=True)
-    elif gone_back := roll_back.described(folder):
-        yield gone_back
+    else:
+        yield from _of_checkpoint(config, checkpoint)
     if config.trainer.save_freq > 0:
         fingerprint.write(folder, fingerprint.fingerprint(config))
-    for path in (metrics_path(config), Path(config.trainer.output_dir) / validation_counts.NAME):
-        removed = metrics_file.keep_until(path, -1 if checkpoint is None else checkpoint.step)
+    last = -1 if checkpoint is None else checkpoint.step
+    for path in (metrics_file.metrics_path(config), Path(config.trainer.output_dir) / validation_counts.NAME):
+        removed = metrics_file.keep_until(path, last)
         if removed:
             yield f"{path.name}: {removed} rows of steps that this run makes again are in a copy beside it"
+    tensorboard_events.forget_after(tensorboard_events.folder_of(config), last)
+
+
+def _of_checkpoint(config: Any, checkpoint: Checkpoint) -> Iterator[str]:
+    """Make it the one that verl loads; yields what a reader should know of it."""
+    folder, metrics = checkpoints_folder(config), metrics_file.metrics_path(config)
+    if gone_back := roll_back.described(folder):
+        yield gone_back
+    if config.trainer.resume_mode == "auto" and (folder / TRACKER).read_text(encoding="utf-8").strip() != str(
+        checkpoint.step
+    ):
+        write_whole(folder / TRACKER, str(checkpoint.step))
+        yield "the checkpoint after it has no row of metrics: its step is made again, to the bit"
+    elif checkpoint.step not in metrics_file.recorded_steps(metrics) and metrics.is_file():
+        yield f"{metrics.name} has no row of step {checkpoint.step}: the run was stopped between its checkpoint and its row"

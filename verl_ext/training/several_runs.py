@@ -139,7 +139,7 @@ def prepare(runs: Sequence[Sequence[str]], names: Sequence[str] = ()) -> list[Me
         try:
             members.append(Member(number, one_run.prepare(overrides)))
         except NothingLeftError as done:
-            members.append(Member(number, None, f"nothing left to train: {done}", 0))
+            members.append(Member(number, None, f"nothing to do: {done}", 0))
         except ValueError as error:
             name = names[number - 1] if names else f"run {number} of {len(runs)}"
             raise ValueError(f"{name}: {error}") from None

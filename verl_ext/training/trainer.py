@@ -44,7 +44,15 @@ from verl_ext.training.guards import rollout_gap
 from verl_ext.training.guards.guard import Moment
 from verl_ext.training.one_process import is_one_process
 from verl_ext.training.parts import Parts
-from verl_ext.training.step import arrivals, flipped_verdicts, mini_batches, repetition, sample_filter, step_report
+from verl_ext.training.step import (
+    arrivals,
+    flipped_verdicts,
+    mini_batches,
+    repetition,
+    sample_filter,
+    step_report,
+    token_gaps,
+)
 from verl_ext.training.step.loss_share import kept_share
 from verl_ext.training.step.samples import Samples
 
@@ -211,6 +219,7 @@ class SignFilterTrainer(GuardedTrainer):
             self._compute_later_old_log_probs(batch)
             return batch
         batch = super()._compute_old_log_prob(batch, metrics=metrics)
+        self._write_gaps(batch)
         self._look_at_gap(metrics.get(rollout_gap.METRIC), self._num_kept_tokens)
         return batch
 
@@ -486,9 +495,24 @@ class SignFilterTrainer(GuardedTrainer):
         for name in said:
             del part.extra_info[name]  # the later parts share it
         metrics: dict[str, Any] = output.extra_info["metrics"][0]  # a rank's, which has put together those of all
+        self._write_gaps(part)
         (gap,) = metrics.pop("rollout_gap", [None])
         self._look_at_gap(gap, self._num_kept_tokens)
         return metrics
+
+    def _write_gaps(self, batch: KVBatchMeta) -> None:
+        """Note where the rollout differs from the actor, before a gap that is too large stops the run."""
+        path = self.config.trainer.get("rollout_gap_file")
+        if path is None:
+            return
+        fields = ["old_log_probs", "rollout_log_probs", "response_mask", "responses"]
+        data = tq.kv_batch_get(keys=batch.keys, partition_id=batch.partition_id, select_fields=fields)
+        padded = data.to_padded_tensor()
+        actor_BT, rollout_BT, mask_BT, tokens_BT = (padded[name] for name in fields)
+        found = token_gaps.step_gaps(
+            self.global_steps, actor_BT, rollout_BT, mask_BT, tokens_BT, batch.keys, self.tokenizer.decode
+        )
+        token_gaps.write(Path(path), found)
 
     def _own_log_prob_metrics(self, batch: KVBatchMeta) -> dict[str, Any]:
         """What verl reports of a pass over old log-probs, of the step's own."""

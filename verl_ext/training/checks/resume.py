@@ -28,9 +28,8 @@ def check_resume(config: Any, num_steps: int | None) -> Checkpoint | None:
     has_left = checkpoint is None or num_steps is None or checkpoint.step < num_steps
     if checkpoint is not None and not has_left and not config.trainer.val_only:
         raise NothingLeftError(
-            f"{checkpoint.folder.parent} has a checkpoint of step {checkpoint.step} and this run ends at step {num_steps}: "
-            "there is nothing left to train. Raise trainer.total_training_steps (or trainer.total_epochs), or start over "
-            "in another trainer.output_dir."
+            f"step {checkpoint.step} of {num_steps}: {checkpoint.folder.parent} has the last checkpoint of this run. Raise "
+            "trainer.total_training_steps (or trainer.total_epochs), or start over in another trainer.output_dir."
         )
     ended = ending.read_ended(own)
     if checkpoint is not None and ended is not None and ended.step <= checkpoint.step and not config.trainer.val_only:

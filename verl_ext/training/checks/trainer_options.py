@@ -18,6 +18,7 @@ from verl_ext.training.rollout_log_probs import PROCESSED, is_cut
 from verl_ext.training.step.loss_share import LINEAR_LOSSES
 
 GAP = f"{OPTIONS}.{rollout_gap.NAME}"
+GAP_FILE = "trainer.rollout_gap_file"
 
 
 def needs_beyond_rewards(options: AlgorithmOptions) -> str | None:
@@ -69,12 +70,17 @@ def check_loss_normalizer(config: Any, options: AlgorithmOptions) -> None:
 
 
 def check_gap_limits(config: Any) -> None:
-    """The limits on the gap between rollout and actor can be checked; raises ValueError for options that hide the gap."""
+    """The gap between rollout and actor can be seen where there is a limit on it, or a file for it.
+
+    Raises:
+        ValueError: Options hide it.
+    """
     section = OmegaConf.select(config, GAP) or {}
-    limits = [
-        f"{GAP}.{name}={section.get(name)}" for name in ("max_diff", "max_growth") if section.get(name) is not None
-    ]
-    if section.get("action") is None or not limits:
+    names = ("max_diff", "max_growth") if section.get("action") is not None else ()
+    limits = {name: f"{GAP}.{name}={section[name]}" for name in names if section.get(name) is not None}
+    file = OmegaConf.select(config, GAP_FILE)
+    asked = [*limits.values(), *([] if file is None else [f"{GAP_FILE}={file}"])]
+    if not asked:
         return
     correction = config.algorithm.get("rollout_correction") or {}
     hiding = None
@@ -83,14 +89,15 @@ def check_gap_limits(config: Any) -> None:
     elif not config.actor_rollout_ref.rollout.calculate_log_probs:
         hiding = "actor_rollout_ref.rollout.calculate_log_probs=False leaves out the rollout's log-probs"
     if hiding:
+        ways_out = [*([f"{GAP}.action=null"] if limits else []), *([f"{GAP_FILE}=null"] if file is not None else [])]
         raise ValueError(
-            f"{' and '.join(limits)} compare the rollout's probabilities with the actor's, and {hiding}: a rollout that "
-            f"samples from stale weights would go unseen. Change that, or set {GAP}.action=null."
+            f"{' and '.join(asked)} compare the rollout's probabilities with the actor's, and {hiding}: a rollout that "
+            f"samples from stale weights would go unseen. Change that, or set {' and '.join(ways_out)}."
         )
     rollout = config.actor_rollout_ref.rollout
-    if section.get("max_diff") is not None and is_cut(rollout) and rollout.logprobs_mode == PROCESSED:
+    if "max_diff" in limits and is_cut(rollout) and rollout.logprobs_mode == PROCESSED:
         raise ValueError(
-            f"{limits[0]} compares the rollout's probabilities with the actor's, and with top_p={rollout.top_p}, "
+            f"{limits['max_diff']} compares the rollout's probabilities with the actor's, and with top_p={rollout.top_p}, "
             f"top_k={rollout.top_k} at temperature {rollout.temperature} vLLM reports those of the tokens that are left, "
             f"which differ from the start. Set {GAP}.max_diff=null; max_growth still sees a gap that grows."
         )
