@@ -13,7 +13,7 @@ enter_venv
 cd "$ROOT"
 
 mapfile -t SHELL_SCRIPTS < <(find . -name '.?*' -prune -o -path ./outputs -prune -o -name '*.sh' -print | sort)
-SHELL_SCRIPTS+=(.ci/run)
+SHELL_SCRIPTS+=(.ci/run launch/slurm.sbatch tests/end_to_end/two_nodes/{srun,scontrol})
 SHFMT=(shfmt --indent 4 --case-indent)
 
 if [[ ${1:-} == --fix ]]; then
