@@ -32,6 +32,9 @@ SETTINGS = {
     "qae": "K = {0.qae_quantile:g}",
     "rs_grpo": "β = {0.rs_grpo_beta:g}",
     "asymre": "V = {0.asymre_baseline:g}",
+    "cw_nsr": "floor = {0.cw_nsr_floor:g}",
+    "lens": "α = {0.lens_alpha:g}",
+    "unlikeliness": "β = {0.unlikeliness_beta:g}",
 }
 """What a panel says beside the name."""
 

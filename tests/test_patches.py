@@ -169,14 +169,17 @@ KEYS = ["p0_0_0", "p0_1_0", "p0_1_1", "p0_1_2"]
 """A right session of one output and a wrong one of three."""
 
 
-def advantages_by_verl(compute, name: str, keys: list[str], scores: list[float], mask_BT: torch.Tensor, **options):
+def advantages_by_verl(
+    compute, name: str, keys: list[str], scores: list[float], mask_BT: torch.Tensor, log_probs_BT=None, **options
+):
     import numpy as np
     from verl import DataProto
 
     rewards_BT = torch.zeros_like(mask_BT)
     rewards_BT[:, -1] = torch.tensor(scores)
+    log_probs = {} if log_probs_BT is None else {"rollout_log_probs": log_probs_BT}
     data = DataProto.from_dict(
-        tensors={"token_level_rewards": rewards_BT, "response_mask": mask_BT},
+        tensors={"token_level_rewards": rewards_BT, "response_mask": mask_BT} | log_probs,
         non_tensors={"uid": np.array([key.rsplit("_", 2)[0] for key in keys], dtype=object)},
     )
     data = compute(data, batch_keys=keys, adv_estimator=name, config=options)
@@ -209,6 +212,22 @@ def test_one_output_a_session_is_as_before(name):
         for module in (trainer_base, utils)
     )
     torch.testing.assert_close(ours, verls)
+
+
+def test_verl_still_hands_no_log_probs_to_our_estimators():
+    """hand_on_log_probs"""
+    from verl.trainer.ppo.v1 import trainer_base, utils
+
+    mask_BT = torch.tensor([[1.0, 1.0], [1.0, 1.0], [0.0, 1.0], [0.0, 0.0]])
+    log_probs_BT = torch.tensor([[0.5, 0.5], [0.25, 0.25], [0.9, 0.125], [0.9, 0.9]]).log()
+    keys = ["p0_0_0", "p0_1_0", "p0_1_1", "p1_0_0"]
+    outcome = ("cw_nsr", keys, [0.0, 0.0, 0.0, 0.0], mask_BT, log_probs_BT)
+    with pytest.raises(ValueError, match="there are no rollout_log_probs"):
+        advantages_by_verl(utils.compute_advantage_for_multi_trajectories, *outcome)
+    ours = advantages_by_verl(trainer_base.compute_advantage_for_multi_trajectories, *outcome)
+    # Both outputs of the second session have what its last one has, where they have a token; padding has nothing.
+    expected_BT = torch.tensor([[-0.5, -0.5], [-0.125, -0.125], [0.0, -0.125], [0.0, 0.0]])
+    torch.testing.assert_close(ours, expected_BT)
 
 
 def test_verl_still_reads_a_heads_weight_from_outside():

@@ -131,7 +131,6 @@ def count_sessions_in_groups(trainer_base: Any) -> None:
     one correct session of two became +1/3 when that session had one output and the other three.
     """
     from verl_ext.objectives.catalog import OBJECTIVES
-    from verl_ext.objectives.groups import last_of_session
 
     original = trainer_base.compute_advantage_for_multi_trajectories
 
@@ -140,10 +139,7 @@ def count_sessions_in_groups(trainer_base: Any) -> None:
     ) -> Any:
         if adv_estimator not in OBJECTIVES or not OBJECTIVES[adv_estimator].is_grouped:
             return original(data, batch_keys=batch_keys, adv_estimator=adv_estimator, **options)
-        last_B = last_of_session(batch_keys)
-        rows = sorted(set(last_B))
-        session_of_row = {row: session for session, row in enumerate(rows)}
-        session_B = [session_of_row[row] for row in last_B]
+        rows, session_B = _sessions(batch_keys)
         sessions = data.select_idxs(rows)
         mask_BT = data.batch["response_mask"]
         # A session is learned from where any of its outputs has a token. The advantage is read from the first column.
@@ -156,6 +152,50 @@ def count_sessions_in_groups(trainer_base: Any) -> None:
         keys = [batch_keys[row] for row in rows]
         sessions = original(sessions, batch_keys=keys, adv_estimator=adv_estimator, **options)
         advantages_BT = sessions.batch["advantages"][session_B, 0].unsqueeze(-1) * mask_BT
+        data.batch["advantages"] = data.batch["returns"] = advantages_BT
+        return data
+
+    trainer_base.compute_advantage_for_multi_trajectories = compute_advantage_for_multi_trajectories
+
+
+def _sessions(batch_keys: list[str]) -> tuple[list[int], list[int]]:
+    """The row of each session's last output, and for each output the number of its session among these."""
+    from verl_ext.objectives.groups import last_of_session
+
+    last_B = last_of_session(batch_keys)
+    rows = sorted(set(last_B))
+    session_of_row = {row: session for session, row in enumerate(rows)}
+    return rows, [session_of_row[row] for row in last_B]
+
+
+def hand_on_log_probs(trainer_base: Any) -> None:
+    """Objectives that weigh responses by their likelihood get the rollout's log-probs (``verl.trainer.ppo.v1.trainer_base``).
+
+    verl hands an estimator rewards, mask and prompts, and log-probs to two of its own only, by name; no option adds to that. A
+    session is one response, as likely as its last output, where an agent loop gives several.
+    """
+    from verl_ext.objectives.catalog import OBJECTIVES
+    from verl_ext.objectives.estimators import ESTIMATORS
+
+    original = trainer_base.compute_advantage_for_multi_trajectories
+
+    def compute_advantage_for_multi_trajectories(
+        data: Any, batch_keys: list[str], adv_estimator: Any, **options: Any
+    ) -> Any:
+        if adv_estimator not in OBJECTIVES or not OBJECTIVES[adv_estimator].reads_likelihoods:
+            return original(data, batch_keys=batch_keys, adv_estimator=adv_estimator, **options)
+        rows, session_B = _sessions(batch_keys)
+        sessions = data.select_idxs(rows)
+        mask_ST = sessions.batch["response_mask"]
+        advantages_ST, _ = ESTIMATORS[adv_estimator](
+            sessions.batch["token_level_rewards"],
+            mask_ST,
+            config=options["config"],
+            index=sessions.non_tensor_batch["uid"],
+            rollout_log_probs=sessions.batch.get("rollout_log_probs"),
+        )
+        of_session_S = advantages_ST.gather(1, mask_ST.argmax(dim=-1, keepdim=True)).squeeze(-1)  # at one of its tokens
+        advantages_BT = of_session_S[session_B].unsqueeze(-1) * data.batch["response_mask"]
         data.batch["advantages"] = data.batch["returns"] = advantages_BT
         return data
 

@@ -43,11 +43,12 @@ def _register_trainers(_trainer_sync: ModuleType) -> None:
 
 
 @when_imported("verl.trainer.ppo.v1.trainer_base")
-def _count_sessions(trainer_base: ModuleType) -> None:
-    """A prompt's group has one member per session, also for our objectives."""
-    from verl_ext.patches import count_sessions_in_groups
+def _prepare_advantages(trainer_base: ModuleType) -> None:
+    """A prompt's group has one member per session, also for our objectives, which get log-probs where they need them."""
+    from verl_ext.patches import count_sessions_in_groups, hand_on_log_probs
 
     count_sessions_in_groups(trainer_base)
+    hand_on_log_probs(trainer_base)
 
 
 @when_imported("verl.trainer.ppo.metric_utils")

@@ -119,7 +119,8 @@ def step_of(monkeypatch, rows: list[dict]):
 
     Args:
         rows: For each response ``key``, and, where it matters, ``score`` (None: the grader failed), ``info`` (more of what
-            the reward function returned), ``length`` (tokens of prompt and response, for the balance).
+            the reward function returned), ``length`` (tokens of prompt and response, for the balance), ``log_prob`` (of each
+            token in the rollout; without it the rollout reports none).
     """
     from transfer_queue import KVBatchMeta
     from verl.trainer.ppo import padding_utils
@@ -140,6 +141,8 @@ def step_of(monkeypatch, rows: list[dict]):
             "responses": torch.arange(NUM_TOKENS),
             "position_ids": torch.arange(NUM_TOKENS),
         }
+        if "log_prob" in row:
+            stored[row["key"]]["rollout_log_probs"] = torch.full((NUM_TOKENS,), row["log_prob"])
         tags.append({"seq_len": row.get("length", NUM_TOKENS)})
     queue = Queue(stored)
     monkeypatch.setattr(module, "tq", queue)

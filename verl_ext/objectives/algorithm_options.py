@@ -21,6 +21,12 @@ DEFAULT_QAE_QUANTILE = 0.4
 """K of QAE: where its authors start."""
 DEFAULT_RS_GRPO_BETA = 2.0
 """beta of RS-GRPO that its authors recommend."""
+DEFAULT_CW_NSR_FLOOR = 0.05
+"""The smallest weight of a wrong response in the code of CW-NSR."""
+DEFAULT_LENS_ALPHA = 0.25
+"""alpha of LENS in its authors' runs."""
+DEFAULT_UNLIKELINESS_BETA = 0.25
+"""beta of the unlikeliness reward in its authors' runs."""
 LOSS_NORMALIZERS = ("kept", "all")
 MINI_BATCHES = ("equal", "paper")
 PKPO_BASELINES = ("loo_minus_one", "none")
@@ -49,6 +55,12 @@ class AlgorithmOptions:
     """beta > 0."""
     asymre_baseline: float | None
     """V, 0 <= V <= 1, which asymre needs and no other reads."""
+    cw_nsr_floor: float
+    """0 <= floor <= 1."""
+    lens_alpha: float
+    """0 <= alpha <= 1."""
+    unlikeliness_beta: float
+    """0 <= beta <= 1."""
     norm_adv_by_std_in_grpo: bool
     """verl's own, as is ``use_kl_in_reward``."""
     use_kl_in_reward: bool
@@ -86,6 +98,9 @@ class AlgorithmOptions:
             qae_quantile=_qae_quantile(section),
             rs_grpo_beta=_rs_grpo_beta(section),
             asymre_baseline=_asymre_baseline(section),
+            cw_nsr_floor=_share(section, "cw_nsr_floor", DEFAULT_CW_NSR_FLOOR),
+            lens_alpha=_share(section, "lens_alpha", DEFAULT_LENS_ALPHA),
+            unlikeliness_beta=_share(section, "unlikeliness_beta", DEFAULT_UNLIKELINESS_BETA),
             norm_adv_by_std_in_grpo=bool(section.get("norm_adv_by_std_in_grpo", True)),
             use_kl_in_reward=bool(section.get("use_kl_in_reward", False)),
             drop_zero_advantage=_flag_or_null(section, "drop_zero_advantage"),
@@ -165,6 +180,13 @@ def _asymre_baseline(section: Section) -> float | None:
     if not _is_number(baseline) or not 0.0 <= baseline <= 1.0:
         raise ValueError(f"algorithm.asymre_baseline must be null or a number from 0 (psr) to 1 (nsr), got {baseline}.")
     return float(baseline)
+
+
+def _share(section: Section, option: str, default: float) -> float:
+    share = section.get(option, default)
+    if not _is_number(share) or not 0.0 <= share <= 1.0:
+        raise ValueError(f"algorithm.{option} must be a number from 0 to 1, got {share}. Its authors use {default:g}.")
+    return float(share)
 
 
 def _one_of(section: Section, option: str, choices: tuple[str, ...]) -> str:

@@ -4,9 +4,20 @@ The names that launcher and verl know, the estimators, the default of the filter
 catalogue in the documentation all come from here. Free of torch and verl.
 """
 
-from verl_ext.objectives import asymre, maxrl, pass_at_k_training, pkpo, qae, rs_grpo, virtual_success
+from verl_ext.objectives import (
+    asymre,
+    cw_nsr,
+    lens,
+    maxrl,
+    pass_at_k_training,
+    pkpo,
+    qae,
+    rs_grpo,
+    unlikeliness,
+    virtual_success,
+)
 from verl_ext.objectives.algorithm_options import AlgorithmOptions
-from verl_ext.objectives.objective import AnotherName, GroupRule, Objective, SignRule, SignWeights
+from verl_ext.objectives.objective import AnotherName, GroupRule, LikelihoodRule, Objective, SignRule, SignWeights
 
 ROWS = (
     Objective(
@@ -84,6 +95,24 @@ ROWS = (
         summary="1 - V for a correct response, -V for an incorrect one",
         paper="2506.20520",
     ),
+    Objective(
+        name=cw_nsr.NAME,
+        formula=LikelihoodRule(cw_nsr.formula_under, compares_responses=False, ignores_correct=True),
+        summary="0 for a correct response, for an incorrect one minus the confidence that it was given with",
+        paper="2605.07137",
+    ),
+    Objective(
+        name=lens.NAME,
+        formula=LikelihoodRule(lens.formula_under),
+        summary="GRPO in which a wrong response costs more, the more likely it was, also where all are wrong",
+        paper="2510.08696",
+    ),
+    Objective(
+        name=unlikeliness.NAME,
+        formula=LikelihoodRule(unlikeliness.formula_under),
+        summary="GRPO in which a correct response is worth more, the less likely it was among those to its prompt",
+        paper="2506.02355",
+    ),
 )
 
 OBJECTIVES = {row.name: row for row in ROWS}
@@ -131,12 +160,12 @@ def check_objective(options: AlgorithmOptions) -> None:
     check_group_normalize(options, row)
     if row is None:
         return
-    if options.use_kl_in_reward and (row.is_signed or row.is_grouped):
+    if options.use_kl_in_reward and (row.is_signed or row.is_grouped or row.reads_likelihoods):
         raise ValueError(
             f"{options.adv_estimator} reads right or wrong from the reward, which algorithm.use_kl_in_reward=True changes. "
             "Set it to False, or penalize KL in the loss: actor_rollout_ref.actor.use_kl_loss=True."
         )
-    if isinstance(row.formula, GroupRule):
+    if isinstance(row.formula, GroupRule | LikelihoodRule):
         row.formula.formula_under(options)
     if isinstance(row.formula, SignRule):
         row.formula.weights_under(options)
@@ -146,10 +175,13 @@ def check_correction(options: AlgorithmOptions, row: Objective | None) -> None:
     """``algorithm.noisy_grader.correction`` has two weights to correct; raises ValueError where it has not."""
     if options.noisy_grader.is_corrected and (row is None or not row.is_signed):
         signed = [each.name for each in ROWS if each.is_signed]
+        why = "where responses are compared with each other, what it adds cancels"
+        if row is not None and not row.compares_responses:
+            why = "it weighs each wrong response by its likelihood"
         raise ValueError(
             f"algorithm.noisy_grader.correction={options.noisy_grader.correction} changes the weights of correct and wrong "
-            f"responses, and algorithm.adv_estimator={options.adv_estimator} has no such two: where responses are compared with "
-            f"each other, what it adds cancels. Choose one of {', '.join(signed)}, or set the correction to none."
+            f"responses, and algorithm.adv_estimator={options.adv_estimator} has no such two: {why}. Choose one of "
+            f"{', '.join(signed)}, or set the correction to none."
         )
 
 

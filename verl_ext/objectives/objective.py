@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from verl_ext.objectives.algorithm_options import AlgorithmOptions
 from verl_ext.objectives.groups import GroupFormula
+from verl_ext.objectives.likelihoods import LikelihoodFormula
 
 
 class SignWeights(NamedTuple):
@@ -30,6 +31,18 @@ class GroupRule:
 
     formula_under: Callable[[AlgorithmOptions], GroupFormula]
     """The formula under the options; raises ValueError for options it cannot work with."""
+
+
+@dataclass(frozen=True)
+class LikelihoodRule:
+    """A formula of the outcomes of a prompt's responses and of their likelihoods under the policy that sampled them."""
+
+    formula_under: Callable[[AlgorithmOptions], LikelihoodFormula]
+    """The formula under the options; raises ValueError for options it cannot work with."""
+    compares_responses: bool = True
+    """Whether a response's advantage depends on the others to its prompt."""
+    ignores_correct: bool = False
+    """Whether correct responses never have an advantage, and wrong ones do."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +76,7 @@ class Objective:
 
     name: str
     """Value of ``algorithm.adv_estimator``."""
-    formula: SignWeights | SignRule | GroupRule | TensorRule | AnotherName
+    formula: SignWeights | SignRule | GroupRule | LikelihoodRule | TensorRule | AnotherName
     summary: str
     """What a correct and an incorrect response get, in a line."""
     paper: str | None = None
@@ -73,7 +86,7 @@ class Objective:
     has_k: bool = False
     """Whether it trains pass@k with k = ``algorithm.pass_at_k``, and so needs groups of at least k."""
     needs_beyond_rewards: str | None = None
-    """What its advantages depend on beside the rewards of one prompt, as in "needs log-probs".
+    """What its advantages depend on beside the rewards of one prompt and the rollout's log-probs, as in "needs values".
 
     None: on nothing, so that samples without an advantage may be dropped before anything else is computed.
     """
@@ -89,8 +102,20 @@ class Objective:
         return isinstance(self.formula, GroupRule)
 
     @property
+    def reads_likelihoods(self) -> bool:
+        """Whether it needs the rollout's log-probs."""
+        return isinstance(self.formula, LikelihoodRule)
+
+    @property
+    def compares_responses(self) -> bool:
+        """Whether a response's advantage may depend on the others to its prompt, which then have to stay together."""
+        return self.formula.compares_responses if isinstance(self.formula, LikelihoodRule) else not self.is_signed
+
+    @property
     def ignores_one_sign(self) -> bool:
         """Whether correct responses, or incorrect ones, never have an advantage: then the filter is on by default."""
+        if isinstance(self.formula, LikelihoodRule):
+            return self.formula.ignores_correct
         return isinstance(self.formula, SignWeights) and 0.0 in self.formula
 
     def smallest_group(self, options: AlgorithmOptions) -> int:

@@ -1,13 +1,26 @@
 """Every objective as two weights, of correct and of wrong responses, over the accuracy of a prompt."""
 
-from math import nan
+from collections.abc import Iterator
+from math import log, nan
+from statistics import fmean
 from typing import NamedTuple
 
 from verl_ext.objectives.algorithm_options import AlgorithmOptions
 from verl_ext.objectives.catalog import check_objective, objective_under
 from verl_ext.objectives.group_normalized import normalized
 from verl_ext.objectives.groups import GroupFormula, OutcomeAdvantages
-from verl_ext.objectives.objective import GroupRule
+from verl_ext.objectives.likelihoods import GradedResponse, LikelihoodFormula
+from verl_ext.objectives.objective import GroupRule, LikelihoodRule
+
+LEAST_CONFIDENCE, MOST_CONFIDENCE = 0.5, 0.95
+NUM_TOKENS = 16
+
+
+class Range(NamedTuple):
+    """The least and the most that responses of one outcome weigh, for c = 0 to n: two lists of n + 1."""
+
+    low: list[float]
+    high: list[float]
 
 
 class WeightCurve(NamedTuple):
@@ -23,14 +36,24 @@ class WeightCurve(NamedTuple):
     """Minus the advantage of a wrong response; nan at p = 1."""
     trained: list[float]
     """The share of the n responses that have an advantage other than 0."""
+    positive_range: Range | None = None
+    """Of an objective that weighs responses by their likelihood; ``positive`` is the mean then."""
+    negative_range: Range | None = None
 
 
 def weight_curve(options: AlgorithmOptions, num_samples: int, *, name: str | None = None) -> WeightCurve:
     """The weights of the objective that the options choose in groups of ``num_samples``.
 
+    Where likelihoods count, the responses have 16 tokens each and are evenly spread over the confidences from 0.5 to 0.95, and
+    correct ones evenly spread among them, in as many ways as there are responses.
+
     Raises:
-        ValueError: The options do not fit the objective, or it is no function of a prompt's outcomes.
+        ValueError: The options do not fit the objective, or it is no function of a prompt's outcomes and likelihoods.
     """
+    row = objective_under(options)
+    if row is not None and isinstance(row.formula, LikelihoodRule):
+        check_objective(options)
+        return _curve_of_likelihoods(row.formula.formula_under(options), num_samples, name or options.adv_estimator)
     formula = _formula(options)
     counts = range(num_samples + 1)
     advantages = [formula(num_samples, num_correct) for num_correct in counts]
@@ -58,3 +81,48 @@ def _formula(options: AlgorithmOptions) -> GroupFormula:
     if row is None or not isinstance(row.formula, GroupRule):
         raise ValueError(f"algorithm.adv_estimator={options.adv_estimator} is no formula of a prompt's outcomes.")
     return row.formula.formula_under(options)
+
+
+def _curve_of_likelihoods(formula: LikelihoodFormula, num_samples: int, name: str) -> WeightCurve:
+    """Means over the ways in which likely and unlikely responses may be the correct ones, with the least and the most."""
+    points = [_weights_of(formula, num_samples, num_correct) for num_correct in range(num_samples + 1)]
+    positive, negative = ([point[sign] for point in points] for sign in (True, False))
+    trained = [
+        sum(weight != 0 for weights in point.values() for weight in weights) / num_samples**2 for point in points
+    ]
+    return WeightCurve(
+        name=name,
+        accuracy=[num_correct / num_samples for num_correct in range(num_samples + 1)],
+        positive=[_mean(weights) for weights in positive],
+        negative=[_mean(weights) for weights in negative],
+        trained=trained,
+        positive_range=_range(positive),
+        negative_range=_range(negative),
+    )
+
+
+def _weights_of(formula: LikelihoodFormula, num_samples: int, num_correct: int) -> dict[bool, list[float]]:
+    """The weights of all correct and of all wrong responses, over all the ways."""
+    weights: dict[bool, list[float]] = {True: [], False: []}
+    for group in _groups(num_samples, num_correct):
+        for response, advantage in zip(group, formula(group), strict=True):
+            weights[response.is_correct].append(advantage if response.is_correct else 0.0 - advantage)
+    return weights
+
+
+def _groups(num_samples: int, num_correct: int) -> Iterator[list[GradedResponse]]:
+    step = (MOST_CONFIDENCE - LEAST_CONFIDENCE) / max(num_samples - 1, 1)
+    log_probs = [NUM_TOKENS * log(LEAST_CONFIDENCE + place * step) for place in range(num_samples)]
+    for shift in range(num_samples):
+        yield [
+            GradedResponse((place + shift) * num_correct % num_samples < num_correct, log_prob, NUM_TOKENS)
+            for place, log_prob in enumerate(log_probs)
+        ]
+
+
+def _mean(weights: list[float]) -> float:
+    return fmean(weights) if weights else nan
+
+
+def _range(points: list[list[float]]) -> Range:
+    return Range([min(weights, default=nan) for weights in points], [max(weights, default=nan) for weights in points])

@@ -19,15 +19,19 @@ _NUM_COLUMNS = 4
 def draw_weights(axes: Axes, curve: WeightCurve) -> None:
     """Draw both weights with a point for each number of correct responses, on a scale that is linear up to 1.
 
+    Where likelihoods count, a band goes from the least to the most that a response weighs.
+
     Correct responses have the color and marker of PSR and wrong ones those of NSR, as in every other plot.
     """
     clean(axes)
     axes.set_yscale("symlog", base=2, linthresh=1, linscale=1)
     axes.axhline(0.0, color=GRAY, linewidth=0.9)
-    for values, label, style in (
-        (curve.positive, POSITIVE, STYLES["psr"]),
-        (curve.negative, NEGATIVE, STYLES["nsr"]),
+    for values, between, label, style in (
+        (curve.positive, curve.positive_range, POSITIVE, STYLES["psr"]),
+        (curve.negative, curve.negative_range, NEGATIVE, STYLES["nsr"]),
     ):
+        if between is not None:
+            axes.fill_between(curve.accuracy, between.low, between.high, color=style.color, alpha=0.22, linewidth=0)
         axes.plot(
             curve.accuracy,
             values,

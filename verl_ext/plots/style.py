@@ -55,6 +55,9 @@ _OF_OTHER_OBJECTIVES = {
     "qae": Style("QAE", "#44AA99", _BROKEN, ">"),
     "maxrl": Style("MaxRL", "#666666", _BROKEN, "d"),
     "rs_grpo": Style("RS-GRPO", "#332288", _BROKEN, "H"),
+    "cw_nsr": Style("CW-NSR", "#6699CC", _BROKEN, "8"),
+    "lens": Style("LENS", "#CC6677", _BROKEN, "X"),
+    "unlikeliness": Style("Unlikeliness reward", "#AA4499", _BROKEN, "P"),
 }
 """They share colors with unnamed methods, which have no broken lines."""
 _OTHERS = [("#7F3C8D", "*"), ("#8C564B", "h"), ("#999933", "p"), ("#882255", "<"), ("#44AA99", ">"), ("#666666", "d")]

@@ -101,7 +101,7 @@ class SignFilterTrainer(GuardedTrainer):
             smallest_group=1 if objective is None else objective.smallest_group(options),
             drops_zero_advantage=drops_zero_advantage(options),
             # verl computes advantages again on what is left: those that compare samples need their groups whole.
-            keeps_groups_whole=objective is None or not objective.is_signed or options.group_normalize,
+            keeps_groups_whole=objective is None or objective.compares_responses or options.group_normalize,
         )
         self._set_up_guards()
         self._takes_own_log_probs = takes_own_log_probs(self.config, options)
@@ -360,6 +360,8 @@ class SignFilterTrainer(GuardedTrainer):
         """What the configured estimator gives these rows, shape (K, T); the filter has no opinion of its own."""
         rows = rows_K.tolist()
         fields = {"rm_scores": samples.scores_BT, "response_mask": samples.mask_BT}
+        if samples.log_probs_BT is not None:
+            fields["rollout_log_probs"] = samples.log_probs_BT
         proto = DataProto.from_dict({name: value[rows_K] for name, value in fields.items()})
         proto.batch["token_level_rewards"] = proto.batch["rm_scores"]
         proto.non_tensor_batch["uid"] = np.array([samples.prompts[row] for row in rows], dtype=object)

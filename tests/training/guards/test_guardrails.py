@@ -191,12 +191,14 @@ def test_pure_nsr_is_what_has_no_weight_for_correct_answers():
         ["algorithm.adv_estimator=psr_nsr", "algorithm.advantage=negative"],
         ["algorithm.adv_estimator=w_reinforce", "algorithm.positive_advantage_weight=0"],
         ["algorithm.adv_estimator=asymre", "algorithm.asymre_baseline=1"],
+        ["algorithm.adv_estimator=cw_nsr"],
     )
     others = (
         ["algorithm.adv_estimator=psr"],
         ["algorithm.adv_estimator=w_reinforce"],
         ["algorithm.adv_estimator=grpo"],
         ["algorithm.adv_estimator=pkpo", "algorithm.pass_at_k=2"],
+        ["algorithm.adv_estimator=lens"],
         [*pure[2], "algorithm.positive_advantage_weight_schedule=linear", "algorithm.positive_advantage_weight_end=1"],
     )
     assert all(is_pure_nsr(options_with(*options)) for options in pure)

@@ -19,7 +19,7 @@ from verl_ext.objectives.names import (
 )
 from verl_ext.objectives.noisy_grader import FALSE_NEGATIVES, FALSE_POSITIVES, SECTION
 from verl_ext.objectives.weight_schedule import SCHEDULE
-from verl_ext.training.checks.trainer_options import check_trainer_options
+from verl_ext.training.checks.trainer_options import check_likelihoods, check_trainer_options
 from verl_ext.training.configuration import CONFIG_DIR, leaves
 from verl_ext.training.ending import OPTIONS as EARLY_END
 from verl_ext.training.guards.guard import OPTIONS as GUARDRAILS
@@ -43,6 +43,7 @@ def check_estimator(config: Any) -> None:
     options = AlgorithmOptions.read(algorithm)
     check_weight_schedule(options)
     check_objective(options)
+    check_likelihoods(config, options)
     check_pass_at_k(options, num_responses=config.actor_rollout_ref.rollout.n)
     if config.trainer.v1.trainer_mode == OUR_TRAINER:
         check_trainer_options(config)
@@ -52,7 +53,7 @@ def check_estimator(config: Any) -> None:
             "to False, or both rates to 0."
         )
     row = objective_under(options)
-    if row is not None and row.is_signed and algorithm.filter_groups.enable:
+    if row is not None and (row.is_signed or row.ignores_one_sign) and algorithm.filter_groups.enable:
         raise ValueError(
             "algorithm.filter_groups.enable=True removes the prompts whose responses are all right or all wrong, which "
             f"{name} learns most from. Set it to False; algorithm.drop_zero_advantage removes the samples whose advantage is zero."

@@ -49,6 +49,16 @@ def check_filter(config: Any, options: AlgorithmOptions) -> None:
         )
 
 
+def check_likelihoods(config: Any, options: AlgorithmOptions) -> None:
+    """An objective that weighs responses by their likelihood gets log-probs; raises ValueError when the rollout has none."""
+    row = objective_under(options)
+    if row is not None and row.reads_likelihoods and not config.actor_rollout_ref.rollout.calculate_log_probs:
+        raise ValueError(
+            f"algorithm.adv_estimator={options.adv_estimator} weighs responses by their likelihood under the policy that sampled "
+            "them, which actor_rollout_ref.rollout.calculate_log_probs=False leaves out. Set it to True."
+        )
+
+
 def check_loss_normalizer(config: Any, options: AlgorithmOptions) -> None:
     """``algorithm.loss_normalizer=all`` can be had with the policy loss; raises ValueError where it cannot."""
     if options.loss_normalizer != "all":
@@ -123,6 +133,7 @@ def check_trainer_options(config: Any) -> AlgorithmOptions:
     check_weight_schedule(options)
     check_filter(config, options)
     check_objective(options)
+    check_likelihoods(config, options)
     check_loss_normalizer(config, options)
     check_gap_limits(config)
     check_distillation(config)

@@ -39,6 +39,8 @@ def is_pure_nsr(config: Any) -> bool:
     """Whether correct responses have no weight from the first step to the last, and wrong ones have."""
     options = AlgorithmOptions.read(config.algorithm)
     row = objective_under(options)
+    if row is not None and row.reads_likelihoods:
+        return row.ignores_one_sign
     if row is None or not row.is_signed or options.group_normalize or options.positive_advantage_weight_schedule:
         return False
     weights = row.weights_under(options)
