@@ -10,7 +10,7 @@ from typing import Any
 from verl_ext.host.command_line import print_any_text, typed_path
 from verl_ext.host.threads import use_one_thread
 
-_OPTIONS = ("file_path", "k", "by", "maj", "json", "csv", "plot", "skip_bad_lines", "seed")
+_OPTIONS = ("file_path", "k", "by", "maj", "json", "csv", "plot", "skip_bad_lines", "verdict", "seed")
 
 
 def main(
@@ -23,17 +23,19 @@ def main(
     csv: Any = None,
     plot: Any = None,
     skip_bad_lines: Any = False,
+    verdict: Any = None,
     seed: Any = 0,
     **unknown: Any,
 ) -> None:
     """Print unbiased pass@k with 95 % intervals, and paired differences from the first file if there are several.
 
     A file has one JSON object per line and answer, with question_id and label (0, 1, true or false); it may be
-    compressed by gzip or zstd. Its labels are taken from FILE.labels.npz where that is there and belongs to it.
+    compressed by gzip or zstd. Its labels are taken from FILE.labels.npz where that is there and belongs to it. Logs of
+    inspect, samples of lm-eval and verl's validation dumps are read as they are.
 
     Args:
         files: More files, so that a pattern may be expanded by the shell.
-        file_path: FILE, DIR (its *.jsonl, *.jsonl.gz and *.jsonl.zst) or GLOB; several with commas between.
+        file_path: FILE, DIR (its *.jsonl, *.jsonl.gz, *.jsonl.zst and *.eval) or GLOB; several with commas between.
         k: Values of k, such as 1,8,64; powers of two up to n, and n, if left out.
         by: Fields to break the result down by, such as level,subject.
         maj: Also print exact maj@k of the field pred_answer (some seconds for hundreds of problems).
@@ -41,6 +43,8 @@ def main(
         csv: File for all numbers as CSV, a row per file, group and k.
         plot: File for the plot; its ending gives the format (.png, .svg, .pdf).
         skip_bad_lines: Leave out lines that are no graded answer, and count them.
+        verdict: Which verdict counts where a file of another tool has several: inspect's scorer, or lm-eval's
+            METRIC or METRIC,FILTER.
         seed: Seed of the bootstrap and the sign-flip test.
     """
     if unknown.keys() & {"help", "h"}:
@@ -63,6 +67,7 @@ def main(
                 csv=_target("csv", csv),
                 plot=_target("plot", plot),
                 skip_bad_lines=_switch("skip_bad_lines", skip_bad_lines),
+                verdict=None if verdict is None else _text("verdict", verdict, "such as exact_match,strict-match"),
                 seed=_seed(seed),
             )
         )

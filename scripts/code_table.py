@@ -61,6 +61,7 @@ LAYERS = (
     _layer("stages", "torch"),
     _layer("checkpoint", "torch"),
     _layer("doctor", "torch"),
+    _layer("export"),
     _layer("dynamics", "torch"),
     _layer("analysis.__main__"),
     _layer("study"),

@@ -232,7 +232,7 @@ def test_find_files(write, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=r"No file matches \*\.json\."):
         find_files("*.json")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match=r"empty holds no \*\.jsonl, \*\.jsonl\.gz, \*\.jsonl\.zst file"):
+    with pytest.raises(ValueError, match=r"empty holds no \*\.jsonl, \*\.jsonl\.gz, \*\.jsonl\.zst, \*\.eval file"):
         find_files("empty")
     with pytest.raises(ValueError, match=r"^no/such/dir\.jsonl does not exist\.$"):
         find_files("no/such/dir.jsonl")

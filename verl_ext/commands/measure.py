@@ -52,6 +52,8 @@ class Options:
     csv: Path | None = None
     plot: Path | None = None
     skip_bad_lines: bool = False
+    verdict: str | None = None
+    """Which of several verdicts counts, in files of other tools."""
     seed: int = 0
 
 
@@ -146,6 +148,7 @@ def _count(path: Path, name: str, options: Options) -> Generations:
         by=options.by,
         with_answers=options.maj,
         skip_bad_lines=options.skip_bad_lines,
+        verdict=options.verdict,
         on_unusable=lambda reason: print(left_aside(reason), file=sys.stderr),
     )
 

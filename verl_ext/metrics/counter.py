@@ -4,9 +4,11 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from verl_ext.metrics.json_lines import decode_exactly, read_objects
+from verl_ext.metrics.fault import Fault
+from verl_ext.metrics.foreign_files import read_answers
+from verl_ext.metrics.json_lines import decode_exactly
 
 STRICT_TIERS = frozenset({"string", "exact", "typed", "value", "score"})
 """Tiers whose "correct" rests on strings, exact numbers and types alone; "value" is exact too, and Countdown's."""
@@ -19,14 +21,6 @@ _EXPECTED = {
     "generation_id": "an integer or a string",
     "tier": "a string",
 }
-
-
-class Fault(NamedTuple):
-    """Why a line is not counted."""
-
-    text: str
-    """Continues "line 7"."""
-    remedy: str = "Correct or delete the line; --skip_bad_lines leaves such lines out and counts them."
 
 
 @dataclass(slots=True)
@@ -89,12 +83,14 @@ class AnswerCounter:
         """Whether every correct answer says which tier decided."""
         return self._has_tiers and not self._num_correct_without_tier
 
-    def add(self, number: int, record: dict[str, Any] | None) -> Fault | None:
+    def add(self, number: int, record: dict[str, Any] | Fault | None) -> Fault | None:
         """Count line ``number``; what is wrong with it if it is not an answer.
 
         Raises:
             ValueError: The answer was counted before.
         """
+        if isinstance(record, Fault):
+            return record
         if record is None:
             return Fault('is not a JSON object like {"question_id": 0, "label": 1}')
         if record.get("kind") == "header":
@@ -181,14 +177,16 @@ class ConstantFields:
                 del self.values[name]
 
 
-def count_answers(path: Path, counter: AnswerCounter, *, skip_bad_lines: bool = False) -> None:
-    """Add every answer of a file to ``counter``.
+def count_answers(
+    path: Path, counter: AnswerCounter, *, skip_bad_lines: bool = False, verdict: str | None = None
+) -> None:
+    """Add every answer of a file to ``counter``; ``verdict`` as in ``read_answers``.
 
     Raises:
         ValueError: A line that is not an answer, an answer twice, or no answer at all; names the file and the line.
     """
     first_fault = ""
-    for number, record, line in read_objects(path):
+    for number, record, line in read_answers(path, verdict):
         fault = counter.add(number, record)
         if fault is None:
             continue

@@ -2,12 +2,13 @@
 
 A line is a JSON object with at least ``question_id`` (an integer or a string) and ``label`` (0, 1, true or false). Read
 where present: ``generation_id``, ``pred_answer``, ``gold_answer``, ``reason``, ``tier``, and any field to group by, such
-as ``level``. A line with ``"kind": "header"`` holds facts about the run and is no answer. Shapes: P = problems.
+as ``level``. A line with ``"kind": "header"`` holds facts about the run and is no answer. Files of other tools are read as
+they are (``foreign_files``). Shapes: P = problems.
 """
 
 import difflib
 import glob
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,11 @@ from typing import Any
 import numpy as np
 
 from verl_ext.host.command_line import shown, typed_path
-from verl_ext.metrics.counter import AnswerCounter, ConstantFields, count_answers
+from verl_ext.metrics.counter import AnswerCounter, ConstantFields, ProblemCounts, count_answers
 from verl_ext.metrics.pass_at_k import IntArray
 
-ENDINGS = (".jsonl", ".jsonl.gz", ".jsonl.zst")
-"""Of generations files: what is taken from a folder."""
+ENDINGS = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".eval")
+"""Of generations files and of inspect's logs: what is taken from a folder."""
 LABELS_ENDING = ".labels.npz"
 """What the name of a file's label file has more than that of the file; see ``label_file``."""
 
@@ -127,6 +128,8 @@ def read_generations(
     by_if_constant: Sequence[str] = (),
     with_answers: bool = False,
     skip_bad_lines: bool = False,
+    verdict: str | None = None,
+    on_answer: Callable[[ProblemCounts, Mapping[str, Any]], None] = lambda problem, record: None,
 ) -> Generations:
     """Count the answers of a file in one pass.
 
@@ -139,19 +142,21 @@ def read_generations(
         by_if_constant: More such fields; one that is missing in a line or changes within a problem is left out.
         with_answers: Also count ``pred_answer`` per problem.
         skip_bad_lines: Count lines that cannot be read as an answer instead of stopping at the first.
+        verdict: Which of several verdicts counts, in files of other tools: see ``read_answers``.
+        on_answer: Called after each answer.
 
     Raises:
         ValueError: The file cannot be counted; names it, the line and what was expected. A (question_id, generation_id)
             that comes twice stops the count even with ``skip_bad_lines``.
     """
     constant = ConstantFields(by_if_constant)
-    counter = AnswerCounter(
-        path,
-        by,
-        with_answers=with_answers,
-        on_answer=(lambda problem, record: constant.note(problem.index, record)) if by_if_constant else None,
-    )
-    count_answers(path, counter, skip_bad_lines=skip_bad_lines)
+
+    def note(problem: ProblemCounts, record: Mapping[str, Any]) -> None:
+        constant.note(problem.index, record)
+        on_answer(problem, record)
+
+    counter = AnswerCounter(path, by, with_answers=with_answers, on_answer=note)
+    count_answers(path, counter, skip_bad_lines=skip_bad_lines, verdict=verdict)
     problems = list(counter.problems.values())
     return Generations(
         name=shown(stem(path) if name is None else name),

@@ -157,13 +157,14 @@ def read_counts(
     by_if_constant: Sequence[str] = (),
     with_answers: bool = False,
     skip_bad_lines: bool = False,
+    verdict: str | None = None,
     on_unusable: Callable[[UnusableLabels], None],
 ) -> Generations:
     """The counts of a generations file: from its label file where that is there and belongs to it, else from its lines.
 
     Arguments as in ``read_generations``; ``on_unusable`` is told why a label file that is there is left aside.
     """
-    if labels_path(generations_path).exists():
+    if verdict is None and labels_path(generations_path).exists():
         try:
             return read_labels(
                 generations_path, name=name, by=by, by_if_constant=by_if_constant, with_answers=with_answers
@@ -177,6 +178,7 @@ def read_counts(
         by_if_constant=by_if_constant,
         with_answers=with_answers,
         skip_bad_lines=skip_bad_lines,
+        verdict=verdict,
     )
 
 

@@ -52,6 +52,7 @@ def _read(path: Path, name: str, options: StudyOptions) -> Generations:
         name=name,
         by_if_constant=FIELDS,
         skip_bad_lines=options.skip_bad_lines,
+        verdict=options.verdict,
         on_unusable=lambda reason: print(left_aside(reason), file=sys.stderr),
     )
 

@@ -31,6 +31,8 @@ class StudyOptions:
     output_dir: Path = Path("outputs/study")
     title: str = "What training changed"
     skip_bad_lines: bool = False
+    verdict: str | None = None
+    """Which of several verdicts counts, in files of other tools."""
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -127,6 +129,11 @@ def _parser(program: str) -> argparse.ArgumentParser:
     parser.add_argument("--title", default=StudyOptions.title, help="heading of the page")
     parser.add_argument(
         "--skip_bad_lines", action="store_true", help="leave out lines that are no graded answer, and count them"
+    )
+    parser.add_argument(
+        "--verdict",
+        metavar="NAME",
+        help="which verdict counts where a file of another tool has several: inspect's scorer, or lm-eval's METRIC or METRIC,FILTER",
     )
     parser.add_argument("--seed", type=int, default=0, help="of every bootstrap and sign-flip test (default: 0)")
     return parser

@@ -1,0 +1,1 @@
+"""Generations files as files of other tools: what those open, show and publish."""

@@ -1,0 +1,44 @@
+"""The formats that a generations file can be exported to."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from verl_ext.export.inspect_file import write_inspect_log
+from verl_ext.export.source import Lacks, Source, source_of
+from verl_ext.host.command_line import shown
+from verl_ext.host.files import replacing
+from verl_ext.metrics.generations import Generations
+
+Write = Callable[[Source, Path, str | None], tuple[Generations, Lacks]]
+INSPECT_ENDING = ".eval"
+
+
+def _inspect(source: Source, target: Path, verdict: str | None) -> tuple[Generations, Lacks]:
+    if target.suffix != INSPECT_ENDING:
+        raise ValueError(f"--out {target}: the name of a log of inspect must end in {INSPECT_ENDING}.")
+    with replacing(target) as unfinished:
+        return write_inspect_log(source, unfinished, verdict)
+
+
+FORMATS: dict[str, Write] = {"inspect": _inspect}
+"""Name -> what writes it, whole or not at all."""
+
+
+def export(path: Path, to: str, target: Path, verdict: str | None = None) -> list[str]:
+    """Write ``path`` as a file of another tool; returns what to say about it.
+
+    Args:
+        path: A generations file, or one of another tool that is read like one.
+        to: One of ``FORMATS``.
+        target: Where to write it.
+        verdict: Which of several verdicts counts, see ``read_answers``.
+
+    Raises:
+        ValueError: The file cannot be counted, or the target cannot be of this format; nothing is written.
+    """
+    if target.exists() and target.samefile(path):
+        raise ValueError(f"--out {target} is the file that is exported. Give another name.")
+    source = source_of(path)
+    generations, lacks = FORMATS[to](source, target, verdict)
+    counts = f"{generations.num_problems:,} problems, {generations.num_answers:,} answers, {generations.num_correct:,} correct"
+    return [f"{shown(target)}: {counts}", *lacks.said(source)]

@@ -1,0 +1,96 @@
+"""What is known of a generations file besides its answers: from ``<file>.run.json`` beside it, where that is there."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from verl_ext.evaluation.answer_file import run_path
+from verl_ext.evaluation.run_file import read_run
+from verl_ext.metrics.generations import stem
+
+Prompt = str | list[dict[str, str]] | None
+
+
+@dataclass(frozen=True)
+class Source:
+    """A generations file and its side file."""
+
+    path: Path
+    run: Mapping[str, Any] = field(default_factory=dict)
+    """Empty where there is no side file."""
+
+    @cached_property
+    def model(self) -> str:
+        return str(self.run.get("model", {}).get("name") or "unknown")
+
+    @property
+    def sampling(self) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = self.run.get("sampling", {})
+        return found
+
+    @cached_property
+    def task(self) -> str:
+        """The data source of its problems; the file's name where they are of several, or it is not known."""
+        tasks = {str(entry["task"]) for entry in self.run.get("problems", {}).values()}
+        return tasks.pop() if len(tasks) == 1 else stem(self.path)
+
+    @cached_property
+    def created(self) -> str:
+        """When the first answers were drawn; without a side file, when the file was last changed. In UTC."""
+        runs = self.run.get("runs") or [{}]
+        changed = datetime.fromtimestamp(self.path.stat().st_mtime, UTC).isoformat(timespec="seconds")
+        return str(runs[0].get("started") or changed)
+
+    @cached_property
+    def last_launch(self) -> Mapping[str, Any]:
+        """Facts of the latest evaluation that added to the file: versions, commit, machine."""
+        runs = self.run.get("runs") or [{}]
+        latest: Mapping[str, Any] = runs[-1]
+        return latest
+
+    def prompt_of(self, record: Mapping[str, Any]) -> Prompt:
+        """What the model was given; None where neither the record nor the side file has it."""
+        entry = self.run.get("problems", {}).get(str(record["question_id"]), {})
+        prompt: Prompt = entry.get("prompt", record.get("prompt"))
+        return prompt
+
+
+def source_of(path: Path) -> Source:
+    """Read the side file.
+
+    Raises:
+        ValueError: It is damaged.
+    """
+    return Source(path, read_run(run_path(path)) or {})
+
+
+@dataclass
+class Lacks:
+    """What an exported file lacks because the answers do."""
+
+    num_texts: int = 0
+    num_prompts: int = 0
+    num_answers: int = 0
+
+    def note(self, record: Mapping[str, Any], prompt: Prompt) -> None:
+        self.num_answers += 1
+        self.num_texts += not isinstance(record.get("response"), str)
+        self.num_prompts += not prompt
+
+    def said(self, source: Source) -> list[str]:
+        """A sentence for each thing that is missing."""
+        lines = []
+        if self.num_texts:
+            lines.append(
+                f"{self.num_texts:,} of {self.num_answers:,} answers have no text (no response in {source.path}): their texts "
+                "are empty, their verdicts are there."
+            )
+        if self.num_prompts:
+            lines.append(
+                f"{self.num_prompts:,} of {self.num_answers:,} answers have no prompt ({run_path(source.path)} has none): "
+                "the inputs are empty."
+            )
+        return lines
