@@ -18,7 +18,7 @@ from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parents[1]
 LOCKS = {"cpu": ROOT / "requirements" / "cpu.txt", "gpu": ROOT / "requirements" / "gpu.txt"}
-LAPTOP_PACKAGES = ["analysis", "data", "grading", "metrics", "plots", "report", "tasks"]
+LAPTOP_PACKAGES = ["analysis", "data", "export", "grading", "metrics", "plots", "report", "tasks"]
 
 
 @functools.cache

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from tests.export.generations import ODD_TEXTS, run_file, write_lines
 from verl_ext.export.__main__ import main
+from verl_ext.export.exported_answers import ExportedAnswers
 from verl_ext.export.formats import export
 from verl_ext.export.inspect_file import as_json, sample_of
-from verl_ext.export.source import Source
 from verl_ext.metrics.foreign_files import read_answers
 from verl_ext.metrics.generations import read_generations
 from verl_ext.metrics.inspect_log import records_of
@@ -58,7 +58,7 @@ def exported(tmp_path, *records):
     prompt=st.none() | st.text() | st.just([{"role": "user", "content": "1 + 1"}]),
 )
 def test_an_answer_comes_back_as_it_was(record, prompt):
-    sample = json.loads(as_json(sample_of(Source(Path("answers.jsonl")), 1, record, prompt)))
+    sample = json.loads(as_json(sample_of(ExportedAnswers(Path("answers.jsonl")), 1, record, prompt)))
     (read,) = records_of(Path("log.eval"), sample, None)
     assert {name: value for name, value in read.items() if name != "prompt"} == record
 

@@ -1,4 +1,8 @@
-"""Files of other tools are counted as they are. ``foreign/sums.eval`` was written by inspect_ai 0.3.285."""
+"""Files of other tools are counted as they are.
+
+``foreign/sums.eval`` was written by inspect_ai 0.3.285, ``foreign/samples_lols.jsonl`` by lm_eval 0.4.13 (``--model dummy``,
+two repeats, two filters).
+"""
 
 import json
 import zipfile
@@ -123,6 +127,17 @@ def test_lm_eval(write):
     assert (run.groups, run.answers) == ({"level": ["Level 1"] * 2}, [{"4": 1}, {"4": 1}])
     ((_, record, _), _) = read_answers(path)
     assert (record["prompt"], record["response"]) == ("Q: 2 + 2", "It is 4.")
+
+
+def test_lm_eval_as_it_was_written():
+    """lm_eval printed exact_match 0.5 for the filter strict, and 0 for first_digit."""
+    path = FOREIGN / "samples_lols.jsonl"
+    shares = {}
+    for name in ("strict", "first_digit"):
+        run = read_generations(path, verdict=f"exact_match,{name}", by=["level"])
+        shares[name] = run.num_correct / run.num_answers
+        assert run.groups == {"level": ["Level 1", "Level 2"]}
+    assert shares == {"strict": 0.5, "first_digit": 0.0}
 
 
 def test_lm_eval_choices_have_no_text(write):

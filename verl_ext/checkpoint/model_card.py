@@ -7,8 +7,7 @@ from typing import Any
 
 from verl_ext.checkpoint.saved_weights import SavedWeights
 from verl_ext.metrics.json_lines import read_objects
-from verl_ext.pretrained.hub import HUB_ID
-from verl_ext.tasks.table import DATA_SOURCES
+from verl_ext.pretrained.hub import HUB_ID, dataset_name
 
 METRICS = "metrics.jsonl"
 SCORES = "val-core/"
@@ -78,7 +77,7 @@ def _metadata(weights: SavedWeights, record: Mapping[str, Any] | None, scores: M
     results = [
         EvalResult(
             task_type="text-generation",
-            dataset_type=_hub_name(source),
+            dataset_type=dataset_name(source),
             dataset_name=source,
             metric_type=metric,
             metric_name=metric,
@@ -99,12 +98,6 @@ def _metadata(weights: SavedWeights, record: Mapping[str, Any] | None, scores: M
         data.model_name = None
     text: str = data.to_yaml()
     return text
-
-
-def _hub_name(source: str) -> str:
-    """The data set's name on the hub, where this package knows the source."""
-    name = DATA_SOURCES[source].repo_id if source in DATA_SOURCES else source
-    return name if HUB_ID.fullmatch(name) else source
 
 
 def _parts(name: str) -> tuple[str, str]:

@@ -1,8 +1,10 @@
 """Make files of other tools from a generations file: answers, verdicts and pass@k.
 
-    python -m verl_ext.export FILE --to inspect --out PATH
+    python -m verl_ext.export FILE --to inspect|lm-eval|hf-card --out PATH
 
 inspect   a log that inspect view and inspect_ai.log open; PATH ends in .eval
+lm-eval   results_*.json and samples_*.jsonl of lm-evaluation-harness; PATH is a new folder
+hf-card   pass@k in the metadata of a model card (model-index); PATH is a README.md, new or one that keeps the rest
 """
 
 import argparse

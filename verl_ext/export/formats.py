@@ -3,24 +3,43 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from verl_ext.export.card_results import write_model_card
+from verl_ext.export.exported_answers import ExportedAnswers, Lacks, answers_with_facts
 from verl_ext.export.inspect_file import write_inspect_log
-from verl_ext.export.source import Lacks, Source, source_of
+from verl_ext.export.lm_eval_files import write_lm_eval_files
 from verl_ext.host.command_line import shown
 from verl_ext.host.files import replacing
 from verl_ext.metrics.generations import Generations
 
-Write = Callable[[Source, Path, str | None], tuple[Generations, Lacks]]
+Write = Callable[[ExportedAnswers, Path, str | None], tuple[Generations, Lacks]]
 INSPECT_ENDING = ".eval"
+CARD_ENDING = ".md"
 
 
-def _inspect(source: Source, target: Path, verdict: str | None) -> tuple[Generations, Lacks]:
+def _inspect(source: ExportedAnswers, target: Path, verdict: str | None) -> tuple[Generations, Lacks]:
     if target.suffix != INSPECT_ENDING:
         raise ValueError(f"--out {target}: the name of a log of inspect must end in {INSPECT_ENDING}.")
     with replacing(target) as unfinished:
         return write_inspect_log(source, unfinished, verdict)
 
 
-FORMATS: dict[str, Write] = {"inspect": _inspect}
+def _lm_eval(source: ExportedAnswers, target: Path, verdict: str | None) -> tuple[Generations, Lacks]:
+    if target.exists():
+        raise ValueError(f"--out {target} is there already. Name a new folder.")
+    with replacing(target) as unfinished:
+        return write_lm_eval_files(source, unfinished, verdict)
+
+
+def _model_card(source: ExportedAnswers, target: Path, verdict: str | None) -> tuple[Generations, Lacks]:
+    if target.suffix != CARD_ENDING:
+        raise ValueError(
+            f"--out {target}: the name of a model card must end in {CARD_ENDING}, such as README{CARD_ENDING}."
+        )
+    with replacing(target) as unfinished:
+        return write_model_card(source, target, unfinished, verdict)
+
+
+FORMATS: dict[str, Write] = {"inspect": _inspect, "lm-eval": _lm_eval, "hf-card": _model_card}
 """Name -> what writes it, whole or not at all."""
 
 
@@ -38,7 +57,7 @@ def export(path: Path, to: str, target: Path, verdict: str | None = None) -> lis
     """
     if target.exists() and target.samefile(path):
         raise ValueError(f"--out {target} is the file that is exported. Give another name.")
-    source = source_of(path)
+    source = answers_with_facts(path)
     generations, lacks = FORMATS[to](source, target, verdict)
     counts = f"{generations.num_problems:,} problems, {generations.num_answers:,} answers, {generations.num_correct:,} correct"
     return [f"{shown(target)}: {counts}", *lacks.said(source)]

@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from verl_ext.export.source import Lacks, Prompt, Source
+from verl_ext.export.exported_answers import ExportedAnswers, Lacks, Prompt
 from verl_ext.metrics.counter import ProblemCounts
 from verl_ext.metrics.generations import Generations, read_generations
 from verl_ext.metrics.inspect_log import MARK, SAMPLES
@@ -27,7 +27,7 @@ _MAX_SHOWN = 1000
 """Characters of a text in the summaries, as inspect cuts them."""
 
 
-def write_inspect_log(source: Source, target: Path, verdict: str | None) -> tuple[Generations, Lacks]:
+def write_inspect_log(source: ExportedAnswers, target: Path, verdict: str | None) -> tuple[Generations, Lacks]:
     """Write the log, in memory for one answer at a time and a summary of each.
 
     Raises:
@@ -67,7 +67,7 @@ def _entry(name: str) -> zipfile.ZipInfo:
     return entry
 
 
-def sample_of(source: Source, epoch: int, record: Mapping[str, Any], prompt: Prompt) -> dict[str, Any]:
+def sample_of(source: ExportedAnswers, epoch: int, record: Mapping[str, Any], prompt: Prompt) -> dict[str, Any]:
     """The sample of an answer, the ``epoch``-th of its problem from 1."""
     text, exact = _storable(record.get("response"))
     metadata = {name: value for name, value in record.items() if name not in ("response", "prompt", "label")}
@@ -167,7 +167,7 @@ def _short(value: Any) -> Any:
     return value[:_MAX_SHOWN] if isinstance(value, str) else value
 
 
-def _header(source: Source, generations: Generations, ids: Sequence[str]) -> dict[str, Any]:
+def _header(source: ExportedAnswers, generations: Generations, ids: Sequence[str]) -> dict[str, Any]:
     digest = hashlib.sha256(orjson.dumps([str(source.path), source.created, generations.num_answers])).hexdigest()
     ks = powers_of_two_up_to(int(generations.num_samples_P.min()))
     spec = {
@@ -207,7 +207,7 @@ def _header(source: Source, generations: Generations, ids: Sequence[str]) -> dic
     }
 
 
-def _revision(source: Source) -> dict[str, Any] | None:
+def _revision(source: ExportedAnswers) -> dict[str, Any] | None:
     commit = (source.last_launch.get("git") or {}).get("commit")
     return {"type": "git", "origin": "", "commit": commit} if commit else None
 

@@ -3,10 +3,18 @@
 import re
 from pathlib import Path
 
+from verl_ext.tasks.table import DATA_SOURCES
+
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 ADAPTER_WEIGHTS = "adapter_model"
 HUB_FILES = ("*.json", "*.safetensors", "*.txt", "*.jinja", "*.model", f"{ADAPTER_WEIGHTS}.bin")
 """What a model needs to be loaded, of the files that its repository may hold."""
+
+
+def dataset_name(source: str) -> str:
+    """The name on the hub of a data source's data set, where this package knows it; else the source."""
+    name = DATA_SOURCES[source].repo_id if source in DATA_SOURCES else source
+    return name if HUB_ID.fullmatch(name) else source
 
 
 def fetch(hub_id: str, folder: Path) -> None:

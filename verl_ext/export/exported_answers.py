@@ -15,7 +15,7 @@ Prompt = str | list[dict[str, str]] | None
 
 
 @dataclass(frozen=True)
-class Source:
+class ExportedAnswers:
     """A generations file and its side file."""
 
     path: Path
@@ -58,13 +58,13 @@ class Source:
         return prompt
 
 
-def source_of(path: Path) -> Source:
+def answers_with_facts(path: Path) -> ExportedAnswers:
     """Read the side file.
 
     Raises:
         ValueError: It is damaged.
     """
-    return Source(path, read_run(run_path(path)) or {})
+    return ExportedAnswers(path, read_run(run_path(path)) or {})
 
 
 @dataclass
@@ -80,7 +80,7 @@ class Lacks:
         self.num_texts += not isinstance(record.get("response"), str)
         self.num_prompts += not prompt
 
-    def said(self, source: Source) -> list[str]:
+    def said(self, source: ExportedAnswers) -> list[str]:
         """A sentence for each thing that is missing."""
         lines = []
         if self.num_texts:
