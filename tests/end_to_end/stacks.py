@@ -72,10 +72,6 @@ STACKS = {
                 "actor_rollout_ref.actor.ppo_mini_batch_size=2",
                 "trainer.test_freq=2",
             ),
-            "confident": (
-                *reward("by_length"),
-                *("algorithm.adv_estimator=cw_nsr", "algorithm.cw_nsr_floor=0", "trainer.total_training_steps=1"),
-            ),
             "narrower": (
                 *VALIDATED,
                 "algorithm.adv_estimator=psr",
