@@ -244,7 +244,8 @@ def test_it_is_saved_once(ending_trainer):
 def test_a_checkpoint_knows_the_validation_that_came_after_it(ending_trainer):
     """verl saves, validates, and then tells of the step."""
     trainer, _, folder = ending_trainer
-    (folder / "global_step_8").mkdir(parents=True)
+    with trainer._checkpoints.saving(8):
+        (folder / "global_step_8").mkdir(parents=True)
     trainer.global_steps = trainer.total_training_steps = 8
     trainer._num_updates = 0
     trainer._ending.see_validation(8, {SCORE: 0.5})

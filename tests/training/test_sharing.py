@@ -21,7 +21,7 @@ OWN = (
     "reward.custom_reward_function.name=another",
 )
 SHARED = (
-    *("actor_rollout_ref.rollout.response_length=8", "actor_rollout_ref.rollout.max_model_len=48", "trainer.nnodes=2"),
+    *("actor_rollout_ref.rollout.response_length=8", "actor_rollout_ref.rollout.max_model_len=48"),
     *("actor_rollout_ref.rollout.dtype=float16", "actor_rollout_ref.model.lora_rank=8"),
     *("actor_rollout_ref.rollout.max_num_seqs=3", "ray_kwargs.ray_init.runtime_env.env_vars.OMP_NUM_THREADS=2"),
 )
@@ -50,6 +50,7 @@ def test_every_reason_is_counted(folder):
         ("trainer.v1.trainer_mode=sync", "trainer.v1.trainer_mode=sync"),
         ("actor_rollout_ref.rollout.trace.backend=mlflow", "trace"),
         ("reward.num_workers=1", "reward workers"),
+        ("trainer.nnodes=2", "over several nodes"),
         ("actor_rollout_ref.rollout.agent.agent_loop_manager_class=null", "another agent loop manager"),
     ],
 )

@@ -62,8 +62,7 @@ class EarlyServers:
 
     def __init__(self, config: Any, *, is_one_process: bool) -> None:
         rollout = config.actor_rollout_ref.rollout
-        note_cache(rollout)
-        num_ranks = config.trainer.n_gpus_per_node * config.trainer.nnodes
+        num_ranks = config.trainer.n_gpus_per_node
         size = rollout.tensor_model_parallel_size * rollout.data_parallel_size * rollout.pipeline_model_parallel_size
         node_id = ray.get_runtime_context().get_node_id()
         self._replicas = []
@@ -100,8 +99,18 @@ class EarlyServers:
         return self._replicas
 
 
-class LocalLLMServerManager(LLMServerManager):
-    """verl's manager of rollout servers, given servers that are already starting, and no load balancer process."""
+class DirectLLMServerManager(LLMServerManager):
+    """verl's manager of rollout servers without a load balancer's process."""
+
+    async def _init_global_load_balancer(self) -> None:
+        self.global_load_balancer = None
+
+    def get_client(self, client_cls: Any = None, **_kwargs: Any) -> LLMServerClient:
+        return DirectClient(self.config, dict(zip(self.server_addresses, self.server_handles, strict=True)))
+
+
+class LocalLLMServerManager(DirectLLMServerManager):
+    """The same, given servers that are already starting."""
 
     early: EarlyServers
 
@@ -115,18 +124,17 @@ class LocalLLMServerManager(LLMServerManager):
             self.worker_group.use_server(self.server_handles[0])
         self.server_addresses = [replica.server_address for replica in self.rollout_replicas]
 
-    async def _init_global_load_balancer(self) -> None:
-        self.global_load_balancer = None
 
-    def get_client(self, client_cls: Any = None, **_kwargs: Any) -> LLMServerClient:
-        return DirectClient(self.config, dict(zip(self.server_addresses, self.server_handles, strict=True)))
+def start_servers(config: Any, *, is_one_process: bool) -> type[LLMServerManager]:
+    """Start the servers of a run where it can be known beforehand, and return the class of a manager that has them.
 
-
-def start_early_servers(config: Any, *, is_one_process: bool) -> type[LLMServerManager]:
-    """Start the servers of a run, and return the class of a manager that waits for them.
-
-    With ``is_one_process`` there is one, in a thread of this process, and its engine is forked when this returns.
+    With ``is_one_process`` there is one, in a thread of this process, and its engine is forked when this returns. Over several
+    nodes the manager starts them once there are actor workers, each on the node of its own: weights reach it through that node's
+    memory.
     """
+    note_cache(config.actor_rollout_ref.rollout)
+    if config.trainer.nnodes > 1:
+        return DirectLLMServerManager
     early = EarlyServers(config, is_one_process=is_one_process)
     if early.fork is not None:
         early.fork.wait()

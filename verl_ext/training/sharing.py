@@ -71,6 +71,8 @@ def apart_because(config: Any, before: Any) -> str | None:
     """Why a run cannot go on with the stack of the run before it, for a reader; None where it can."""
     if config.trainer.device != "cpu":
         return "on accelerators each run has its own"
+    if config.trainer.nnodes > 1:
+        return "over several nodes (trainer.nnodes) each run has its own"
     if config.trainer.v1.trainer_mode != TRAINER_MODE:
         return f"trainer.v1.trainer_mode={config.trainer.v1.trainer_mode} has no way to keep one"
     if config.reward.reward_model.enable or config.distillation.enabled:

@@ -133,7 +133,7 @@ class SignFilterTrainer(GuardedTrainer):
             super()._setup()
             return
         from verl_ext.cpu.local_workers import local_groups_for
-        from verl_ext.cpu.servers import start_early_servers
+        from verl_ext.cpu.servers import start_servers
 
         if is_deterministic(self.config):
             # The first weights of an adapter, and of a critic's head
@@ -141,7 +141,7 @@ class SignFilterTrainer(GuardedTrainer):
         with ExitStack() as seams:
             if self.parts is None:
                 is_one = is_one_process(self.config)
-                self.server_manager = start_early_servers(self.config, is_one_process=is_one)
+                self.server_manager = start_servers(self.config, is_one_process=is_one)
                 if is_one:
                     seams.enter_context(other_worker_groups(trainer_base, local_groups_for(self)))
             else:
