@@ -83,9 +83,11 @@ def test_a_run_that_fails_stays_alone(ended):
     assert ended.code == 1
     assert ended.shown.count("starting Ray") == 2
     assert "run 4 of 5: FAILED with code 1" in ended.shown
-    assert "The grader failed on 100.0% of the samples of step 1" in ended.shown
+    assert "step 1, guardrail grader_errors: the grader failed on 100.0% of the samples" in ended.shown
     assert "run 5 of 5: done" in ended.shown
-    assert not (ended.folder / "fails" / "metrics.jsonl").read_text()
+    (row,) = (json.loads(line)["data"] for line in (ended.folder / "fails/metrics.jsonl").read_text().splitlines())
+    assert row["guardrails/grader_errors"] == 1
+    assert "actor/loss" not in row, "nothing was learned"
     for name in ("another", "alone"):
         record = json.loads((ended.folder / name / "run.json").read_text())
         assert record["config"]["trainer"]["output_dir"] == str(ended.folder / name)

@@ -116,13 +116,11 @@ def test_a_reset_starts_over_from_what_was_learned(data, models, tmp_path):
     assert {1, 12} <= set(after) <= set(range(1, 13))
     gaps = [step["training/rollout_probs_diff_mean"] for step in (*before.values(), *after.values())]
     assert max(gaps) < FLOAT32_NOISE, f"the rollout samples what was merged: {gaps}"
-    entropies = [after[step]["actor/entropy"] for step in (1, 12)]
-    assert abs(entropies[1] - entropies[0]) > 0.02, f"the policy must have moved for that to mean anything: {entropies}"
     # The reference is the merged model: it is the policy again, from which the first stage had moved away.
     assert before[1]["actor/kl_loss"] == pytest.approx(0, abs=1e-7)
     assert before[3]["actor/kl_loss"] > 1e-6
     assert after[1]["actor/kl_loss"] == pytest.approx(0, abs=1e-7)
-    assert after[12]["actor/kl_loss"] > 1e-6
+    assert after[12]["actor/kl_loss"] > 0.02, "the policy must have moved for the gaps to mean anything"
     assert optimizer_steps(first, 3) == {3}
     assert optimizer_steps(second, 12) == {12}, "the second stage's own steps"
 

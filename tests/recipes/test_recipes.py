@@ -128,9 +128,7 @@ def test_two_steps_without_a_gpu(prepared, model, tmp_path):
     steps = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     steps = [step["data"] for step in steps if "train/num_updates" in step["data"]]
     assert len(steps) == 2
-    first, second = (step["actor/kl_loss"] for step in steps)
-    assert abs(first) < 1e-6, "the reference is what the policy was"
-    assert second > 1e-6
+    assert steps[1]["actor/kl_loss"] > 1e-6, "the policy has left the reference"
     record = json.loads((tmp_path / "run.json").read_text())
     changed = {one["option"] for one in record["preset_differences"]}
     assert changed >= {"data.train_batch_size", "actor_rollout_ref.actor.optim.lr"}
