@@ -54,7 +54,7 @@ class Trainer:
 
 ray.init(num_cpus=1, include_dashboard=False, object_store_memory=2**27, log_to_driver=False)
 too_large = WorkerDict.options(num_cpus=5).remote()
-while not (waits := pending_in_ray()):
+while "pending creation" not in " ".join(waits := pending_in_ray()):
     time.sleep(0.05)
 print("pending:", waits, flush=True)
 ray.kill(too_large)
