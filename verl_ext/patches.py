@@ -8,7 +8,7 @@ second runs only with ``VERL_PLATFORM=cpu``.
 import importlib.metadata
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from types import ModuleType
 from typing import Any
@@ -130,15 +130,8 @@ def count_sessions_in_groups(trainer_base: Any) -> None:
     its advantage to the others; every other estimator gets them all, and knows only their prompts. So pkpo's +1 for
     one correct session of two became +1/3 when that session had one output and the other three.
     """
-    from verl_ext.objectives.catalog import OBJECTIVES
 
-    original = trainer_base.compute_advantage_for_multi_trajectories
-
-    def compute_advantage_for_multi_trajectories(
-        data: Any, batch_keys: list[str], adv_estimator: Any, **options: Any
-    ) -> Any:
-        if adv_estimator not in OBJECTIVES or not OBJECTIVES[adv_estimator].is_grouped:
-            return original(data, batch_keys=batch_keys, adv_estimator=adv_estimator, **options)
+    def by_session(original: Any, data: Any, batch_keys: list[str], **options: Any) -> Any:
         rows, session_B = _sessions(batch_keys)
         sessions = data.select_idxs(rows)
         mask_BT = data.batch["response_mask"]
@@ -149,9 +142,24 @@ def count_sessions_in_groups(trainer_base: Any) -> None:
         sessions.batch["response_mask"] = (
             (has_token_S > 0).unsqueeze(-1).expand(-1, mask_BT.shape[-1]).to(mask_BT.dtype)
         )
-        keys = [batch_keys[row] for row in rows]
-        sessions = original(sessions, batch_keys=keys, adv_estimator=adv_estimator, **options)
-        advantages_BT = sessions.batch["advantages"][session_B, 0].unsqueeze(-1) * mask_BT
+        sessions = original(sessions, batch_keys=[batch_keys[row] for row in rows], **options)
+        return sessions.batch["advantages"][session_B, 0].unsqueeze(-1) * mask_BT
+
+    _compute_advantages(trainer_base, lambda row: row.is_grouped, by_session)
+
+
+def _compute_advantages(trainer_base: Any, is_concerned: Callable[[Any], bool], compute: Callable[..., Any]) -> None:
+    """Let ``compute`` give the advantages of the objectives that are concerned; it is handed verl's own function first."""
+    from verl_ext.objectives.catalog import OBJECTIVES
+
+    original = trainer_base.compute_advantage_for_multi_trajectories
+
+    def compute_advantage_for_multi_trajectories(
+        data: Any, batch_keys: list[str], adv_estimator: Any, **options: Any
+    ) -> Any:
+        if adv_estimator not in OBJECTIVES or not is_concerned(OBJECTIVES[adv_estimator]):
+            return original(data, batch_keys=batch_keys, adv_estimator=adv_estimator, **options)
+        advantages_BT = compute(original, data, batch_keys, adv_estimator=adv_estimator, **options)
         data.batch["advantages"] = data.batch["returns"] = advantages_BT
         return data
 
@@ -174,16 +182,9 @@ def hand_on_log_probs(trainer_base: Any) -> None:
     verl hands an estimator rewards, mask and prompts, and log-probs to two of its own only, by name; no option adds to that. A
     session is one response, as likely as its last output, where an agent loop gives several.
     """
-    from verl_ext.objectives.catalog import OBJECTIVES
     from verl_ext.objectives.estimators import ESTIMATORS
 
-    original = trainer_base.compute_advantage_for_multi_trajectories
-
-    def compute_advantage_for_multi_trajectories(
-        data: Any, batch_keys: list[str], adv_estimator: Any, **options: Any
-    ) -> Any:
-        if adv_estimator not in OBJECTIVES or not OBJECTIVES[adv_estimator].reads_likelihoods:
-            return original(data, batch_keys=batch_keys, adv_estimator=adv_estimator, **options)
+    def by_likelihood(_original: Any, data: Any, batch_keys: list[str], adv_estimator: Any, **options: Any) -> Any:
         rows, session_B = _sessions(batch_keys)
         sessions = data.select_idxs(rows)
         mask_ST = sessions.batch["response_mask"]
@@ -195,11 +196,9 @@ def hand_on_log_probs(trainer_base: Any) -> None:
             rollout_log_probs=sessions.batch.get("rollout_log_probs"),
         )
         of_session_S = advantages_ST.gather(1, mask_ST.argmax(dim=-1, keepdim=True)).squeeze(-1)  # at one of its tokens
-        advantages_BT = of_session_S[session_B].unsqueeze(-1) * data.batch["response_mask"]
-        data.batch["advantages"] = data.batch["returns"] = advantages_BT
-        return data
+        return of_session_S[session_B].unsqueeze(-1) * data.batch["response_mask"]
 
-    trainer_base.compute_advantage_for_multi_trajectories = compute_advantage_for_multi_trajectories
+    _compute_advantages(trainer_base, lambda row: row.reads_likelihoods, by_likelihood)
 
 
 def compute_extremes_exactly(metric_utils: Any) -> None:

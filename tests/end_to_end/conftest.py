@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from uuid import uuid4
 
@@ -61,23 +61,14 @@ def data(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def models(tmp_path_factory) -> dict[str, Path]:
     """Random weights, with tied and with untied embeddings."""
-    from verl_ext.small_model.architecture import Architecture, random_weights
+    from verl_ext.small_model.architecture import TINY, random_weights
     from verl_ext.small_model.tokenizer import build_tokenizer
 
     folders = {}
     for name, is_tied in (("tied", True), ("untied", False)):
         folders[name] = tmp_path_factory.mktemp(name)
         tokenizer = build_tokenizer(max_length=256)
-        architecture = Architecture(
-            hidden_size=64,
-            num_layers=2,
-            num_heads=2,
-            num_key_value_heads=1,
-            intermediate_size=128,
-            max_length=256,
-            is_tied=is_tied,
-        )
-        random_weights(architecture, tokenizer, seed=0).save_pretrained(folders[name])
+        random_weights(replace(TINY, max_length=256, is_tied=is_tied), tokenizer, seed=0).save_pretrained(folders[name])
         tokenizer.save_pretrained(folders[name])
     return folders
 

@@ -80,7 +80,10 @@ def test_a_stalled_update_is_named_with_who_is_at_work(lines):
 
 
 def test_prompts_that_come_back_are_movement(lines, monkeypatch):
+    """By a clock of its own, which stands until all have come back: how long a look takes does not matter."""
     monkeypatch.setattr(stall, "phase_now", lambda: "rollout")
+    now = [0.0]
+    monkeypatch.setattr(stall, "time", SimpleNamespace(monotonic=lambda: now[0]))
     counted = iter([Prompts(number, 100) for number in range(20)])
     ended = threading.Event()
     at_end = Prompts(20, 100)
@@ -95,6 +98,7 @@ def test_prompts_that_come_back_are_movement(lines, monkeypatch):
         events.emit(stall.SAMPLING, prompts=prompts)
         ended.wait()
         assert lines.empty(), "every look has found one more"
+        now[0] = 1.0
         assert "phase rollout: 20 of 100 prompts have come back; " in lines.get()
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from verl_ext.doctor.numerics_runs import GAP_FILE, Case
+from verl_ext.training.guards.rollout_gap import FLOAT32_NOISE
 from verl_ext.training.step import token_gaps
 from verl_ext.training.step.token_gaps import StepGaps, TokenGap
 
@@ -31,7 +32,6 @@ FLOAT32, BFLOAT16 = Limits(1e-5, 1e-3, 1e-3), Limits(0.02, 0.5, 0.15)
 """The second's mean is trainer.guardrails.rollout_gap.max_diff; its ratio stays within every clip."""
 MOST_GROWTH = 10.0
 """Of a step's mean gap, in multiples of the first step's: no weight has moved."""
-FLOAT32_NOISE = 1e-7
 
 
 class Numerics(NamedTuple):

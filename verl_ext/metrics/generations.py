@@ -129,7 +129,7 @@ def read_generations(
     with_answers: bool = False,
     skip_bad_lines: bool = False,
     verdict: str | None = None,
-    on_answer: Callable[[ProblemCounts, Mapping[str, Any]], None] = lambda problem, record: None,
+    on_answer: Callable[[ProblemCounts, Mapping[str, Any]], None] | None = None,
 ) -> Generations:
     """Count the answers of a file in one pass.
 
@@ -153,9 +153,11 @@ def read_generations(
 
     def note(problem: ProblemCounts, record: Mapping[str, Any]) -> None:
         constant.note(problem.index, record)
-        on_answer(problem, record)
+        if on_answer is not None:
+            on_answer(problem, record)
 
-    counter = AnswerCounter(path, by, with_answers=with_answers, on_answer=note)
+    # Files have millions of lines: nobody is called where nobody listens.
+    counter = AnswerCounter(path, by, with_answers=with_answers, on_answer=note if by_if_constant else on_answer)
     count_answers(path, counter, skip_bad_lines=skip_bad_lines, verdict=verdict)
     problems = list(counter.problems.values())
     return Generations(

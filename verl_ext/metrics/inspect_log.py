@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from verl_ext.metrics.answer_fields import ANSWER_FIELDS
 from verl_ext.metrics.fault import Fault
 
 MARK = "verl_ext_format"
@@ -20,7 +21,6 @@ SAMPLES = "samples/"
 _ZSTD = 93
 _LOCAL_HEADER = struct.Struct("<26xHH")  # lengths of the name and of what follows it
 _VALUES = {"C": True, "I": False, "N": False}
-_OWN_FIELDS = ("question_id", "generation_id", "label", "reason", "tier", "kind", "pred_answer", "gold_answer")
 _ATTACHMENT = "attachment://"
 
 
@@ -113,7 +113,7 @@ def _record(sample: Mapping[str, Any], score: Mapping[str, Any], label: bool) ->
             del texts["response"]
         return metadata | texts
     return {
-        **{name: value for name, value in metadata.items() if name not in _OWN_FIELDS},
+        **{name: value for name, value in metadata.items() if name not in ANSWER_FIELDS},
         "question_id": sample.get("id"),
         "generation_id": sample.get("epoch"),
         "pred_answer": score.get("answer"),

@@ -13,12 +13,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from verl_ext.metrics.answer_fields import ANSWER_FIELDS
 from verl_ext.metrics.fault import Fault
 
 ANSWERS = "verl_ext_answers"
 """In ``doc``: a record per response, without its text, of lines that are ours."""
 _FIELDS = ("doc_id", "doc", "resps", "filtered_resps")
-_OWN_FIELDS = ("question_id", "generation_id", "label", "reason", "tier", "kind", "pred_answer", "gold_answer")
 
 
 def is_sample(first: Mapping[str, Any]) -> bool:
@@ -89,7 +89,7 @@ def _record(line: Mapping[str, Any], label: bool) -> dict[str, Any]:
     kept = {
         name: value
         for name, value in doc.items()
-        if name not in _OWN_FIELDS and isinstance(value, str | int | float | bool)
+        if name not in ANSWER_FIELDS and isinstance(value, str | int | float | bool)
     }
     response = _text_in(line["resps"][0] if line["resps"] else None)
     return kept | {

@@ -37,6 +37,10 @@ class Architecture:
             )
 
 
+TINY = Architecture(hidden_size=64, num_layers=2, num_heads=2, num_key_value_heads=1, intermediate_size=128)
+"""Enough to look at the machinery and not at the answers."""
+
+
 FAMILIES = {"qwen2": "Qwen2", "qwen3": "Qwen3", "llama": "Llama"}
 """transformers' ``model_type`` of those that have these sizes -> how its classes' names begin."""
 

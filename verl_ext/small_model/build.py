@@ -19,15 +19,12 @@ from transformers import GenerationConfig, PreTrainedTokenizerFast, Qwen2ForCaus
 from verl_ext.grading.arithmetic import canonical_answer
 from verl_ext.grading.countdown_grader import grade_countdown
 from verl_ext.host.files import replacing
-from verl_ext.small_model.architecture import Architecture, random_weights
+from verl_ext.small_model.architecture import TINY, Architecture, random_weights
 from verl_ext.small_model.demonstrations import draw_demonstrations, prompt_text, tokenize
 from verl_ext.small_model.sampling import sample_responses
 from verl_ext.small_model.supervise import Schedule, supervise
 from verl_ext.small_model.tokenizer import build_tokenizer
 from verl_ext.tasks.countdown import CountdownProblem, generate_problems
-
-TINY = Architecture(hidden_size=64, num_layers=2, num_heads=2, num_key_value_heads=1, intermediate_size=128)
-"""Enough for tests that look at the machinery and not at the answers."""
 
 MAX_ANSWER_TOKENS = 16
 """Twice the longest answer of three digits, such as ``(1+2)*3`` and its end."""

@@ -9,6 +9,8 @@ from typing import Any, TextIO
 
 from tqdm import tqdm
 
+from verl_ext.training.validation_score import ERROR_PREFIX, SCORE_PREFIX
+
 PHASES = {"gen": "rollout", "old_log_prob": "old", "ref": "ref", "values": "val", "update_critic": "critic"}
 PHASES |= {"update_actor": "update", "update_weights": "sync", "save_checkpoint": "save", "testing": "test"}
 
@@ -72,11 +74,8 @@ def step_line(step: int, total: int, metrics: Mapping[str, float]) -> str:
     return " | ".join(parts)
 
 
-CORE, AUX = "val-core/", "val-aux/"
-
-
 def _interval(metrics: Mapping[str, float], name: str) -> str:
-    low, high = (metrics.get(f"{AUX}{name}/{end}") for end in ("low", "high"))
+    low, high = (metrics.get(f"{ERROR_PREFIX}{name}/{end}") for end in ("low", "high"))
     return "" if low is None or high is None else f" [{low:.3f}, {high:.3f}]"
 
 
@@ -84,8 +83,8 @@ def breakdown_lines(metrics: Mapping[str, float]) -> Iterator[str]:
     """What a validation came to by level and subject, and how many problems it solves reliably; nothing without pass@k."""
     rows: dict[str, list[str]] = {}
     for name, value in metrics.items():
-        stem, _, last = name.removeprefix(AUX).rpartition("/")
-        if name.startswith(AUX) and last.startswith(("pass@", "cover@")):
+        stem, _, last = name.removeprefix(ERROR_PREFIX).rpartition("/")
+        if name.startswith(ERROR_PREFIX) and last.startswith(("pass@", "cover@")):
             rows.setdefault(stem, []).append(f"{last} {value:.3f}{_interval(metrics, f'{stem}/{last}')}")
     for stem, values in rows.items():
         yield f"  {stem}: {', '.join(values)}"
@@ -95,7 +94,7 @@ def validation_line(
     step: int, metrics: Mapping[str, float], num_samples: int, num_ungraded: int, num_missing: int
 ) -> str:
     """Say in one line what a validation came to, and of how many answers that is not known."""
-    shown = {name.removeprefix(CORE): value for name, value in metrics.items() if name.startswith(CORE)}
+    shown = {name.removeprefix(SCORE_PREFIX): value for name, value in metrics.items() if name.startswith(SCORE_PREFIX)}
     scores = [f"{name} {value:.3f}{_interval(metrics, name)}" for name, value in shown.items()]
     parts = [", ".join(scores) or "no answer has a score"]
     if num_ungraded:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from verl_ext.host.files import read_object, write_whole
 from verl_ext.training.checkpoints import HISTORY
 from verl_ext.training.validation_pass_at_k import Counts, difference_from
-from verl_ext.training.validation_score import SCORE_PREFIX, mean_names, mean_score
+from verl_ext.training.validation_score import check_is_there, mean_names, mean_score
 
 ENDED = "ended.json"
 OPTIONS = "trainer.ends_early"
@@ -102,14 +102,10 @@ class Ending:
         """Note a validation; one of a step that has one, as after a resume, counts once."""
         if self._rules.plateau_validations is None or step in [one.step for one in self._validations]:
             return
-        names = mean_names(metrics)
-        if self._rules.plateau_metric is not None:
-            names = [name for name in metrics if name == self._rules.plateau_metric]
-            if not names:
-                found = ", ".join(sorted(name for name in metrics if name.startswith(SCORE_PREFIX)))
-                raise RuntimeError(
-                    f"{OPTIONS}.plateau_metric={self._rules.plateau_metric} is no metric of this validation; there are {found}."
-                )
+        names, wanted = mean_names(metrics), self._rules.plateau_metric
+        if wanted is not None:
+            check_is_there(f"{OPTIONS}.plateau_metric", wanted, metrics)
+            names = [wanted]
         if names:
             self._validations.append(Validation(step, *mean_score(metrics, names)))
 

@@ -18,6 +18,7 @@ from verl_ext.host.disk import check_room
 from verl_ext.host.files import read_object, write_whole
 from verl_ext.training.checkpoint_size import size_beforehand, size_of
 from verl_ext.training.checkpoints import STEP_FOLDER, TRACKER, saved_steps
+from verl_ext.training.validation_score import check_is_there
 
 OPTIONS = "trainer.best_checkpoint"
 BEST = "best_checkpoint.json"
@@ -117,11 +118,7 @@ class KeptCheckpoints:
         """
         if self._rule.metric is None or step in [score.step for score in self._scores]:
             return
-        if self._rule.metric not in metrics:
-            found = ", ".join(sorted(name for name in metrics if name.startswith("val-core/")))
-            raise RuntimeError(
-                f"{OPTIONS}.metric={self._rule.metric} is no metric of this validation; there are {found}."
-            )
+        check_is_there(f"{OPTIONS}.metric", self._rule.metric, metrics)
         self._scores.append(Score(step, float(metrics[self._rule.metric])))
 
     def settle(self, step: int, save: Callable[[], None]) -> None:

@@ -14,6 +14,13 @@ def error_of(score: str) -> str:
     return f"{ERROR_PREFIX}{stem}/{STANDARD_ERROR}"
 
 
+def check_is_there(option: str, name: str, metrics: Mapping[str, float]) -> None:
+    """The metric that ``option`` names is one of a validation; raises RuntimeError with those that are."""
+    if name not in metrics:
+        found = ", ".join(sorted(one for one in metrics if one.startswith(SCORE_PREFIX)))
+        raise RuntimeError(f"{option}={name} is no metric of this validation; there are {found}.")
+
+
 def mean_names(metrics: Mapping[str, float]) -> list[str]:
     """The scores that are means over a data source."""
     return [name for name in metrics if name.startswith(SCORE_PREFIX) and "/mean@" in name]

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from verl_ext.grading import UNGRADED
-from verl_ext.training.guards.guard import OPTIONS, FirstAndLast, Stateless, Trip
+from verl_ext.training.guards.guard import OPTIONS, ComparesSteps, Stateless, Streak, Trip
 
 ENTROPY, LENGTH = "train/entropy", "train/response_length"
 
 
-class Entropy:
+class Entropy(ComparesSteps):
     """The entropy collapses or explodes.
 
     Args:
@@ -23,7 +23,7 @@ class Entropy:
         self, *, min_ratio: float | None, max_ratio: float | None, min_entropy: float | None, over_steps: int
     ) -> None:
         self._min_ratio, self._max_ratio, self._min_entropy = min_ratio, max_ratio, min_entropy
-        self._steps, self._num_steps = FirstAndLast(over_steps), over_steps
+        super().__init__(over_steps)
 
     def see(self, step: int, metrics: Mapping[str, float]) -> Trip | None:
         means = self._steps.see(step, metrics.get(ENTROPY))
@@ -40,14 +40,8 @@ class Entropy:
             found = f"explodes: {now}, more than {OPTIONS}.entropy.max_ratio={self._max_ratio} times the first steps' {first:.4f}"
         return Trip(f"the entropy {found}", means._asdict(), self._steps.since) if found else None
 
-    def state(self) -> dict[str, Any]:
-        return self._steps.state()
 
-    def restore(self, state: Mapping[str, Any]) -> None:
-        self._steps.restore(state)
-
-
-class ResponseLength:
+class ResponseLength(ComparesSteps):
     """Answers become much longer than they were.
 
     Args:
@@ -57,7 +51,7 @@ class ResponseLength:
 
     def __init__(self, *, max_growth: float, over_steps: int) -> None:
         self._max_growth = max_growth
-        self._steps, self._num_steps = FirstAndLast(over_steps), over_steps
+        super().__init__(over_steps)
 
     def see(self, step: int, metrics: Mapping[str, float]) -> Trip | None:
         means = self._steps.see(step, metrics.get(LENGTH))
@@ -70,14 +64,8 @@ class ResponseLength:
             self._steps.since,
         )
 
-    def state(self) -> dict[str, Any]:
-        return self._steps.state()
 
-    def restore(self, state: Mapping[str, Any]) -> None:
-        self._steps.restore(state)
-
-
-class Rise:
+class Rise(ComparesSteps):
     """A share, in [0, 1], is much larger than it was.
 
     Args:
@@ -90,7 +78,7 @@ class Rise:
 
     def __init__(self, *, name: str, metric: str, what: str, max_rise: float, over_steps: int) -> None:
         self._name, self._metric, self._what, self._max_rise = name, metric, what, max_rise
-        self._steps, self._num_steps = FirstAndLast(over_steps), over_steps
+        super().__init__(over_steps)
 
     def see(self, step: int, metrics: Mapping[str, float]) -> Trip | None:
         means = self._steps.see(step, metrics.get(self._metric))
@@ -102,12 +90,6 @@ class Rise:
             means._asdict(),
             self._steps.since,
         )
-
-    def state(self) -> dict[str, Any]:
-        return self._steps.state()
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        self._steps.restore(state)
 
 
 class StepsOfNothing:
@@ -122,31 +104,27 @@ class StepsOfNothing:
 
     def __init__(self, *, name: str, metric: str, what: str, steps: int) -> None:
         self._name, self._metric, self._what, self._steps = name, metric, what, steps
-        self._zeros: list[int] = []
-        """The steps with 0, up to now and without a break: the first, and how many."""
+        self._zeros = Streak()
 
     def see(self, step: int, metrics: Mapping[str, float]) -> Trip | None:
         value = metrics.get(self._metric)
         if value is None:
             return None
-        if value != 0.0:
-            self._zeros = []
-            return None
-        first, num = self._zeros or [step, 0]
-        self._zeros = [first, num + 1]
-        if num + 1 < self._steps:
+        self._zeros.see(step, is_so=value == 0.0)
+        num, first = self._zeros.length, self._zeros.first
+        if num < self._steps:
             return None
         return Trip(
-            f"{self._what} in {num + 1} steps in a row, since step {first} ({OPTIONS}.{self._name}.steps={self._steps})",
-            {"steps": num + 1},
+            f"{self._what} in {num} steps in a row, since step {first} ({OPTIONS}.{self._name}.steps={self._steps})",
+            {"steps": num},
             first,
         )
 
     def state(self) -> dict[str, Any]:
-        return {"zeros": self._zeros}
+        return {"zeros": self._zeros.state()}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        self._zeros = list(state["zeros"])
+        self._zeros.restore(state["zeros"])
 
 
 class GraderErrors(Stateless):

@@ -1,7 +1,7 @@
 """What a guard is: it is shown the numbers of a run, and says what is wrong with them."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from statistics import mean
 from typing import Any, NamedTuple, Protocol
@@ -96,3 +96,38 @@ class FirstAndLast:
     def restore(self, state: Mapping[str, Any]) -> None:
         self._first = list(state["first"])
         self._last = [(int(step), float(value)) for step, value in state["last"]]
+
+
+class ComparesSteps:
+    """A guard that compares the latest steps with the first ones."""
+
+    def __init__(self, over_steps: int) -> None:
+        self._steps, self._num_steps = FirstAndLast(over_steps), over_steps
+
+    def state(self) -> dict[str, Any]:
+        return self._steps.state()
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self._steps.restore(state)
+
+
+class Streak:
+    """Steps in which something is so, one after the other up to now."""
+
+    def __init__(self) -> None:
+        self.first = self.length = 0
+        """Of 0 steps there is no first."""
+
+    def see(self, step: int, *, is_so: bool) -> None:
+        if not is_so:
+            self.length = 0
+            return
+        self.first = self.first if self.length else step
+        self.length += 1
+
+    def state(self) -> list[int]:
+        """Nothing of a streak of no steps."""
+        return [self.first, self.length] if self.length else []
+
+    def restore(self, state: Sequence[int]) -> None:
+        self.first, self.length = state or (0, 0)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from statistics import median
 from typing import Any
 
-from verl_ext.training.guards.guard import OPTIONS, Stateless, Trip
+from verl_ext.training.guards.guard import OPTIONS, Stateless, Streak, Trip
 from verl_ext.training.validation_score import error_of, mean_names, mean_score
 
 GRADIENT_NORM = "actor/grad_norm"
@@ -56,8 +56,7 @@ class GradientNorm:
     def __init__(self, *, growth: float, window: int, steps: int) -> None:
         self._growth, self._window, self._steps = growth, window, steps
         self._norms: list[float] = []
-        self._above: list[int] = []
-        """The steps above, up to now and without a break: the first, and how many."""
+        self._above = Streak()
 
     def see(self, step: int, metrics: Mapping[str, float]) -> Trip | None:
         norm = metrics.get(GRADIENT_NORM)
@@ -65,12 +64,9 @@ class GradientNorm:
             return None
         usual = median(self._norms) if len(self._norms) >= min(FEWEST_NORMS, self._window) else 0.0
         self._norms = [*self._norms, norm][-self._window :]
-        if not usual or norm <= self._growth * usual:
-            self._above = []
-            return None
-        first, num = self._above or [step, 0]
-        self._above = [first, num + 1]
-        if num + 1 < self._steps:
+        self._above.see(step, is_so=bool(usual) and norm > self._growth * usual)
+        first = self._above.first
+        if self._above.length < self._steps:
             return None
         return Trip(
             f"the gradient's norm is {norm:.3g}, since step {first} more than {OPTIONS}.gradient_norm.growth={self._growth} "
@@ -80,10 +76,11 @@ class GradientNorm:
         )
 
     def state(self) -> dict[str, Any]:
-        return {"norms": self._norms, "above": self._above}
+        return {"norms": self._norms, "above": self._above.state()}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        self._norms, self._above = list(state["norms"]), list(state["above"])
+        self._norms = list(state["norms"])
+        self._above.restore(state["above"])
 
 
 class ValidationFall:
