@@ -66,7 +66,8 @@ with MemoryWatch(vmstat) as watch:
     except BaseException as error:
         if by == "kernel":
             vmstat.write_text("pgfault 9\\noom_kill 5\\n")
-        print("explained:", explanation(error, config, watch), flush=True)  # Ray may end the process
+        # not printed: Ray prints of the dead worker at the same time, from a thread of its own
+        (folder / "explained").write_text(str(explanation(error, config, watch)))
 ray.shutdown()
 """
 
@@ -88,12 +89,11 @@ def test_a_worker_that_is_really_killed(folder, by):
         "pending: [\"waiting for Ray's actors WorkerDict (pending creation)\", 'Ray has 1 of 1 CPU free']"
         in done.stdout
     )
-    (told,) = [line for line in done.stdout.splitlines() if line.startswith("explained: ")] or [
-        f"{done.returncode}: {done.stderr[-3000:]}"
-    ]
+    assert done.returncode == 0, done.stderr
+    told = (folder / "explained").read_text()
     print(told)
     if by == "somebody":
-        assert told == "explained: None"
+        assert told == "None"
         return
     assert "a worker was killed for memory during the update. At most its processes had " in told
     assert "trainer 0." in told
