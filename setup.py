@@ -72,7 +72,11 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(include=["verl_ext", "verl_ext.*"]),
-    package_data={"verl_ext.training": ["config/**/*.yaml"], "verl_ext.report": ["*.html*"]},
+    package_data={
+        "verl_ext.training": ["config/**/*.yaml"],
+        "verl_ext.report": ["*.html*"],
+        "verl_ext.viewer": ["*.css", "*.html*", "*.js"],
+    },
     install_requires=BASE,
     extras_require=EXTRAS,
     # verl imports this module in the driver and in every Ray worker, and so knows our estimators by name.

@@ -50,6 +50,7 @@ LAYERS = (
     _layer("rewards", "verl"),
     _layer("analysis"),
     _layer("plots"),
+    _layer("viewer"),
     _layer("report"),
     _layer("small_model", "torch"),
     _layer("pretrained", "torch"),

@@ -27,6 +27,9 @@ from verl_ext.host.threads import ONE_THREAD
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 METHODS = ("psr", "nsr", "w_reinforce", "grpo")
+ROLLOUT_MB = 20
+"""Of each run's samples on file, at most."""
+ANSWERS = "answers.html"
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,8 @@ def shared_options(quickstart: Quickstart) -> list[str]:
         f"trainer.save_freq={settings.steps_between_checkpoints}",
         "trainer.max_actor_ckpt_to_keep=1",
         "trainer.val_before_train=False",
+        "trainer.rollout_data_dir=${trainer.output_dir}/rollouts",
+        f"trainer.rollout_data_max_mb={ROLLOUT_MB}",
     ]
 
 
@@ -191,6 +196,15 @@ def evaluate(quickstart: Quickstart, names: Sequence[str]) -> None:
                 sys.exit(process.returncode)
 
 
+def write_answers(quickstart: Quickstart, names: Sequence[str]) -> None:
+    """The page of answers: those to held-out problems, and those that the runs learned from."""
+    from verl_ext.viewer.page import write_viewer
+
+    held_out = [(name, quickstart.generations(name)) for name in names]
+    runs = [(f"{name}, training", quickstart.run(name)) for name in names if name != "base"]
+    write_viewer([*held_out, *runs], quickstart.output / ANSWERS, title="The quickstart's answers")
+
+
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", choices=METHODS, action="append", help="train only this objective; may be repeated")
@@ -230,9 +244,11 @@ def main(arguments: Sequence[str]) -> int:
 
     runs = {name: quickstart.run(name) for name in reported if name != "base"}
     write_report(quickstart.output, settings, reported, runs)
+    write_answers(quickstart, reported)
     seconds = time.monotonic() - started
     print(
-        f"\ndone in {seconds / 60:.1f} min: {quickstart.output / 'report.html'}, pass_at_k.png, training.png, metrics.json"
+        f"\ndone in {seconds / 60:.1f} min: {quickstart.output / 'report.html'}, {ANSWERS}, pass_at_k.png, training.png, "
+        "metrics.json"
     )
     (quickstart.output / "timing.json").write_text(
         json.dumps({"seconds": round(seconds), "methods": methods}) + "\n", encoding="utf-8"

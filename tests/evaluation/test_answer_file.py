@@ -10,12 +10,11 @@ from verl_ext.evaluation.answer_file import (
     existing_path,
     line_of,
     pack,
-    plain_path,
     read_done,
     read_records,
-    run_path,
     unpack,
 )
+from verl_ext.metrics.side_file import plain_path, run_path
 
 
 def line(question_id="0", generation_id=0, label=True, **more):

@@ -6,12 +6,12 @@ import pytest
 
 from verl_ext.evaluation import model_source
 from verl_ext.evaluation import plan as plan_module
-from verl_ext.evaluation.answer_file import run_path
 from verl_ext.evaluation.plan import make_plan, side_files
 from verl_ext.evaluation.run_file import write_run
 from verl_ext.evaluation.run_options import EvaluationOptions
 from verl_ext.evaluation.sampling_settings import Sampling
 from verl_ext.evaluation.vllm_sampler import VllmSampler
+from verl_ext.metrics.side_file import run_path
 
 MODEL = {"name": "m", "fingerprint": "f"}
 

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from verl_ext.evaluation.run_file import differences, merged_run, new_run, read_run, write_run
+from verl_ext.evaluation.run_file import differences, merged_run, new_run, write_run
+from verl_ext.metrics.side_file import read_run
 
 MODEL = {"name": "m", "fingerprint": "abc"}
 SAMPLING = {"temperature": 0.6, "seed": 0}

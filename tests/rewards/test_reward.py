@@ -37,6 +37,8 @@ def test_keys_and_types_never_change():
         **{reason.value: float for reason in Reason},
         "answer": str,
         "detail": str,
+        "tier": str,
+        "rule": str,
     }
     for response in [*RESPONSES.values(), "", None, 3]:
         assert {key: type(value) for key, value in compute_score("countdown", response, REFERENCE).items()} == expected

@@ -121,7 +121,7 @@ def test_verls_validation_averages_the_reasons_and_skips_the_strings(config, tok
         "unparsable": 0.5,
         "grader_error": 0.0,
     }
-    assert not {"answer", "detail"} & set(metrics)
+    assert not {"answer", "detail", "tier", "rule"} & set(metrics)
 
 
 def test_verls_dataset_and_batch_keep_our_rows(config, tokenizer, tmp_path, monkeypatch):

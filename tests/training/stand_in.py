@@ -138,6 +138,7 @@ def step_of(monkeypatch, rows: list[dict]):
             "extra_fields": {"reward_extra_info": info},
             "rm_scores": rewards_T,
             "response_mask": torch.full((NUM_TOKENS,), row.get("mask", 1)),
+            "prompts": torch.arange(2),
             "responses": torch.arange(NUM_TOKENS),
             "position_ids": torch.arange(NUM_TOKENS),
         }

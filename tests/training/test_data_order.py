@@ -198,14 +198,19 @@ def test_verls_replay_buffer_still_knows_which_prompts_failed():
 
 
 def test_rollouts_on_file_hold_no_padding(monkeypatch):
-    from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
-
-    written = []
-    monkeypatch.setattr(PPOTrainerSync, "_log_rollout_data", lambda _self, batch, *_: written.extend(batch.keys))
+    """The dropped sample is there, the padding is not, and they are in the order of the data."""
     trainer = trainer_with("algorithm.adv_estimator=nsr", num_ranks=2)
+    trainer.tokenizer.decode = lambda tokens, skip_special_tokens: " ".join(map(str, tokens))
+    written = {}
+    monkeypatch.setattr(trainer, "_dump_generations", lambda **columns: written.update(columns))
     rows = rows_of([[0, 0, 0, 1]])
     batch = trainer._balance_batch(step_of(monkeypatch, rows), {})
     assert len(batch) == 4
     assert any(key.startswith("pad") for key in batch.keys)
     trainer._log_rollout_data(batch, {}, "folder")
-    assert sorted(written) == [row["key"] for row in rows]
+    more = written["reward_extra_infos_dict"]
+    assert more["uid"] == [row["key"] for row in rows]
+    assert more["kept"] == [True, True, True, False]
+    assert written["scores"] == [0, 0, 0, 1]
+    assert written["inputs"] == ["0 1"] * 4
+    assert written["dump_path"] == "folder"

@@ -5,16 +5,16 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 
-from verl_ext.evaluation.answer_file import run_path
 from verl_ext.evaluation.disagreements import DisagreementLog
 from verl_ext.evaluation.plan import make_plan
 from verl_ext.evaluation.regrade import Regrade, diff_table, regrade
 from verl_ext.evaluation.run import evaluate, opened_log
-from verl_ext.evaluation.run_file import code_facts, grader_name, read_run, time_text, write_run
+from verl_ext.evaluation.run_file import code_facts, grader_name, time_text, write_run
 from verl_ext.evaluation.run_options import EvaluationOptions, RegradeOptions, parse
 from verl_ext.host.command_line import print_any_text
 from verl_ext.host.log_tail import tail
 from verl_ext.metrics.label_file import write_labels
+from verl_ext.metrics.side_file import read_run, run_path
 from verl_ext.tasks import task_named
 
 BAD_INPUT, FAILED, INTERRUPTED = 2, 1, 130

@@ -20,8 +20,8 @@ import pyarrow
 
 from verl_ext.host.files import replacing
 from verl_ext.metrics.json_lines import decode_exactly, read_lines, read_objects
+from verl_ext.metrics.side_file import PACKED_ENDINGS, plain_path
 
-PACKED_ENDINGS = (".zst", ".gz")
 HEADER_KIND = "header"
 _PIECE_BYTES = 1 << 20
 
@@ -48,17 +48,6 @@ class Done:
     @property
     def num_answers(self) -> int:
         return sum(map(len, self.generation_ids.values()))
-
-
-def plain_path(path: Path) -> Path:
-    """Where the file is while it is written: its name without ``.zst`` or ``.gz``."""
-    return path.with_suffix("") if path.suffix in PACKED_ENDINGS else path
-
-
-def run_path(path: Path) -> Path:
-    """The side file with prompts and run facts: ``<name>.run.json`` of ``<name>.jsonl``, packed or not."""
-    plain = plain_path(path)
-    return plain.with_name(plain.name.removesuffix(".jsonl") + ".run.json")
 
 
 def existing_path(path: Path) -> Path | None:

@@ -8,15 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from verl_ext.evaluation.answer_file import existing_path, plain_path, run_path
+from verl_ext.evaluation.answer_file import existing_path
 from verl_ext.evaluation.drawing import Output
 from verl_ext.evaluation.kept_engines import KeptEngines
 from verl_ext.evaluation.problems import Problem, problems_of_file, problems_of_task
-from verl_ext.evaluation.run_file import differences, grader_name, merged_run, new_run, read_run
+from verl_ext.evaluation.run_file import differences, grader_name, merged_run, new_run
 from verl_ext.evaluation.run_options import EvaluationOptions
 from verl_ext.evaluation.sampler import SEEDS
 from verl_ext.evaluation.sampling_settings import CHAT, Defaults, Sampling
 from verl_ext.evaluation.source import Source, find_source
+from verl_ext.metrics.side_file import plain_path, read_run, run_path
 
 
 @dataclass(frozen=True, kw_only=True)

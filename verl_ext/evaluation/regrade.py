@@ -8,11 +8,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from verl_ext.evaluation.answer_file import HEADER_KIND, create_lines, drop_cut_line, line_of, plain_path, read_records
+from verl_ext.evaluation.answer_file import HEADER_KIND, create_lines, drop_cut_line, line_of, read_records
 from verl_ext.evaluation.disagreements import DisagreementLog
 from verl_ext.grading import grade_async
 from verl_ext.grading.verdict import WITHHELD_REASON
 from verl_ext.host.files import replacing
+from verl_ext.metrics.side_file import plain_path
 
 BATCH = 512
 """Answers graded side by side."""

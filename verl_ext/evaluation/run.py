@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
 
-from verl_ext.evaluation.answer_file import existing_path, pack, run_path, unpack
+from verl_ext.evaluation.answer_file import existing_path, pack, unpack
 from verl_ext.evaluation.disagreements import DisagreementLog
 from verl_ext.evaluation.drawing import (
     chunks_to_draw,
@@ -27,6 +27,7 @@ from verl_ext.evaluation.sampler import Sampler
 from verl_ext.grading import UNGRADED
 from verl_ext.host.command_line import shown
 from verl_ext.metrics.label_file import write_labels
+from verl_ext.metrics.side_file import run_path
 
 
 @contextmanager

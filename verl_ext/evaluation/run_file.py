@@ -14,26 +14,9 @@ from verl_ext.grading.workers.decisions import GRADER_VERSION
 from verl_ext.grading.workers.settings import read_settings
 from verl_ext.host.files import write_whole
 from verl_ext.host.provenance import git_state, versions
+from verl_ext.metrics.side_file import FORMAT
 
-FORMAT = 1
 _SHOWN_CHARS = 200
-
-
-def read_run(path: Path) -> dict[str, Any] | None:
-    """The side file's content; None where there is none.
-
-    Raises:
-        ValueError: It is damaged, or of another version of this package.
-    """
-    try:
-        run = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except ValueError as error:
-        raise ValueError(f"{path} is damaged ({error}). Put it back, or sample into another file.") from error
-    if not isinstance(run, dict) or run.get("format") != FORMAT:
-        raise ValueError(f"{path} is not of this version of the package. Sample into another file.")
-    return run
 
 
 def write_run(path: Path, run: Mapping[str, Any]) -> None:

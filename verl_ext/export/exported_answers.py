@@ -7,9 +7,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from verl_ext.evaluation.answer_file import run_path
-from verl_ext.evaluation.run_file import read_run
 from verl_ext.metrics.generations import stem
+from verl_ext.metrics.side_file import read_run, run_path
 
 Prompt = str | list[dict[str, str]] | None
 

@@ -34,8 +34,8 @@ async def compute_score(
 
     Returns:
         ``score`` and ``acc``, 1.0 for a correct response, else 0.0; for every reason a key of its name with 1.0 or 0.0,
-        so that means are ratios; and the strings ``answer`` and ``detail``, which verl's metrics leave out. The keys
-        are always the same, which verl relies on.
+        so that means are ratios; and the strings ``answer``, ``detail``, ``tier`` and ``rule``, which verl's metrics leave
+        out. The keys are always the same, which verl relies on.
 
         A response that could not be graded, be it for an unknown data source, a broken ground truth or a fault in the
         grader, has ``grader_error`` 1.0. Its score of 0.0 means nothing: the trainer must drop it.
@@ -52,4 +52,13 @@ async def compute_score(
 def _as_reward(verdict: Verdict) -> Reward:
     score = float(verdict.is_correct)
     reasons = {reason.value: float(reason is verdict.reason) for reason in Reason}
-    return {"score": score, "acc": score, **reasons, "answer": verdict.answer or "", "detail": verdict.detail}
+    return {"score": score, "acc": score, **reasons, **_texts(verdict)}
+
+
+def _texts(verdict: Verdict) -> dict[str, str]:
+    return {
+        "answer": verdict.answer or "",
+        "detail": verdict.detail,
+        "tier": verdict.tier.value,
+        "rule": verdict.rule,
+    }

@@ -79,6 +79,7 @@ TYPES = guards.TYPES | {
     "trainer.best_checkpoint.metric": kinds_in("str|None"),
     "trainer.esi_redundant_time": kinds_in("float|int"),
     "trainer.rollout_data_dir": kinds_in("str|None"),
+    "trainer.rollout_data_max_mb": kinds_in("float|int|None"),
     "trainer.rollout_gap_file": kinds_in("str|None"),
     "trainer.validation_data_dir": kinds_in("str|None"),
     "trainer.default_hdfs_dir": kinds_in("str|None"),
@@ -151,6 +152,7 @@ LIMITS = guards.LIMITS | {
         (
             *(f"{ROLLOUT}.temperature", f"{ACTOR}.clip_ratio_c", f"{ACTOR}.grad_clip", f"{ACTOR}.optim.clip_grad"),
             *("critic.grad_clip", "critic.optim.clip_grad", "trainer.v1.sampler.poll_interval"),
+            "trainer.rollout_data_max_mb",
         ),
         ABOVE_ZERO,
     ),

@@ -8,6 +8,7 @@ what is left is cut into mini-batches in the order of the data. The first update
 """
 
 import math
+from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -25,6 +26,7 @@ from verl.trainer.ppo import padding_utils
 from verl.trainer.ppo.utils import Role
 from verl.trainer.ppo.v1 import trainer_base
 from verl.trainer.ppo.v1.trainer_base import register_trainer
+from verl.utils.debug import marked_timer
 from verl.utils.metric import reduce_metrics
 from verl.utils.py_functional import append_to_dict, rename_dict
 from verl.utils.seqlen_balancing import calculate_workload, get_seqlen_balanced_partitions, log_seqlen_unbalance
@@ -49,6 +51,7 @@ from verl_ext.training.step import (
     flipped_verdicts,
     mini_batches,
     repetition,
+    rollout_log,
     sample_filter,
     step_report,
     token_gaps,
@@ -283,15 +286,38 @@ class SignFilterTrainer(GuardedTrainer):
         self._see_step(metrics)
 
     def _log_rollout_data(self, batch: KVBatchMeta, timing_raw: dict[str, float], rollout_data_dir: str) -> None:
-        """Write every sample of the step, also those that the update did not need, and no padding."""
-        if self._dropped is not None and len(self._dropped):
-            batch = KVBatchMeta(
-                keys=batch.keys + self._dropped.keys,
-                tags=batch.tags + self._dropped.tags,
-                partition_id=batch.partition_id,
-            )
+        """Write the samples of the step, also those that the update did not need, with what it made of each; no padding."""
+        with marked_timer("dump_rollout_generations", timing_raw):
+            rows = rollout_log.within(self._logged_rows(batch), self._num_logged_bytes())
+            self._dump_generations(**rollout_log.as_columns(rows), dump_path=rollout_data_dir)
+
+    def _logged_rows(self, batch: KVBatchMeta) -> list[rollout_log.Row]:
+        """A row of each sample, in the order of the data."""
         real = [key for key, tag in zip(batch.keys, batch.tags, strict=True) if not tag.get("is_padding", False)]
-        super()._log_rollout_data(batch.select_keys(real), timing_raw, rollout_data_dir)
+        keys = real + ([] if self._dropped is None else list(self._dropped.keys))
+        keys = [keys[row] for row in arrivals.data_order(keys, self._num_submitted)]
+        decode = partial(self.tokenizer.decode, skip_special_tokens=True)
+        with_log_probs = self.config.trainer.get("rollout_data_log_probs", False)
+
+        def fetch(keys: list[str], fields: Sequence[str]) -> Any:
+            return tq.kv_batch_get(keys=keys, partition_id=batch.partition_id, select_fields=list(fields))
+
+        learned: dict[str, dict[str, torch.Tensor]] = {key: {} for key in real if self._num_updates}
+        if learned:
+            columns = fetch(real, rollout_log.LEARNED if with_log_probs else rollout_log.LEARNED[:1])
+            for name, column in columns.items():
+                for key, value in zip(real, column.unbind(), strict=True):
+                    learned[key][name] = value
+        data = fetch(keys, rollout_log.FIELDS)
+        rows = rollout_log.rows_of(keys, data, learned, decode)
+        if with_log_probs:
+            log_probs = fetch(keys, ["rollout_log_probs"])["rollout_log_probs"].unbind()
+            responses = [tokens_T.tolist() for tokens_T in data["responses"].unbind()]
+            rollout_log.add_log_probs(rows, responses, log_probs, learned, decode)
+        return rows
+
+    def _num_logged_bytes(self) -> float | None:
+        return rollout_log.share_of_step(self.config.trainer.get("rollout_data_max_mb"), self.total_training_steps)
 
     # ------------------------------------------------------------------ the filter
 

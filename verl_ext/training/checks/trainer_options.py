@@ -16,6 +16,7 @@ from verl_ext.training.guards import rollout_gap
 from verl_ext.training.guards.guard import OPTIONS
 from verl_ext.training.rollout_log_probs import PROCESSED, is_cut
 from verl_ext.training.step.loss_share import LINEAR_LOSSES
+from verl_ext.training.step.rollout_log import DIR, LOG_PROBS
 
 GAP = f"{OPTIONS}.{rollout_gap.NAME}"
 GAP_FILE = "trainer.rollout_gap_file"
@@ -113,6 +114,15 @@ def check_gap_limits(config: Any) -> None:
         )
 
 
+def check_rollout_log(config: Any) -> None:
+    """The rollout log can have what is asked of it; raises ValueError where the rollout notes no log-probs."""
+    if config.trainer.get("rollout_data_log_probs") and not config.actor_rollout_ref.rollout.calculate_log_probs:
+        raise ValueError(
+            f"{LOG_PROBS}=True puts the log-probs of the rollout into {DIR}, and "
+            "actor_rollout_ref.rollout.calculate_log_probs=False leaves them out. Change one of them."
+        )
+
+
 def check_distillation(config: Any) -> None:
     """There is no teacher: the filter would take away samples that a teacher has something to say about."""
     distillation = config.get("distillation")
@@ -136,6 +146,7 @@ def check_trainer_options(config: Any) -> AlgorithmOptions:
     check_likelihoods(config, options)
     check_loss_normalizer(config, options)
     check_gap_limits(config)
+    check_rollout_log(config)
     check_distillation(config)
     check_one_pass(config, options)
     return options
