@@ -52,6 +52,15 @@ def test_same_problem_of_two_files_is_one_and_another_of_its_name_is_not(tmp_pat
     assert [problem["key"] for problem in head["problems"]] == ["p1", "p1~2"]
 
 
+def test_problems_and_answers_are_in_the_order_of_their_numbers(tmp_path):
+    ids = [("10", 1), ("9", 1), ("10", 0), ("9", 0)]
+    lines = [{"question_id": key, "generation_id": i, "label": 1, "response": f"{key}/{i}"} for key, i in ids]
+    write_viewer([(None, write_lines(tmp_path / "a.jsonl", *lines))], tmp_path / "page.html")
+    packed = blocks_of(tmp_path / "page.html")
+    assert [problem["key"] for problem in packed["head"]["problems"]] == ["9", "10"]
+    assert [text["text"] for text in texts_of(packed, 0)] == ["9/0", "9/1", "10/0", "10/1"]
+
+
 def test_ungraded_answers_are_neither_right_nor_wrong(tmp_path):
     lines = [{"question_id": 0, "label": False, "reason": reason} for reason in ("timed_out", "withheld", "incorrect")]
     write_viewer([(None, write_lines(tmp_path / "a.jsonl", *lines))], tmp_path / "page.html")

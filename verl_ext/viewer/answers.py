@@ -68,8 +68,20 @@ def read_file(file: AnswerFile, *, most: int | None = None, verdict: str | None 
             answers.records[problem.index].append(record)
 
     counted = read_generations(file.path, skip_bad_lines=True, verdict=verdict, on_answer=note)
+    _sort(answers)
     answers.missing = _missing(answers, counted, lack)
     return answers
+
+
+def _sort(answers: Answers) -> None:
+    """By number, where problems or the answers to one have numbers; a file has them in the order in which they were ready."""
+    for records in answers.records:
+        if all(type(record.get("generation_id")) is int for record in records):
+            records.sort(key=lambda record: record["generation_id"])
+    if all(problem.key.isdecimal() and len(problem.key) < 20 for problem in answers.problems):
+        order = sorted(range(len(answers.problems)), key=lambda row: int(answers.problems[row].key))
+        answers.problems = [answers.problems[row] for row in order]
+        answers.records = [answers.records[row] for row in order]
 
 
 def _prompts(file: AnswerFile) -> tuple[Mapping[str, Any], str]:

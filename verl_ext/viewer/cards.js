@@ -1,6 +1,7 @@
 // Answers to one problem: a card for each text, with its verdict, what decided it, and what training made of it.
 
 const CARDS_AT_ONCE = 40;
+const LINKS_AT_ONCE = 6;
 const VERDICTS = { 1: ["right", "✓"], 0: ["wrong", "✗"], "-1": ["open", "?"] };
 const words = (name) => name.replaceAll("_", " ");
 
@@ -69,19 +70,19 @@ function cardOf(set, group, state) {
 }
 
 function extractedOf(record, rule) {
-  if (record.answer === undefined || record.answer === "") return [];
+  if (record.answer === undefined || record.answer === "" || record.answer === record.text) return [];
   const isThere = record.text === undefined || answerPlace(record.text, record.answer, rule) !== null;
   const answer = el("code", { dir: "auto" }, visible(record.answer.slice(0, 300)));
   return [el("span", { className: "extracted" }, answer, isThere ? null : el("span", { className: "quiet" }, " (not word for word in the text)"))];
 }
 
 function linksOf(set, rows, state) {
-  const links = rows.slice(0, 8).map((row) => {
+  const links = rows.slice(0, LINKS_AT_ONCE).map((row) => {
     const id = idOf(set, row);
     const link = el("a", { href: hashOf({ ...state, in: keyOf(set), beside: besideOf(set, state), answer: id }), title: "Link to this answer" }, "#", visible(shortId(id)));
     return link;
   });
-  if (rows.length > 8) links.push(el("span", { className: "quiet" }, `+${rows.length - 8}`));
+  if (rows.length > LINKS_AT_ONCE) links.push(el("span", { className: "quiet" }, `+${rows.length - LINKS_AT_ONCE}`));
   return links;
 }
 

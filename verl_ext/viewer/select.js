@@ -12,7 +12,7 @@ const WHICH = {
 };
 const NEEDS_BESIDE = ["lost", "gained", "worse", "better"];
 const SORTS = {
-  "": "as in the file",
+  "": "by number",
   longest: "longest answer first",
   hardest: "fewest right first",
   easiest: "most right first",
