@@ -98,13 +98,17 @@ function factsOf(set, row, group) {
     rule ? `found by ${words(rule)}` : null,
     columns.advantage[row] === null ? null : `advantage ${signed(columns.advantage[row])}`,
     columns.kept[row] === null ? null : columns.kept[row] ? "kept" : "dropped",
-    columns.tokens[row] === null ? null : counted(columns.tokens[row], "token"),
-    columns.chars[row] === null ? null : counted(columns.chars[row], "character"),
+    lengthTold(columns, row),
     names.end[columns.end[row]] === "length" ? "cut at the length limit" : null,
   ].filter(Boolean);
   const line = el("p", { className: "facts" }, ...facts.map((fact) => el("span", {}, visible(fact))));
   if (group.record.detail) line.append(el("span", { className: "detail" }, visible(String(group.record.detail).slice(0, 500))));
   return line;
+}
+
+function lengthTold(columns, row) {
+  if (columns.tokens[row] !== null) return counted(columns.tokens[row], "token");
+  return columns.chars[row] === null ? null : counted(columns.chars[row], "character");
 }
 
 const signed = (number) => `${number > 0 ? "+" : number < 0 ? "−" : ""}${Math.abs(number).toPrecision(3).replace(/\.?0+$/, "")}`;
