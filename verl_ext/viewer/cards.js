@@ -59,7 +59,7 @@ function cardOf(set, group, state) {
   const head = el(
     "header",
     {},
-    el("span", { className: "verdict" }, `${sign} ${words(set.names.reason[set.columns.reason[row]])}`),
+    el("span", { className: "verdict" }, `${sign} `, visible(words(set.names.reason[set.columns.reason[row]]))),
     group.rows.length > 1 ? el("span", { className: "times" }, `× ${group.rows.length}`) : null,
     ...extractedOf(group.record, set.names.rule[set.columns.rule[row]]),
     el("span", { className: "links" }, ...linksOf(set, group.rows, state)),
