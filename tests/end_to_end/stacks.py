@@ -93,7 +93,7 @@ STACKS = {
                 "actor_rollout_ref.actor.ppo_mini_batch_size=2",
                 # Moves at every step of the schedule: 0, then half, then the whole
                 *("actor_rollout_ref.actor.optim.lr=1e-4", "actor_rollout_ref.actor.optim.lr_warmup_steps=2"),
-                *(TWO_RANKS, ROLLOUTS),
+                *(TWO_RANKS, ROLLOUTS, "trainer.rollout_data_log_probs=True"),
             ),
             "moving": (*MOVING, TWO_RANKS),
         },

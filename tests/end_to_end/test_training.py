@@ -135,9 +135,15 @@ def test_two_ranks_update_in_the_papers_mini_batches(run_of):
     assert [step["actor/lr"] for step in result.steps] == pytest.approx([0.5e-4, 1e-4]), (
         "once a step, whatever its parts"
     )
-    for number in (1, 2):
-        written = (result.folder / "rollouts" / f"{number}.jsonl").read_text().splitlines()
-        assert len(written) == 32, "no padding among the samples"
+    for number, step in enumerate(result.steps, start=1):
+        lines = (result.folder / "rollouts" / f"{number}.jsonl").read_text().splitlines()
+        rows = [json.loads(line) for line in lines]
+        assert len(rows) == 32, "no padding among the samples"
+        assert sum(row["kept"] for row in rows) == step["train/kept_samples"]
+        for row in rows:
+            assert (row["advantage"] or 0) < 0 if row["kept"] else row["advantage"] is None
+            assert (row["old_log_probs"] is not None) == row["kept"]
+            assert len(row["tokens"]) == len(row["rollout_log_probs"]) >= row["num_tokens"] > 0
     for step in result.steps:
         assert 0 < step["train/kept_samples"] < 32
         assert step["train/num_updates"] == -(-step["train/kept_samples"] // 8)
