@@ -198,7 +198,7 @@ def evaluate(quickstart: Quickstart, names: Sequence[str]) -> None:
 
 def write_answers(quickstart: Quickstart, names: Sequence[str]) -> None:
     """The page of answers: those to held-out problems, and those that the runs learned from."""
-    from verl_ext.viewer.page import write_viewer
+    from verl_ext.viewer.viewer_page import write_viewer
 
     held_out = [(name, quickstart.generations(name)) for name in names]
     runs = [(f"{name}, training", quickstart.run(name)) for name in names if name != "base"]

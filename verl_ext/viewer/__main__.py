@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from verl_ext.host.command_line import path_option, print_any_text, shown
-from verl_ext.viewer.page import write_viewer
-from verl_ext.viewer.sources import place_of
+from verl_ext.viewer.answer_places import place_of
+from verl_ext.viewer.viewer_page import write_viewer
 
 _LARGE_BYTES = 100_000_000
 """Beyond this a phone has trouble."""

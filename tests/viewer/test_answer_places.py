@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.viewer.pages import rollouts, write_lines
-from verl_ext.viewer.sources import find_answers, place_of
+from verl_ext.viewer.answer_places import find_answers, place_of
 
 LINE = {"question_id": 0, "label": 1}
 

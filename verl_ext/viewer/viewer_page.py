@@ -18,8 +18,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from verl_ext.host.command_line import shown
 from verl_ext.host.files import replacing
 from verl_ext.viewer import blocks
-from verl_ext.viewer.answers import Answers, Columns, Problem, read_file, text_of, verdict_of
-from verl_ext.viewer.sources import AnswerFile, Place, find_answers
+from verl_ext.viewer.answer_places import AnswerFile, Place, find_answers
+from verl_ext.viewer.shown_answers import Answers, Columns, ShownProblem, read_file, text_of, verdict_of
 
 SCRIPTS = ("blocks.js", "state.js", "text.js", "shade.js", "select.js", "problems.js", "cards.js", "view.js")
 """In this order they are one script."""
@@ -124,7 +124,7 @@ class _Book:
             }
         )
 
-    def _number_of(self, problem: Problem) -> int:
+    def _number_of(self, problem: ShownProblem) -> int:
         """Of a problem among those of all files: the same where id and reference are."""
         same = (problem.key, blocks.as_json(problem.reference))
         if same not in self._numbers:

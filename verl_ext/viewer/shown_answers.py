@@ -7,7 +7,7 @@ from typing import Any
 from verl_ext.grading.verdict import UNGRADED, WITHHELD_REASON, Reason
 from verl_ext.metrics.generations import Generations, read_generations
 from verl_ext.metrics.side_file import read_run, run_path
-from verl_ext.viewer.sources import AnswerFile
+from verl_ext.viewer.answer_places import AnswerFile
 
 NOT_GRADED = (*UNGRADED, WITHHELD_REASON)
 """Reasons of answers that are neither right nor wrong."""
@@ -20,7 +20,7 @@ _LARGEST = 2**53
 
 
 @dataclass
-class Problem:
+class ShownProblem:
     """What a file says of a problem."""
 
     key: str
@@ -35,7 +35,7 @@ class Problem:
 class Answers:
     """One file, by problem."""
 
-    problems: list[Problem] = field(default_factory=list)
+    problems: list[ShownProblem] = field(default_factory=list)
     records: list[list[Mapping[str, Any]]] = field(default_factory=list)
     """Of each problem, in the order of the file."""
     num_left_out: int = 0
@@ -94,10 +94,10 @@ def _prompts(file: AnswerFile) -> tuple[Mapping[str, Any], str]:
     return ({}, f"no {path.name} is beside it") if run is None else (run.get("problems", {}), "")
 
 
-def _problem(record: Mapping[str, Any], prompts: Mapping[str, Any]) -> Problem:
+def _problem(record: Mapping[str, Any], prompts: Mapping[str, Any]) -> ShownProblem:
     entry = prompts.get(str(record["question_id"]), {})
     said = {**entry, **{name: value for name, value in record.items() if value is not None}}
-    return Problem(
+    return ShownProblem(
         key=str(record["question_id"]),
         reference=said.get("gold_answer"),
         prompt=said.get("prompt"),

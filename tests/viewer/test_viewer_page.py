@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.viewer.pages import HOSTILE, blocks_of, evaluation, hostile_answers, rollouts, write_lines
 from verl_ext.viewer import blocks
 from verl_ext.viewer.__main__ import main
-from verl_ext.viewer.page import answer_link, title_of, write_viewer
+from verl_ext.viewer.viewer_page import answer_link, title_of, write_viewer
 
 
 def texts_of(packed, number):
