@@ -2,11 +2,11 @@
 
 import json
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tensordict import NonTensorStack
 
 from verl_ext.metrics.verl_dump import translate
 from verl_ext.training.configuration import compose_config
@@ -21,9 +21,8 @@ def decode(tokens):
 
 
 def objects(*values):
-    column = np.empty(len(values), dtype=object)
-    column[:] = values
-    return column
+    """As they come out of TransferQueue."""
+    return NonTensorStack(*values)
 
 
 def fields():

@@ -16,6 +16,8 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import torch
+
 DIR, MAX_MB, LOG_PROBS = (f"trainer.rollout_data_{name}" for name in ("dir", "max_mb", "log_probs"))
 FIELDS = (
     "prompts",
@@ -57,7 +59,7 @@ def rows_of(
 
 
 def _values(column: Any) -> list[Any]:
-    return list(column.unbind()) if hasattr(column, "unbind") else list(column.tolist())
+    return list(column.unbind() if isinstance(column, torch.Tensor) else column.tolist())
 
 
 def _row(key: str, sample: Mapping[str, Any], learned: Mapping[str, Any] | None, decode: Decode) -> Row:
