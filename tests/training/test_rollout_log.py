@@ -119,3 +119,43 @@ def test_log_probs_that_the_rollout_does_not_note_cannot_be_logged():
     with pytest.raises(ValueError, match=r"^trainer.rollout_data_log_probs=True puts .*calculate_log_probs=False"):
         check_rollout_log(compose_config(options, device="cpu"))
     check_rollout_log(compose_config(options[:1], device="cpu"))
+
+
+def test_a_step_is_written_with_columns_as_the_queue_gives_them(monkeypatch, tmp_path):
+    """From verl's own columns to lines that are read as answers: nested tensors, and objects in stacks."""
+    from verl.utils.tensordict_utils import list_of_dict_to_tensordict
+
+    from tests.training.stand_in import rows_of, step_of, trainer_with
+    from verl_ext.metrics.generations import read_generations
+    from verl_ext.training import trainer as module
+
+    trainer = trainer_with(
+        "algorithm.adv_estimator=nsr", "trainer.rollout_data_log_probs=True", "trainer.rollout_data_max_mb=1"
+    )
+    trainer.tokenizer.decode = lambda tokens, skip_special_tokens: " ".join(map(str, tokens))
+    trainer._init_dump_executor()
+    groups = [row | {"log_prob": -0.5, "info": {"acc": row["score"]}} for row in rows_of([[0, 1], [1, 1]])]
+    batch = trainer._balance_batch(step_of(monkeypatch, groups), {})
+    stored = module.tq.rows
+    for key in batch.keys:
+        stored[key] |= {"advantages": torch.full((5,), -1.0), "old_log_probs": torch.full((5,), -0.25)}
+    for number, row in enumerate(stored.values()):
+        row |= {"reward_model": {"ground_truth": f"{number // 2}"}, "response_mask": torch.ones(5)}
+        row |= {name: torch.arange(5).to(row[name].dtype) for name in ("rm_scores", "responses", "rollout_log_probs")}
+
+    def as_the_queue(keys, partition_id, select_fields):
+        rows = [{name: stored[key][name] for name in select_fields if name in stored[key]} for key in keys]
+        return list_of_dict_to_tensordict(rows)
+
+    monkeypatch.setattr(module.tq, "kv_batch_get", as_the_queue)
+    trainer._log_rollout_data(batch, {}, str(tmp_path))
+    trainer._shutdown_dump_executor()
+    lines = [json.loads(line) for line in (tmp_path / "1.jsonl").read_text().splitlines()]
+    assert [(line["uid"], line["kept"], line["advantage"]) for line in lines] == [
+        ("p0_0_0", True, -1.0), ("p0_1_0", False, None), ("p1_2_0", False, None), ("p1_3_0", False, None)
+    ]  # fmt: skip
+    assert lines[0]["tokens"] == ["0", "1", "2", "3", "4"]
+    assert lines[0]["old_log_probs"] == [-0.25] * 5
+    assert lines[1]["old_log_probs"] is None
+    read = read_generations(tmp_path / "1.jsonl")
+    assert (read.num_problems, read.num_answers, read.num_correct) == (2, 4, 3)

@@ -131,7 +131,8 @@ def within(rows: Sequence[Row], num_bytes: float | None) -> list[Row]:
 
 def _num_bytes(row: Row) -> int:
     """Of its line, as verl writes it: with the step."""
-    return len(json.dumps(row, ensure_ascii=False, default=str).encode(errors="replace")) + len(', "step": 1000000\n')
+    text = json.dumps(row, ensure_ascii=False, default=lambda value: value.tolist())
+    return len(text.encode(errors="replace")) + len(', "step": 1000000\n')
 
 
 def as_columns(rows: Sequence[Row]) -> dict[str, Any]:
