@@ -201,7 +201,7 @@ def write_answers(quickstart: Quickstart, names: Sequence[str]) -> None:
     from verl_ext.viewer.viewer_page import write_viewer
 
     held_out = [(name, quickstart.generations(name)) for name in names]
-    runs = [(f"{name}, training", quickstart.run(name)) for name in names if name != "base"]
+    runs = [(f"{name}, training", quickstart.run(name)) for name in names if quickstart.run(name).is_dir()]
     write_viewer([*held_out, *runs], quickstart.output / ANSWERS, title="The quickstart's answers")
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.viewer.pages import blocks_of
 from verl_ext.plots.training_curves import LOG_KEYS
 from verl_ext.training.configuration import compose_config, resolved
 from verl_ext.training.several_runs import runs_of
@@ -136,6 +137,21 @@ def test_several_methods_are_the_runs_of_their_own_commands(quickstart, name):
     ]
     assert [resolved(config) for config in configs] == [resolved(config) for config in alone]
     assert apart_because(configs[1], configs[0]) is None
+
+
+def test_answers_are_a_page_also_where_a_run_has_no_folder(quickstart, tmp_path):
+    folders = quickstart.Quickstart(tmp_path)
+    for name in ("base", "nsr", "psr"):
+        folders.generations(name).parent.mkdir(parents=True, exist_ok=True)
+        folders.generations(name).write_text('{"question_id": 0, "label": 1, "response": "x"}\n')
+    rollouts = folders.run("nsr") / "rollouts"
+    rollouts.mkdir(parents=True)
+    (folders.run("nsr") / "metrics.jsonl").write_text("")
+    (rollouts / "1.jsonl").write_text('{"input": "1", "output": "2", "gts": "2", "score": 1, "step": 1, "acc": 1}\n')
+    quickstart.write_answers(folders, ["base", "nsr", "psr"])
+    assert [one["run"] for one in blocks_of(tmp_path / "answers.html")["head"]["sets"]] == [
+        "base", "nsr", "psr", "nsr, training"
+    ]  # fmt: skip
 
 
 def test_only_what_is_not_trained_is_trained(quickstart, tmp_path, monkeypatch, capsys):
