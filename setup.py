@@ -74,7 +74,7 @@ setup(
     packages=find_packages(include=["verl_ext", "verl_ext.*"]),
     package_data={
         "verl_ext.training": ["config/**/*.yaml"],
-        "verl_ext.report": ["*.html*"],
+        "verl_ext.report": ["*.jinja", "page.css", "page.js"],
         "verl_ext.viewer": ["*.css", "*.html*", "*.js"],
     },
     install_requires=BASE,

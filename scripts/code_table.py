@@ -51,7 +51,6 @@ LAYERS = (
     _layer("analysis"),
     _layer("plots"),
     _layer("viewer"),
-    _layer("report"),
     _layer("small_model", "torch"),
     _layer("pretrained", "torch"),
     _layer("learner", "torch", "verl"),
@@ -65,9 +64,11 @@ LAYERS = (
     _layer("export"),
     _layer("dynamics", "torch"),
     _layer("analysis.__main__"),
+    _layer("report"),
     _layer("study"),
     _layer("commands"),
     _layer("study.__main__"),
+    _layer("report.__main__"),
     _layer("plugin"),
 )
 """From the bottom to the top."""

@@ -12,10 +12,12 @@ from quickstart_settings import Settings
 
 from verl_ext.metrics.generations import Generations, read_generations
 from verl_ext.plots.figures import pass_at_k_figure, png, training_figure
-from verl_ext.plots.reason_stack import REASON_KEYS
-from verl_ext.plots.training_curves import LOG_KEYS, LOGGED_PANELS, TrainingCurve, read_run
-from verl_ext.report.page import render_report
+from verl_ext.report.answer_sources import source_of
+from verl_ext.report.drawings import write_pictures
+from verl_ext.report.html_page import render_html
+from verl_ext.report.page import ReportInputs, compose_report
 from verl_ext.report.results import build_results, results_as_json
+from verl_ext.report.run_logs import read_run_log
 
 
 def distinct_answers(generations: Generations, canonical: Callable[[str], str]) -> Generations:
@@ -48,29 +50,22 @@ def base_text(base: Path, settings: Settings) -> str:
 
 
 def facts_of(base: Path, settings: Settings, record: Mapping[str, Any], num_samples: int) -> list[tuple[str, str]]:
-    """What a reader needs to judge the numbers, from the base model's folder and one run's ``run.json``."""
-    config = record["config"]
-    rollout, actor = config["actor_rollout_ref"]["rollout"], config["actor_rollout_ref"]["actor"]
-    packages = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
-    batch = config["data"]["train_batch_size"]
+    """What a reader needs to judge the numbers and the runs do not tell, from the base model's folder and one ``run.json``."""
+    actor = record["config"]["actor_rollout_ref"]["actor"]
     return [
         ("task", settings.task_text),
         ("base model", base_text(base, settings)),
-        ("training", f"{config['trainer']['total_training_steps']} steps of {batch} prompts x {rollout['n']} samples"),
         (
             "optimizer",
             f"AdamW, learning rate {actor['optim']['lr']}, mini-batch {actor['ppo_mini_batch_size']} prompts",
         ),
         ("evaluation", f"{num_samples} answers a problem at temperature 1"),
         ("trainer", "verl's V1 trainer: Ray, FSDP2, vLLM"),
-        ("versions", packages),
-        ("code", json.dumps(record["git"])),
-        ("machine", f"{record['machine']['platform']}, {record['machine']['num_cpus']} cores"),
     ]
 
 
 def write_report(output: Path, settings: Settings, names: Sequence[str], runs: Mapping[str, Path]) -> None:
-    """Write pass_at_k.png, training.png, metrics.json and report.html into ``output``.
+    """Write pass_at_k.png, training.png, metrics.json, report.html and its pictures into ``output``.
 
     Args:
         output: Folder with ``base`` and ``generations/<name>.jsonl``.
@@ -86,23 +81,19 @@ def write_report(output: Path, settings: Settings, names: Sequence[str], runs: M
         for name in names
     ]
     results = build_results(generations)
-    curves: list[TrainingCurve] = [
-        read_run(folder, name=name, keys=LOG_KEYS | REASON_KEYS) for name, folder in runs.items()
-    ]
-    records = {name: json.loads((folder / "run.json").read_text(encoding="utf-8")) for name, folder in runs.items()}
+    logs = [read_run_log(folder, name) for name, folder in runs.items()]
+    curves = [curve for log in logs if (curve := log.curve) is not None]
     (output / "metrics.json").write_text(json.dumps(results_as_json(results), indent=2) + "\n", encoding="utf-8")
     (output / "pass_at_k.png").write_bytes(
         png(pass_at_k_figure(results.curves, heading=f"pass@k on held-out problems: {settings.name}"))
     )
     if curves:
         (output / "training.png").write_bytes(png(training_figure(curves)))
-    record = next(iter(records.values()), None)
-    page = render_report(
-        results,
+    page, drawings = compose_report(
+        ReportInputs(results=results, sources=[source_of(each, logs) for each in generations], logs=logs),
         title=f"Learning from right and from wrong answers: {settings.name}",
-        facts=facts_of(output / "base", settings, record, results.largest_k) if record else [],
-        commands=[" ".join(record["argv"]) for record in records.values()],
-        training=curves,
-        panels=LOGGED_PANELS,
+        question=f"Does learning from wrong answers alone keep what the base model can do? {settings.task_text}",
+        facts=facts_of(output / "base", settings, logs[0].record, results.largest_k) if logs and logs[0].record else [],
     )
-    (output / "report.html").write_text(page, encoding="utf-8")
+    write_pictures(drawings, output / "pictures")
+    (output / "report.html").write_text(render_html(page, drawings), encoding="utf-8")

@@ -8,9 +8,11 @@ import pytest
 from verl_ext.analysis.grid_comparisons import Comparisons, SeedDifference, at_common_levels, comparisons
 from verl_ext.analysis.grid_scores import CellRuns, grid_scores
 from verl_ext.metrics.validations import ValidationCounts
-from verl_ext.report.grid_findings import grid_findings, listed
-from verl_ext.report.grid_page import GridPage, render_grid, shown_ks
-from verl_ext.report.markdown import code, picture, table
+from verl_ext.report.grid_findings import grid_findings
+from verl_ext.report.grid_page import GridPage, grid_content, shown_ks
+from verl_ext.report.markdown import code, picture, render_markdown, table
+from verl_ext.report.page_blocks import Paragraph
+from verl_ext.report.sentences import listed
 
 LABELS = {"base": "the base", **{name: name.upper() for name in "abcdefg"}}
 
@@ -103,6 +105,9 @@ def test_pieces():
     assert shown_ks([1, 2]) == [1, 2]
     assert table(["a", "b"], [["1", "2"]]) == "| a | b |\n| :--- | ---: |\n| 1 | 2 |"
     assert picture("p.png", "what it shows") == "![what it shows](p.png)"
+    assert picture("p.png", 'a "b"', "n.png") == (
+        '<picture><source media="(max-width: 640px)" srcset="n.png"><img src="p.png" alt="a &quot;b&quot;"></picture>'
+    )
     assert code(["one", "two"]) == "```bash\none\ntwo\n```"
 
 
@@ -127,35 +132,58 @@ def scores_of(**runs):
     return grid_scores(cells)
 
 
-def page_of(scores, pictures=(), left_out=()):
-    page = GridPage(title="Study x", question="What?", facts=[("runs", "2")], commands=["run it"], left_out=left_out)
-    return render_grid(
-        page, scores, comparisons(scores), at_common_levels(scores), {name: f"{name}.png" for name in pictures}
+def content_of(scores, pictures=(), left_out=()):
+    page = GridPage(
+        title="Study x",
+        subtitle="4 runs",
+        question="What?",
+        background=[Paragraph("Made so.")],
+        facts=[("runs", "2")],
+        commands=["run it"],
+        left_out=left_out,
     )
+    return grid_content(page, scores, comparisons(scores), at_common_levels(scores), pictures)
 
 
 def test_the_page_has_the_numbers_and_each_picture_with_words():
     scores = scores_of(
-        psr=[{0: [0, 2], 10: [2, 4]}, {0: [0, 2], 10: [1, 4]}], nsr=[{0: [0, 2], 10: [0, 2]}, {0: [0, 2], 10: [0, 1]}]
+        psr=[{0: [0, 2], 5: [4, 4], 10: [2, 4]}, {0: [0, 2], 5: [1, 2], 10: [1, 4]}],
+        nsr=[{0: [0, 2], 5: [0, 1], 10: [0, 2]}, {0: [0, 2], 5: [0, 1], 10: [0, 1]}],
     )
-    names = ["pass_at_k", "over_steps", "plane", "versus_base", "between_cells", "coverage", "dose_1"]
-    text = page_of(scores, names, ["psr-seed9: not begun"])
+    names = ["pass_at_k", "over_steps", "plane", "versus_base", "between_cells", "coverage", "dose_1", "training_1"]
+    content = content_of(scores, names, ["psr-seed9: not begun"])
+    assert (content.question, content.picture.name) == ("What?", "pass_at_k")
+    decided, undecided, steps = content.answer
+    assert len(decided.evidence) + len(undecided.evidence) == len(
+        [row for family in comparisons(scores).families for row in family]
+    )
+    assert all("four times in five" in text for text in undecided.evidence if "the same on each" not in text)
+    assert steps.text == (
+        "Every number is of step 10, the last that all runs validated; no run's best step is picked. Picking each run's best of 2 "
+        "validations by pass@1 would add 0.0 to 12.5 points, for its luck too."
+    )
+    text = render_markdown(content, narrow=names)
     lines = text.splitlines()
     assert lines[:3] == ["# Study x", "", "What?"]
     assert "| in % | seeds | pass@1 | pass@4 |" in lines
     assert any(line.startswith("| base | \N{EN DASH} | 25.0 [") for line in lines)
     assert any(line.startswith("| PSR | 2 | 68.8 [") for line in lines)
+    assert "| PSR | 68.8 | 81.2 | +12.5 | 5, 10 |" in lines
     assert any(line.startswith("| PSR \N{MINUS SIGN} Base | 1 | +43.") for line in lines)
     for name in names:
-        (shown,) = [line for line in lines if f"]({name}.png)" in line]
-        assert len(shown) > len(f"![]({name}.png)") + 20
+        (shown,) = [line for line in lines if f'src="{name}.png"' in line]
+        assert f'srcset="{name}_narrow.png"' in shown
+        assert len(shown.partition('alt="')[2]) > 20
     assert "- PSR and NSR: pass@1 of nsr-seed1 is never above 25.0 %, and nsr starts at 25.0 %." not in lines
     assert "- NSR and PSR: pass@1 of nsr-seed0 is never above 25.0 %, and nsr starts at 25.0 %." in lines
-    assert lines[-1] == "- psr-seed9: not begun"
+    assert "- In no number: psr-seed9: not begun" in lines
+    assert lines.index("## Training") < lines.index("## Scores at step 10"), "the curve is near the top"
+    assert "Made so." in lines
 
 
 def test_a_page_without_a_base_says_what_makes_one():
-    text = page_of(scores_of(psr=[{10: [2, 4]}]))
+    text = render_markdown(content_of(scores_of(psr=[{10: [2, 4]}])))
     assert "there is no base: trainer.val_before_train=True." in text
     assert "From the base" not in text
     assert "equal pass@1" not in text
+    assert "would add" not in text, "of one validation none is picked"

@@ -9,6 +9,7 @@ import yaml
 
 from tests.study.made_runs import add_validation, make_runs
 from verl_ext.plots import cell_figures
+from verl_ext.report.page_blocks import Commands, Paragraph
 from verl_ext.study.__main__ import main
 from verl_ext.study.finished_runs import cell_name
 from verl_ext.study.grid_file import read_grid
@@ -42,7 +43,7 @@ def made(tmp_path, monkeypatch):
         def show(self, *more, draws=False):
             if not draws:  # the longest part of it, and tested where it is
                 for name in ("cell_figures", "training_figures"):
-                    monkeypatch.setattr(cell_figures, name, lambda *_: {})
+                    monkeypatch.setattr(cell_figures, name, lambda *_, **__: {})
             arguments = [str(self.file), f"trainer.output_dir={self.output}", "--output", str(self.results)]
             return main(["results", *arguments, *more])
 
@@ -55,9 +56,8 @@ def made(tmp_path, monkeypatch):
 def test_page_numbers_and_pictures(made, capfd):
     assert made.runs().show(draws=True) == 0
     page = (made.results / "README.md").read_text()
-    assert page.startswith(
-        "# Study study\n\nWhat do they do?\nTwo of them.\n\n```bash\nmake the model\nmake the runs\n"
-    )
+    assert page.startswith("# Study study\n\nWhat do they do? Two of them.\n\n**Decided:** ")
+    assert "```bash\nmake the model\nmake the runs\n```\n\nAnd then look." in page
     assert "python -m verl_ext.study run " in page
     assert "python -m verl_ext.study results " in page
     for fact in (
@@ -68,10 +68,13 @@ def test_page_numbers_and_pictures(made, capfd):
     ):
         assert fact in page
     assert "| time | 7 min for 4 runs |" in page, "100 s each, from study.json"
-    for line in page.splitlines():
-        if line.startswith("!["):
-            assert (made.results / line.partition("](")[2].rstrip(")")).is_file()
-    assert "](training_1.png)" in page
+    shown = re.findall('src(?:set)?="([^"]+)"', page)
+    assert {"training_1.png", "training_1_narrow.png", "all_training_1.png", "pass_at_k.png"} <= set(shown)
+    assert {name for name in shown if not (made.results / name).is_file()} == set()
+    assert all((made.results / name).with_suffix(".svg").is_file() for name in shown if "_narrow" not in name)
+    html = (made.results / "report.html").read_text()
+    assert html.count("<figure") == len(shown) / 2
+    assert "Study study" in html
     numbers = made.numbers()
     assert (numbers["step"], numbers["ks"], numbers["num_problems"]) == (20, [1, 2, 4], 8)
     assert [(cell["name"], cell["seeds"]) for cell in numbers["cells"]] == [
@@ -81,7 +84,7 @@ def test_page_numbers_and_pictures(made, capfd):
     assert numbers["bases"][0]["num_validations"] == 2, "one for each seed"
     assert [row["name"] for row in numbers["versus_base"]] == ["psr", "psr", "nsr", "nsr"]
     assert numbers["left_out"] == []
-    assert "README.md, results.json, pass_at_k.png" in capfd.readouterr().out
+    assert "README.md, report.html, results.json, pass_at_k.png" in capfd.readouterr().out
 
 
 def test_runs_that_are_not_finished_are_listed_and_in_no_number(made, capsys):
@@ -244,12 +247,14 @@ def test_a_data_source_can_be_chosen(made):
 def test_the_question_is_the_comment(tmp_path):
     file = tmp_path / "study.yaml"
     file.write_text(COMMENT + "seeds: [1]\n# not this\n")
-    assert (
-        question_of(file)
-        == "What do they do?\nTwo of them.\n\n```bash\nmake the model\nmake the runs\n\n```\nAnd then look."
+    assert question_of(file) == (
+        "What do they do? Two of them.",
+        [Commands(["make the model", "make the runs"]), Paragraph("And then look.")],
     )
     file.write_text("seeds: [1]\n")
-    assert question_of(file) == ""
+    assert question_of(file) == ("", [])
+    file.write_text("#   make it\n# and then\n")
+    assert question_of(file) == ("", [Commands(["make it"]), Paragraph("and then")])
 
 
 def test_cell_names(tmp_path):

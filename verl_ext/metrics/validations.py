@@ -24,6 +24,10 @@ class ValidationCounts(NamedTuple):
     num_correct_P: IntArray
 
     @property
+    def num_problems(self) -> int:
+        return len(self.num_samples_P)
+
+    @property
     def fewest(self) -> int:
         """Samples that every problem has."""
         return int(self.num_samples_P.min())

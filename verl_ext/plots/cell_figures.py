@@ -5,8 +5,6 @@ from dataclasses import replace
 from math import ceil
 from textwrap import fill
 
-from matplotlib.artist import Artist
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from verl_ext.analysis.grid_comparisons import BASE, Comparisons, SeedDifference
@@ -15,30 +13,34 @@ from verl_ext.analysis.grid_scores import CellScores, GridScores
 from verl_ext.metrics.generations import Generations
 from verl_ext.metrics.validations import ValidationCounts
 from verl_ext.plots.cell_curves import draw_cell_pass_at_k, draw_over_steps, draw_plane
+from verl_ext.plots.cell_panels import empty_figure, empty_panels, legend_of, remove
 from verl_ext.plots.cell_styles import Facet, cell_label, cell_styles, facets, row_label, value_label
+from verl_ext.plots.coverage_map import MANY_RUNS
 from verl_ext.plots.dose_response import Aside, DoseLine, draw_dose_response
-from verl_ext.plots.figures import DPI, training_figure
+from verl_ext.plots.figures import narrow_figure, training_figure
 from verl_ext.plots.forest import draw_forest
 from verl_ext.plots.run_figures import coverage_figure
 from verl_ext.plots.score_bars import ScoreBar
-from verl_ext.plots.style import FONT_SIZE, GRAY, INK, STYLES, Style, known_style, legend_below, percent_axis, title
-from verl_ext.plots.training_curves import LOGGED_PANELS, TrainingCurve, mean_over_runs
+from verl_ext.plots.style import FONT_SIZE, INK, STYLES, Style, known_style, legend_below, percent_axis, title
+from verl_ext.plots.training_curves import LOGGED_PANELS, Panel, TrainingCurve, mean_over_runs
 
 _MOST_RUNS = 30
 """So many columns fit a map of problems and runs."""
-_PANEL = 3.1
 _TITLE_LETTERS = 28
 """Of a line over a panel."""
 _NUM_COLUMNS = 4
 _BASE = STYLES["base"]
 
 
-def cell_figures(scores: GridScores, compared: Comparisons) -> dict[str, Figure]:
-    """Name -> figure: all that a study has something for."""
+def cell_figures(scores: GridScores, compared: Comparisons, *, is_narrow: bool = False) -> dict[str, Figure]:
+    """Name -> figure: all that a study has something for; ``is_narrow`` for a phone."""
     styles = cell_styles(scores.cells)
-    found = {"pass_at_k": pass_at_k_of_cells(scores, styles), "over_steps": over_steps_figure(scores, styles)}
+    found = {
+        "pass_at_k": pass_at_k_of_cells(scores, styles, is_narrow=is_narrow),
+        "over_steps": over_steps_figure(scores, styles, is_narrow=is_narrow),
+    }
     if len(scores.ks) > 1:
-        found["plane"] = plane_figure(scores, styles)
+        found["plane"] = plane_figure(scores, styles, is_narrow=is_narrow)
     families = {
         "versus_base": (compared.versus_base, f"Against the base at step {scores.step}"),
         "of_axes": (compared.of_axes, f"Averaged over the other axes, step {scores.step}"),
@@ -50,19 +52,27 @@ def cell_figures(scores: GridScores, compared: Comparisons) -> dict[str, Figure]
     of_values = {value: style for value in values if (style := known_style(value)) is not None}
     for name, (rows, heading) in families.items():
         if rows:
-            found[name] = forest_figure(rows, scores.cells, {**of_values, **styles}, heading)
+            found[name] = forest_figure(rows, scores.cells, {**of_values, **styles}, heading, is_narrow=is_narrow)
     for number, doses in enumerate(dose_axes(scores.cells), start=1):
-        found[f"dose_{number}"] = dose_figure(scores, doses, styles)
-    found["coverage"] = coverage_of_cells(scores)
+        found[f"dose_{number}"] = dose_figure(scores, doses, styles, is_narrow=is_narrow)
+    found["coverage"] = coverage_of_cells(scores, is_narrow=is_narrow)
     return found
 
 
-def training_figures(scores: GridScores, curves: Mapping[str, Sequence[TrainingCurve]]) -> dict[str, Figure]:
+def training_figures(
+    scores: GridScores,
+    curves: Mapping[str, Sequence[TrainingCurve]],
+    *,
+    panels: Sequence[Panel] = LOGGED_PANELS,
+    is_narrow: bool = False,
+) -> dict[str, Figure]:
     """What training logged, the mean over seeds: a figure for each facet that has any.
 
     Args:
         scores: Of the study.
         curves: Name of a cell -> its runs.
+        panels: The metrics.
+        is_narrow: For a phone.
     """
     styles = cell_styles(scores.cells)
     found = {}
@@ -70,17 +80,26 @@ def training_figures(scores: GridScores, curves: Mapping[str, Sequence[TrainingC
         means = [mean_over_runs(cell.name, curves[cell.name]) for cell in facet.cells if curves.get(cell.name)]
         if means:
             heading = f"Training, mean over seeds{facet.title and f': {facet.title}'}"
-            figure = training_figure(means, heading=heading, panels=LOGGED_PANELS, styles=_in_facet(facet, styles))
-            found[f"training_{number}"] = figure
+            found[f"training_{number}"] = training_figure(
+                means, heading=heading, panels=panels, styles=_in_facet(facet, styles), is_narrow=is_narrow
+            )
     return found
 
 
-def pass_at_k_of_cells(scores: GridScores, styles: Mapping[str, Style]) -> Figure:
+def pass_at_k_of_cells(scores: GridScores, styles: Mapping[str, Style], *, is_narrow: bool = False) -> Figure:
     """A panel for each cell, beside its base."""
-    num_rows = ceil(len(scores.cells) / _NUM_COLUMNS)
+    num_rows = len(scores.cells) if is_narrow else ceil(len(scores.cells) / _NUM_COLUMNS)
     num_columns = ceil(len(scores.cells) / num_rows)
     note = "bands: 95 % over seeds and problems; thin: each seed"
-    figure, panels = _panels(num_rows, num_columns, f"pass@k at step {scores.step}", note, heights=2.7, are_alike=True)
+    figure, panels = empty_panels(
+        num_rows,
+        num_columns,
+        f"pass@k at step {scores.step}",
+        note,
+        heights=2.1 if is_narrow else 2.7,
+        are_alike=True,
+        is_narrow=is_narrow,
+    )
     for number, (axes, cell) in enumerate(zip(panels, scores.cells, strict=False)):
         draw_cell_pass_at_k(axes, scores, cell, styles[cell.name])
         title(axes, fill(styles[cell.name].label, _TITLE_LETTERS))
@@ -89,7 +108,7 @@ def pass_at_k_of_cells(scores: GridScores, styles: Mapping[str, Style]) -> Figur
             axes.tick_params(labelbottom=True)
         if number % num_columns == 0:
             axes.set_ylabel("pass@k", fontsize=FONT_SIZE, color=INK)
-    _remove(panels[len(scores.cells) :])
+    remove(panels[len(scores.cells) :])
     percent_axis(panels[0])
     handles, labels = panels[0].get_legend_handles_labels()
     legend_below(
@@ -98,13 +117,21 @@ def pass_at_k_of_cells(scores: GridScores, styles: Mapping[str, Style]) -> Figur
     return figure
 
 
-def over_steps_figure(scores: GridScores, styles: Mapping[str, Style]) -> Figure:
+def over_steps_figure(scores: GridScores, styles: Mapping[str, Style], *, is_narrow: bool = False) -> Figure:
     """pass@1 and pass@k at the largest k, side by side; a row for each facet."""
     ends = sorted({scores.ks[0], scores.ks[-1]})
     rows = facets(scores.cells)
     note = f"thin: each seed; right: 95 % over seeds and problems at step {scores.step}"
     room = 0.5 if len(rows) > 1 else 0.0  # for the legends beside the rows
-    figure, panels = _panels(len(rows), len(ends), "Validations during training", note, heights=3.4, width=4.6 + room)
+    figure, panels = empty_panels(
+        len(rows),
+        len(ends),
+        "Validations during training",
+        note,
+        heights=2.6 if is_narrow else 3.4,
+        width=4.6 + room,
+        is_narrow=is_narrow,
+    )
     for number, facet in enumerate(rows):
         for column, k in enumerate(ends):
             axes = panels[number * len(ends) + column]
@@ -112,24 +139,25 @@ def over_steps_figure(scores: GridScores, styles: Mapping[str, Style]) -> Figure
             axes.set_ylabel(f"pass@{k}", fontsize=FONT_SIZE, color=INK)
             if column == 0:
                 title(axes, facet.title)
-        if len(rows) > 1:
+        if len(rows) > 1 and not is_narrow:
             axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False, fontsize=FONT_SIZE - 1)
-    if len(rows) == 1:
-        _legend(figure, panels)
+    if len(rows) == 1 or is_narrow:
+        legend_of(figure, panels)
     return figure
 
 
-def plane_figure(scores: GridScores, styles: Mapping[str, Style]) -> Figure:
+def plane_figure(scores: GridScores, styles: Mapping[str, Style], *, is_narrow: bool = False) -> Figure:
     """A panel for each facet."""
     parts = facets(scores.cells)
-    num_columns = min(3, len(parts))
-    figure, panels = _panels(
+    num_columns = 1 if is_narrow else min(3, len(parts))
+    figure, panels = empty_panels(
         ceil(len(parts) / num_columns),
         num_columns,
         f"pass@1 and pass@{scores.ks[-1]} at each validation",
         "crosses: 95 %; thin: each seed",
-        heights=4.2,
+        heights=3.6 if is_narrow else 4.2,
         width=7.6 if num_columns == 1 else 4.6,
+        is_narrow=is_narrow,
     )
     for axes, facet in zip(panels, parts, strict=False):
         draw_plane(axes, scores, facet.cells, _in_facet(facet, styles))
@@ -137,9 +165,9 @@ def plane_figure(scores: GridScores, styles: Mapping[str, Style]) -> Figure:
         if len(parts) > 1:
             axes.legend(loc="best", frameon=False, fontsize=FONT_SIZE - 2.5, markerscale=0.6)
         axes.set_ylabel(f"pass@{scores.ks[-1]}", fontsize=FONT_SIZE, color=INK)
-    _remove(panels[len(parts) :])
+    remove(panels[len(parts) :])
     if len(parts) == 1:
-        _legend(figure, panels[:1])
+        legend_of(figure, panels[:1])
     return figure
 
 
@@ -148,24 +176,41 @@ def _in_facet(facet: Facet, styles: Mapping[str, Style]) -> dict[str, Style]:
 
 
 def forest_figure(
-    rows: Sequence[SeedDifference], cells: Sequence[CellScores], styles: Mapping[str, Style], heading: str
+    rows: Sequence[SeedDifference],
+    cells: Sequence[CellScores],
+    styles: Mapping[str, Style],
+    heading: str,
+    *,
+    is_narrow: bool = False,
 ) -> Figure:
-    """A column for each k, with the same pairs beside each other."""
+    """A column for each k, with the same pairs beside each other; narrow, below each other."""
     by_k = {k: [row for row in rows if row.k == k] for k in sorted({row.k for row in rows})}
     note = "filled: decided after Holm; gray: what 80 % would not have found"
     longest = max(len(row_label(row, cells)) for row in rows)
-    figure = _figure(1.6 + 0.075 * longest + 3.6 * len(by_k), 1.5 + 0.3 * max(map(len, by_k.values())), heading, note)
-    panels = figure.subplots(1, len(by_k), squeeze=False, sharey=True)[0]
+    if is_narrow:
+        figure = narrow_figure(0.4 + sum(0.8 + 0.3 * len(found) for found in by_k.values()), heading, note)
+        sizes = {"height_ratios": [0.8 + 0.3 * len(found) for found in by_k.values()]}
+        panels = figure.subplots(len(by_k), 1, squeeze=False, gridspec_kw=sizes)[:, 0]
+    else:
+        height = 1.5 + 0.3 * max(map(len, by_k.values()))
+        figure = empty_figure(1.6 + 0.075 * longest + 3.6 * len(by_k), height, heading, note)
+        panels = figure.subplots(1, len(by_k), squeeze=False, sharey=True)[0]
     for axes, (k, found) in zip(panels, by_k.items(), strict=True):
         draw_forest(axes, found, [row_label(row, cells) for row in found], styles, measure=f"pass@{k}")
     return figure
 
 
-def dose_figure(scores: GridScores, doses: DoseAxis, styles: Mapping[str, Style]) -> Figure:
+def dose_figure(scores: GridScores, doses: DoseAxis, styles: Mapping[str, Style], *, is_narrow: bool = False) -> Figure:
     """pass@1 and pass@k at the largest k over the number, a line for each of the other values."""
     ends = sorted({scores.ks[0], scores.ks[-1]})
-    figure, panels = _panels(
-        1, len(ends), f"Over {value_label(doses.axis)}", "95 % over seeds and problems", heights=3.8, width=5.0
+    figure, panels = empty_panels(
+        1,
+        len(ends),
+        f"Over {value_label(doses.axis)}",
+        "95 % over seeds and problems",
+        heights=2.8 if is_narrow else 3.8,
+        width=5.0,
+        is_narrow=is_narrow,
     )
     of_line = _line_styles(doses)
     for axes, k in zip(panels, ends, strict=True):
@@ -176,7 +221,7 @@ def dose_figure(scores: GridScores, doses: DoseAxis, styles: Mapping[str, Style]
         asides = [Aside(styles[cell.name], _bar(scores, cell, k)) for cell in doses.asides if len(doses.lines) == 1]
         draw_dose_response(axes, lines, dose=value_label(doses.dose), asides=asides)
         axes.set_ylabel(f"pass@{k}", fontsize=FONT_SIZE, color=INK)
-    _legend(figure, panels)
+    legend_of(figure, panels)
     return figure
 
 
@@ -193,10 +238,10 @@ def _line_styles(doses: DoseAxis) -> dict[str, Style]:
     }
 
 
-def coverage_of_cells(scores: GridScores) -> Figure:
+def coverage_of_cells(scores: GridScores, *, is_narrow: bool = False) -> Figure:
     """Problems and runs, with as many samples of each; of many runs the first seed of each cell."""
     num_runs = sum(len(cell.seeds) for cell in scores.cells)
-    most = 1 if num_runs > _MOST_RUNS else num_runs
+    most = 1 if num_runs > (MANY_RUNS if is_narrow else _MOST_RUNS) else num_runs
     runs = [
         _generations(f"{cell_label(cell)} {seed}".strip(), counts)
         for cell in scores.cells
@@ -206,7 +251,7 @@ def coverage_of_cells(scores: GridScores) -> Figure:
         _generations(BASE if len(scores.bases) == 1 else f"base, {model}", base.first)
         for model, base in scores.bases.items()
     ]
-    return coverage_figure([*bases, *runs])
+    return coverage_figure([*bases, *runs], is_narrow=is_narrow)
 
 
 def _generations(name: str, counts: ValidationCounts) -> Generations:
@@ -224,43 +269,3 @@ def _generations(name: str, counts: ValidationCounts) -> Generations:
 def _bar(scores: GridScores, cell: CellScores, k: int) -> ScoreBar:
     mean = scores.interval(cell, k)
     return ScoreBar(cell.name, mean.mean, mean.low, mean.high)
-
-
-def _figure(width: float, height: float, heading: str, note: str) -> Figure:
-    """Wide enough for its heading and, at the right of it, what is drawn how."""
-    width = max(width, 0.6 + 0.125 * len(heading) + 0.085 * len(note))
-    figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white")
-    figure.set_layout_engine("constrained", w_pad=0.1, h_pad=0.08)
-    figure.suptitle(heading, x=0.012, ha="left", fontsize=FONT_SIZE + 2.5, fontweight="bold", color=INK)
-    figure.text(0.988, 1 - 0.1 / height, note, ha="right", va="top", fontsize=FONT_SIZE - 1.5, color=GRAY)
-    return figure
-
-
-def _panels(
-    num_rows: int,
-    num_columns: int,
-    heading: str,
-    note: str,
-    *,
-    heights: float,
-    width: float = _PANEL,
-    are_alike: bool = False,
-) -> tuple[Figure, list[Axes]]:
-    figure = _figure(max(5.6, 0.6 + width * num_columns), 1.2 + heights * num_rows, heading, note)
-    panels = figure.subplots(num_rows, num_columns, squeeze=False, sharex=are_alike, sharey=are_alike)
-    return figure, list(panels.flatten())
-
-
-def _remove(panels: Sequence[Axes]) -> None:
-    for axes in panels:
-        axes.remove()
-
-
-def _legend(figure: Figure, panels: Sequence[Axes]) -> None:
-    """One legend for all panels."""
-    drawn: dict[str, Artist] = {}
-    for axes in panels:
-        handles, labels = axes.get_legend_handles_labels()
-        drawn |= {str(text): handle for handle, text in zip(handles, labels, strict=True)}
-    widest = max(map(len, drawn), default=1)
-    legend_below(figure, drawn, num_columns=max(1, int(figure.get_figwidth() / (0.5 + 0.085 * widest))))

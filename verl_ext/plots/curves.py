@@ -17,8 +17,10 @@ def draw_two_estimates(axes: Axes, estimates: Sequence[TwoEstimates]) -> None:
     draw_pass_at_k(axes, [each.unbiased for each in estimates], dotted=[each.bootstrap for each in estimates])
 
 
-def draw_pass_at_k(axes: Axes, curves: Sequence[PassAtKCurve], *, dotted: Sequence[Sequence[float]] = ()) -> None:
-    """Draw curves with their 95 % bands, k on a log2 axis, each named at its right end.
+def draw_pass_at_k(
+    axes: Axes, curves: Sequence[PassAtKCurve], *, dotted: Sequence[Sequence[float]] = (), are_named: bool = True
+) -> None:
+    """Draw curves with their 95 % bands, k on a log2 axis, each named at its right end if ``are_named``.
 
     A curve is drawn over the k that it has. ``dotted`` has other values of the same curves at the same k. Sizes are read
     from the axes, so give them their final size first.
@@ -62,7 +64,8 @@ def draw_pass_at_k(axes: Axes, curves: Sequence[PassAtKCurve], *, dotted: Sequen
     percent_axis(axes)
     axes.set_xlabel("k, answers drawn per problem (log scale)", fontsize=FONT_SIZE, color=INK)
     axes.set_ylabel("pass@k, share of problems solved", fontsize=FONT_SIZE, color=INK)
-    _name_curves(axes, curves)
+    if are_named:
+        _name_curves(axes, curves)
 
 
 def _roomy(ks: Sequence[int]) -> list[int]:
@@ -78,9 +81,10 @@ def _name_curves(axes: Axes, curves: Sequence[PassAtKCurve]) -> None:
     height_in_points = axes.get_window_extent().height * 72 / axes.get_figure(root=True).dpi  # type: ignore[union-attr]
     gap = 1.35 * FONT_SIZE * (high - low) / height_in_points
     ends = [curve.pass_at_k[-1] for curve in curves]
-    for curve, style, end, place in zip(curves, styles, ends, spread(ends, gap, low, high), strict=True):
+    places = spread(ends, gap, low, high)
+    for curve, style, end, place, name in zip(curves, styles, ends, places, named_ends(curves), strict=True):
         axes.annotate(
-            f"{style.label}  {100 * end:.1f} %{where_it_ends(curve, curves)}",
+            name,
             xy=(curve.ks[-1], end),
             xytext=(1.045, (place - low) / (high - low)),
             textcoords="axes fraction",
@@ -109,6 +113,15 @@ def _name_curves(axes: Axes, curves: Sequence[PassAtKCurve]) -> None:
             color=GRAY,
             verticalalignment="bottom",
         )
+
+
+def named_ends(curves: Sequence[PassAtKCurve]) -> list[str]:
+    """The name of each curve with its last value."""
+    styles = styles_of([curve.name for curve in curves])
+    return [
+        f"{style.label}  {100 * curve.pass_at_k[-1]:.1f} %{where_it_ends(curve, curves)}"
+        for curve, style in zip(curves, styles, strict=True)
+    ]
 
 
 def where_it_ends(curve: PassAtKCurve, curves: Sequence[PassAtKCurve]) -> str:

@@ -12,7 +12,7 @@ from verl_ext.metrics.generations import Generations
 from verl_ext.metrics.summary import PassAtKCurve
 from verl_ext.plots.coverage_map import MANY_RUNS, draw_coverage
 from verl_ext.plots.dose_response import Aside, DoseLine, draw_dose_response
-from verl_ext.plots.figures import DPI
+from verl_ext.plots.figures import DPI, narrow_figure
 from verl_ext.plots.reason_stack import REASON_KEYS, draw_reasons
 from verl_ext.plots.score_bars import (
     ScoreBar,
@@ -29,12 +29,17 @@ _NUM_COLUMNS = 4
 _LINES: tuple[LineStyle, ...] = ("-", "--", "-.", ":")
 
 
+def without_seed(name: str) -> str:
+    """What the runs of all seeds are called: nsr-seed1 and nsr-seed2 are nsr."""
+    match = _SEED.fullmatch(name)
+    return match[1] if match else name
+
+
 def by_seed(curves: Sequence[PassAtKCurve]) -> dict[str, list[PassAtKCurve]]:
-    """The curves by their names without the seed: nsr-seed1 and nsr-seed2 are nsr."""
+    """The curves by their names without the seed."""
     groups: dict[str, list[PassAtKCurve]] = {}
     for curve in curves:
-        match = _SEED.fullmatch(curve.name)
-        groups.setdefault(match[1] if match else curve.name, []).append(curve)
+        groups.setdefault(without_seed(curve.name), []).append(curve)
     return groups
 
 
@@ -48,11 +53,16 @@ def final_scores(curves: Sequence[PassAtKCurve], k: int) -> list[ScoreBar]:
     ]
 
 
-def final_figure(curves: Sequence[PassAtKCurve], ks: Sequence[int]) -> Figure:
+def final_figure(curves: Sequence[PassAtKCurve], ks: Sequence[int], *, is_narrow: bool = False) -> Figure:
     """A panel of bars for each k."""
     num_bars = len(by_seed(curves))
-    figure = _empty(max(4.0, 1.2 + 0.62 * num_bars) * len(ks), 4.4, "Final performance, with 95 % intervals")
-    for axes, k in zip(figure.subplots(1, len(ks), squeeze=False)[0], ks, strict=True):
+    heading = "Final performance, with 95 % intervals"
+    if is_narrow:
+        figure, num_columns = narrow_figure(0.3 + 2.9 * len(ks), heading), 1
+    else:
+        figure, num_columns = _empty(max(4.0, 1.2 + 0.62 * num_bars) * len(ks), 4.4, heading), len(ks)
+    panels = figure.subplots(len(ks) // num_columns, num_columns, squeeze=False).flatten()
+    for axes, k in zip(panels, ks, strict=True):
         draw_score_bars(axes, final_scores(curves, k), measure=f"pass@{k}")
     return figure
 
@@ -78,12 +88,14 @@ def lambda_figure(curves: Sequence[PassAtKCurve], ks: Sequence[int]) -> Figure:
     return figure
 
 
-def coverage_figure(runs: Sequence[Generations]) -> Figure:
+def coverage_figure(runs: Sequence[Generations], *, is_narrow: bool = False) -> Figure:
     """The map of problems and runs with its color bar."""
     width = 2.0 + (0.9 if len(runs) <= MANY_RUNS else 0.42) * len(runs)
-    figure = _empty(max(5.5, width), 6.0, "Who solves what")
+    figure = narrow_figure(5.6, "Who solves what") if is_narrow else _empty(max(5.5, width), 6.0, "Who solves what")
     axes = figure.subplots()
     shades = draw_coverage(axes, runs)
+    if is_narrow:
+        axes.tick_params(axis="x", rotation=90, labelsize=FONT_SIZE - 2)
     if shades is not None:
         bar = figure.colorbar(shades, ax=axes, shrink=0.6, ticks=[0.0, 0.5, 1.0])
         bar.ax.set_yticklabels(["never", "50 %", "always"], fontsize=FONT_SIZE - 1)
@@ -96,11 +108,15 @@ def has_reasons(runs: Sequence[TrainingCurve]) -> bool:
     return any(not isnan(value) for run in runs for key in REASON_KEYS for value in run.values.get(key, ()))
 
 
-def reasons_figure(runs: Sequence[TrainingCurve]) -> Figure:
+def reasons_figure(runs: Sequence[TrainingCurve], *, is_narrow: bool = False) -> Figure:
     """A panel for each run, with one legend for all."""
-    num_columns = min(_NUM_COLUMNS, max(1, len(runs)))
+    heading = "Why answers got their grades"
+    num_columns = 1 if is_narrow else min(_NUM_COLUMNS, max(1, len(runs)))
     num_rows = max(1, ceil(len(runs) / num_columns))
-    figure = _empty(3.6 * num_columns + 0.4, 1.0 + 3.0 * num_rows, "Why answers got their grades")
+    if is_narrow:
+        figure = narrow_figure(0.5 + 2.4 * num_rows, heading)
+    else:
+        figure = _empty(3.6 * num_columns + 0.4, 1.0 + 3.0 * num_rows, heading)
     panels = figure.subplots(num_rows, num_columns, squeeze=False, sharey=True).flatten()
     if not runs:
         say_nothing_recorded(panels[0])
@@ -112,7 +128,7 @@ def reasons_figure(runs: Sequence[TrainingCurve]) -> Figure:
         title(axes, style.label)
         handles, names = axes.get_legend_handles_labels()
         drawn |= zip((str(name) for name in names), handles, strict=True)
-    legend_below(figure, drawn)
+    legend_below(figure, drawn, num_columns=2 if is_narrow else 7)
     return figure
 
 

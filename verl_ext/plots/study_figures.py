@@ -10,45 +10,50 @@ from verl_ext.analysis.breakdown import Breakdown
 from verl_ext.analysis.least_squares import LeastSquares
 from verl_ext.analysis.new_ability import NewAbility
 from verl_ext.plots.dots import draw_breakdown, draw_least_squares
-from verl_ext.plots.figures import DPI
+from verl_ext.plots.figures import DPI, narrow_figure
 from verl_ext.plots.problem_bars import draw_accuracy_distribution, draw_new_ability
 from verl_ext.plots.style import FONT_SIZE, INK, legend_below, styles_of
 
 _WIDTH = 9.0
 
 
-def distribution_figure(distributions: Sequence[AccuracyDistribution]) -> Figure:
-    figure, axes = _empty(4.4, "Problems by the share of samples that are correct")
+def distribution_figure(distributions: Sequence[AccuracyDistribution], *, is_narrow: bool = False) -> Figure:
+    figure, axes = _empty(4.4, "Problems by the share of samples that are correct", is_narrow)
     draw_accuracy_distribution(axes, distributions)
     _add_legend(figure, axes)
     return figure
 
 
-def breakdown_figure(groups: Breakdown) -> Figure:
+def breakdown_figure(groups: Breakdown, *, is_narrow: bool = False) -> Figure:
     rows = len(groups.values) * max(0.42, 0.2 * len(groups.curves))
-    figure, axes = _empty(1.6 + rows, f"pass@1 by {groups.field}, with 95 % intervals over problems")
+    figure, axes = _empty(1.6 + rows, f"pass@1 by {groups.field}, with 95 % intervals over problems", is_narrow)
     draw_breakdown(axes, groups)
     _add_legend(figure, axes)
     return figure
 
 
-def new_ability_figure(abilities: Sequence[NewAbility], names: Sequence[str]) -> Figure:
+def new_ability_figure(abilities: Sequence[NewAbility], names: Sequence[str], *, is_narrow: bool = False) -> Figure:
     figure, axes = _empty(
-        1.4 + 0.55 * len(abilities), f"Problems that {styles_of([abilities[0].base])[0].label} leaves unsolved"
+        1.4 + 0.55 * len(abilities),
+        f"Problems that {styles_of([abilities[0].base])[0].label} leaves unsolved",
+        is_narrow,
     )
     draw_new_ability(axes, abilities, names)
     return figure
 
 
-def least_squares_figure(fits: Sequence[LeastSquares], names: Sequence[str]) -> Figure:
+def least_squares_figure(fits: Sequence[LeastSquares], names: Sequence[str], *, is_narrow: bool = False) -> Figure:
     rows = max(len(fit.coefficients) for fit in fits) * max(0.4, 0.2 * len(fits))
-    figure, axes = _empty(1.6 + rows, "Effects on accuracy, with 95 % intervals")
+    figure, axes = _empty(1.6 + rows, "Effects on accuracy, with 95 % intervals", is_narrow)
     draw_least_squares(axes, fits, names)
     _add_legend(figure, axes)
     return figure
 
 
-def _empty(height: float, heading: str) -> tuple[Figure, Axes]:
+def _empty(height: float, heading: str, is_narrow: bool) -> tuple[Figure, Axes]:
+    if is_narrow:
+        figure = narrow_figure(height, heading)
+        return figure, figure.subplots()
     figure = Figure(figsize=(_WIDTH, height), dpi=DPI, facecolor="white")
     figure.set_layout_engine("constrained", w_pad=0.12, h_pad=0.08)
     figure.suptitle(heading, x=0.012, ha="left", fontsize=FONT_SIZE + 2, fontweight="bold", color=INK)
@@ -57,4 +62,5 @@ def _empty(height: float, heading: str) -> tuple[Figure, Axes]:
 
 def _add_legend(figure: Figure, axes: Axes) -> None:
     handles, labels = axes.get_legend_handles_labels()
-    legend_below(figure, {str(label): handle for handle, label in zip(handles, labels, strict=True)}, num_columns=6)
+    drawn = {str(label): handle for handle, label in zip(handles, labels, strict=True)}
+    legend_below(figure, drawn, num_columns=max(1, int(figure.get_figwidth() / 1.5)))

@@ -1,7 +1,7 @@
 """Metrics of training runs against the step."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import nan
 from pathlib import Path
@@ -107,8 +107,24 @@ def read_training_curve(path: Path, *, name: str, keys: Mapping[str, str]) -> Tr
     """
     if not path.is_file():
         raise ValueError(f"{path} does not exist. Expected the metrics of a training run, one JSON object per step.")
+    rows = read_rows(path)
+    if not rows:
+        raise ValueError(f"{path} holds no steps. Expected one JSON object per step.")
+    return curve_of_rows(name, rows, keys)
+
+
+def read_rows(path: Path, *, told: Callable[[str], None] | None = None) -> dict[int, dict[str, object]]:
+    """Step -> what a ``metrics.jsonl`` has of it, in the order of the steps.
+
+    Args:
+        path: The file.
+        told: Gets a sentence about each line that is no step, which is then left out: a run that is going on may be writing it.
+
+    Raises:
+        ValueError: A line is no step, and nobody is told.
+    """
     by_step: dict[int, dict[str, object]] = {}
-    with path.open(encoding="utf-8") as lines:
+    with path.open(encoding="utf-8", errors="strict" if told is None else "replace") as lines:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
@@ -116,15 +132,22 @@ def read_training_curve(path: Path, *, name: str, keys: Mapping[str, str]) -> Tr
                 record = json.loads(line)
                 step, data = int(record["step"]), dict(record["data"])
             except (ValueError, TypeError, KeyError) as error:
-                raise ValueError(
-                    f'{path}, line {number}, is not a step like {{"step": 1, "data": {{...}}}}. Correct or delete it.'
-                ) from error
+                if told is None:
+                    raise ValueError(
+                        f'{path}, line {number}, is not a step like {{"step": 1, "data": {{...}}}}. Correct or delete it.'
+                    ) from error
+                told(f"line {number} of {path.name} is {'no step' if line.endswith(chr(10)) else 'cut'} and left out")
+                continue
             by_step[step] = by_step.get(step, {}) | data
-    if not by_step:
-        raise ValueError(f"{path} holds no steps. Expected one JSON object per step.")
-    steps = sorted(by_step)
+    return dict(sorted(by_step.items()))
+
+
+def curve_of_rows(name: str, rows: Mapping[int, Mapping[str, object]], keys: Mapping[str, str]) -> TrainingCurve:
+    """What ``read_rows`` has read, as a curve."""
     return TrainingCurve(
-        name, steps, {ours: [_number(by_step[step].get(theirs)) for step in steps] for ours, theirs in keys.items()}
+        name,
+        list(rows),
+        {ours: [_number(data.get(theirs)) for data in rows.values()] for ours, theirs in keys.items()},
     )
 
 

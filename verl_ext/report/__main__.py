@@ -1,8 +1,11 @@
-"""Make a report from generations files: python -m verl_ext.report study --runs NAME=PATH... [OPTION...]
+"""Make a report: python -m verl_ext.report PATH..., or watch RUN_DIR, or study --runs NAME=PATH... (docs/measuring.md)
 
-study   a base and runs trained from it, on the same problems: study.html, study.json and the pictures (docs/measuring.md)
+PATH...  one page about any runs, studies and files of answers: report.html, and each picture as PNG and SVG
+watch    a page about a run that follows it while it trains
+study    a base and runs trained from it, problem by problem: study.html, study.json and the pictures
 """
 
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -16,23 +19,51 @@ PROGRAM = "python -m verl_ext.report"
 def main(arguments: Sequence[str]) -> int:
     """Run the command and return its exit code."""
     print_any_text()
-    from verl_ext.report.study_options import parse_study, study_help
-
-    name = f"{PROGRAM} study"
     if not arguments or arguments[0] in ("--help", "-h"):
-        print(__doc__, study_help(name), sep="\n")
+        from verl_ext.commands.report_options import report_parser
+
+        print(__doc__, report_parser(PROGRAM).format_help(), sep="\n")
         return 0 if arguments else 2
     try:
-        if arguments[0] != "study":
-            raise ValueError(f"There is no report {arguments[0]!r}. There is study: {name} --runs NAME=PATH...")
-        options = parse_study(arguments[1:], name)
-        from verl_ext.report.study_command import run_study  # loads much that a wrong option need not wait for
-
-        run_study(options, f"{PROGRAM} {shlex.join(arguments)}")
+        _COMMANDS.get(arguments[0], _report)(arguments, f"{PROGRAM} {shlex.join(arguments)}")
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+# What draws is loaded last: it takes longer than all bad input takes to be found.
+
+
+def _report(arguments: Sequence[str], command: str) -> None:
+    from verl_ext.commands.report_options import parse_report
+
+    options = parse_report(arguments, PROGRAM)
+    from verl_ext.commands.report_command import run_report
+
+    run_report(options, command)
+
+
+def _watch(arguments: Sequence[str], command: str) -> None:
+    from verl_ext.commands.report_options import parse_watch
+
+    options = parse_watch(arguments[1:], f"{PROGRAM} watch")
+    from verl_ext.commands.watch_run import watch
+
+    os.nice(10)  # the run goes first
+    watch(options, command)
+
+
+def _study(arguments: Sequence[str], command: str) -> None:
+    from verl_ext.report.study_options import parse_study
+
+    options = parse_study(arguments[1:], f"{PROGRAM} study")
+    from verl_ext.report.study_command import run_study
+
+    run_study(options, command)
+
+
+_COMMANDS = {"watch": _watch, "study": _study}
 
 
 if __name__ == "__main__":

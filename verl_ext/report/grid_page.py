@@ -1,6 +1,6 @@
-"""A study over seeds and problems as a page in Markdown, which stands beside its pictures."""
+"""A study over seeds and problems as a page."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from math import isnan
 from re import sub
@@ -9,11 +9,26 @@ from statistics import fmean
 from verl_ext.analysis.grid_comparisons import BASE, AtLevel, Comparisons, SeedDifference
 from verl_ext.analysis.grid_scores import GridScores
 from verl_ext.metrics.crossed import CrossedMean
-from verl_ext.plots.cell_styles import cell_label, row_label, value_label
+from verl_ext.plots.cell_styles import cell_label, cell_styles, row_label, value_label
 from verl_ext.report.cells import points_interval
 from verl_ext.report.findings import direction, p_text, points
 from verl_ext.report.grid_findings import grid_findings
-from verl_ext.report.markdown import code, picture, table
+from verl_ext.report.grid_steps import peaks_table, steps_sentence
+from verl_ext.report.page_blocks import (
+    Block,
+    Bullets,
+    Commands,
+    DataTable,
+    Entry,
+    Fold,
+    Heading,
+    PageContent,
+    Paragraph,
+    PictureShown,
+    Said,
+)
+from verl_ext.report.reproduction import facts_table
+from verl_ext.report.sentences import evidence_of
 
 _NONE = "\N{EN DASH}"
 _METHOD = (
@@ -21,6 +36,8 @@ _METHOD = (
     "over its table. **Detectable** is the smallest true difference, in points, that a single test at 5 % would find with a "
     "probability of 80 %. Not decided is not the same as equal."
 )
+_MANY_ROWS = 12
+"""A longer table is folded."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,8 +45,11 @@ class GridPage:
     """What a page says beside the numbers."""
 
     title: str
+    subtitle: str
     question: str
-    """In Markdown."""
+    """The question itself."""
+    background: Sequence[Block]
+    """What else the study's file says about it."""
     facts: Sequence[tuple[str, str]]
     commands: Sequence[str]
     left_out: Sequence[str]
@@ -47,9 +67,9 @@ def shown_ks(ks: Sequence[int]) -> list[int]:
     return sorted({k for k in ks if k in (1, 4, 16)} | {ks[-1]})
 
 
-def render_grid(
-    page: GridPage, scores: GridScores, compared: Comparisons, levels: Sequence[AtLevel], pictures: Mapping[str, str]
-) -> str:
+def grid_content(
+    page: GridPage, scores: GridScores, compared: Comparisons, levels: Sequence[AtLevel], pictures: Collection[str]
+) -> PageContent:
     """The page.
 
     Args:
@@ -57,42 +77,72 @@ def render_grid(
         scores: Of the cells.
         compared: Their comparisons.
         levels: The cells at common levels of pass@1.
-        pictures: Name of each picture -> its file.
+        pictures: The names of those that there are.
     """
     labels = labels_of(scores)
     shown = _Pictures(pictures, scores)
     training = shown.of(*(name for name in pictures if name.startswith("training")))
-    said = grid_findings(compared, labels)
-    undecided = [f"- **Not decided:** {said.undecided}"] if said.undecided else []
-    parts = [
-        f"# {page.title}",
-        page.question,
-        "\n".join([f"- **Decided:** {' '.join(said.decided)}", *undecided]),
-        f"## Scores at step {scores.step}",
-        _scores(scores),
-        _METHOD,
-        *shown.of("pass_at_k", "over_steps", "plane", *(name for name in pictures if name.startswith("dose"))),
-        "## Differences at equal steps",
+    everything = shown.of(*(name for name in pictures if name.startswith("all_training")))
+    (main,) = shown.of("pass_at_k") or (None,)
+    in_training: list[Block] = [Heading("Training"), *training] if training else []
+    in_training += [Fold("Everything that training logs of a step", everything)] if everything else []
+    lines = [f"In no number: {line}" for line in page.left_out]
+    missing: list[Block] = [Heading("What is missing"), Bullets(lines)] if lines else []
+    rest: list[Block] = [
+        *in_training,
+        Heading(f"Scores at step {scores.step}"),
+        *_scores(scores),
+        Paragraph(_METHOD),
+        *shown.of("over_steps", "plane", *(name for name in pictures if name.startswith("dose"))),
+        Heading("Which step, and how it was chosen"),
+        Paragraph(steps_sentence(scores)),
+        peaks_table(scores),
+        Heading("Differences at equal steps"),
         *_family("From the base", compared.versus_base, scores, shown.of("versus_base")),
         *_family("Each axis, averaged over the others", compared.of_axes, scores, shown.of("of_axes")),
         *_family("Between each other", compared.between_cells, scores, shown.of("between_cells")),
         *_family("Runs beside the grid", compared.beside_the_grid, scores, shown.of("beside_the_grid")),
         *_equal_accuracy(compared, labels, levels, scores, shown.of("equal_pass_at_1")),
-        "## Problem by problem",
+        Heading("Problem by problem"),
         *shown.of("coverage"),
-        *(["## What training logged", *training] if training else []),
-        "## What was run",
-        code(page.commands),
-        table(["", ""], [*page.facts], num_left=2),
+        *missing,
+        Heading("How to reproduce it"),
+        Commands(page.commands),
+        *([Fold("What the study is and how it is made", page.background)] if page.background else []),
+        facts_table(page.facts),
     ]
-    if page.left_out:
-        parts += ["**In no number:**", "\n".join(f"- {line}" for line in page.left_out)]
-    return "\n\n".join(parts) + "\n"
+    return PageContent(
+        title=page.title,
+        subtitle=page.subtitle,
+        question=page.question,
+        answer=_answer(scores, compared, labels),
+        picture=main,
+        rest=rest,
+    )
+
+
+def _answer(scores: GridScores, compared: Comparisons, labels: Mapping[str, str]) -> list[Said]:
+    said = grid_findings(compared, labels)
+    rows = [row for family in compared.families for row in family]
+    decided = [_evidence(row, scores) for row in rows if row.is_decided]
+    open_ = [_evidence(row, scores) for row in rows if not row.is_decided]
+    return [
+        Said("Decided", " ".join(said.decided), decided),
+        Said("Not decided", said.undecided or "Every comparison is decided.", open_, f"all {len(open_)} of them"),
+        Said("Which step", steps_sentence(scores)),
+    ]
+
+
+def _evidence(row: SeedDifference, scores: GridScores) -> str:
+    seen = (
+        "" if isnan(row.detectable) else f" It would have found {100 * row.detectable:.1f} points four times in five."
+    )
+    return evidence_of(row, row_label(row, scores.cells)) + seen
 
 
 class _Pictures:
-    def __init__(self, files: Mapping[str, str], scores: GridScores) -> None:
-        self._files = files
+    def __init__(self, names: Collection[str], scores: GridScores) -> None:
+        self._names = names
         last, step = scores.ks[-1], scores.step
         self._alts = {
             "pass_at_k": f"pass@k of every cell at step {step} beside its base, k from 1 to {last}",
@@ -104,21 +154,21 @@ class _Pictures:
             "beside_the_grid": f"Forest plot of the differences of runs beside the grid from those most like them, at step {step}",
             "equal_pass_at_1": f"Forest plot of differences in pass@{last} at equal pass@1",
             "dose_": "pass@k over the number that cells differ in, a line for each of the others",
-            "training_": "Accuracy, entropy, length, clipping and samples of every cell over the training steps, as training logs them",
+            "training_": "Accuracy, entropy and samples in the update of every cell over the training steps",
+            "all_training_": "Everything that training logs of every cell over the steps: accuracy, entropy, length, clipping, samples",
             "coverage": "Map of problems and runs: in how large a share of its samples each solves each problem",
         }
 
-    def of(self, *names: str) -> list[str]:
+    def of(self, *names: str) -> list[PictureShown]:
         """Those that there are."""
-        found = [name for name in names if name in self._files]
-        return [
-            picture(self._files[name], self._alts.get(name) or self._alts[sub("[0-9]+$", "", name)]) for name in found
-        ]
+        found = [name for name in names if name in self._names]
+        return [PictureShown(name, self._alts.get(name) or self._alts[sub("[0-9]+$", "", name)]) for name in found]
 
 
-def _scores(scores: GridScores) -> str:
+def _scores(scores: GridScores) -> list[Block]:
     ks = shown_ks(scores.ks)
-    rows = [
+    styles = cell_styles(scores.cells)
+    rows: list[list[str | Entry]] = [
         [
             "base" if len(scores.bases) == 1 else f"base, {model}",
             _NONE,
@@ -127,30 +177,49 @@ def _scores(scores: GridScores) -> str:
         for model in scores.bases
     ]
     rows += [
-        [cell_label(cell), str(len(cell.seeds)), *(_share(scores.interval(cell, k)) for k in ks)]
+        [
+            Entry(cell_label(cell), color=styles[cell.name].color),
+            str(len(cell.seeds)),
+            *(_share(scores.interval(cell, k)) for k in ks),
+        ]
         for cell in scores.cells
     ]
-    missing = (
-        ""
-        if scores.bases
-        else "\n\nNo run was validated before training, so there is no base: trainer.val_before_train=True."
+    table = DataTable(
+        name="scores",
+        caption=f"pass@k of every cell at step {scores.step} in percent",
+        header=["in %", "seeds", *(f"pass@{k}" for k in ks)],
+        rows=rows,
     )
-    return table(["in %", "seeds", *(f"pass@{k}" for k in ks)], rows) + missing
+    if scores.bases:
+        return [table]
+    return [
+        table,
+        Paragraph("No run was validated before training, so there is no base: trainer.val_before_train=True."),
+    ]
 
 
-def _share(mean: CrossedMean) -> str:
-    return f"{100 * mean.mean:.1f}" + ("" if isnan(mean.low) else f" [{100 * mean.low:.1f}, {100 * mean.high:.1f}]")
+def _share(mean: CrossedMean) -> Entry:
+    interval = "" if isnan(mean.low) else f"[{100 * mean.low:.1f}, {100 * mean.high:.1f}]"
+    return Entry(f"{100 * mean.mean:.1f}", interval)
 
 
-def _family(heading: str, rows: Sequence[SeedDifference], scores: GridScores, pictures: Sequence[str]) -> list[str]:
-    return [f"### {heading}", *pictures, _differences(rows, scores)] if rows else []
+def _family(heading: str, rows: Sequence[SeedDifference], scores: GridScores, pictures: Sequence[Block]) -> list[Block]:
+    if not rows:
+        return []
+    table = _differences(rows, scores, heading)
+    shown = [Fold(f"The {len(rows)} differences in numbers", [table])] if len(rows) > _MANY_ROWS else [table]
+    return [Heading(heading, 3), *pictures, *shown]
 
 
-def _differences(rows: Sequence[SeedDifference], scores: GridScores, *, with_level: bool = False) -> str:
+def _differences(
+    rows: Sequence[SeedDifference], scores: GridScores, heading: str, *, with_level: bool = False
+) -> DataTable:
     header = ["points", "pass@1 of both"] if with_level else ["points"]
-    return table(
-        [*header, "k", "difference", "95 % interval", "p", "p after Holm", "detectable", "verdict"],
-        [
+    return DataTable(
+        name=sub("[^a-z0-9]+", "_", heading.lower()),
+        caption=f"Differences in points: {heading.lower()}",
+        header=[*header, "k", "difference", "95 % interval", "p", "p after Holm", "detectable", "verdict"],
+        rows=[
             [
                 row_label(row, scores.cells),
                 *([f"{100 * row.at:.1f} %"] if with_level else []),
@@ -176,37 +245,46 @@ def _equal_accuracy(
     labels: Mapping[str, str],
     levels: Sequence[AtLevel],
     scores: GridScores,
-    pictures: Sequence[str],
-) -> list[str]:
+    pictures: Sequence[Block],
+) -> list[Block]:
     if not (compared.at_equal_accuracy or compared.not_reached):
         return []
-    parts = [
-        "## Differences at equal pass@1",
-        f"pass@{scores.ks[-1]} where pass@1 of each run first crosses a value, between validations by a straight line: a "
-        "difference that is left is not explained by one cell having learned more. Each pair is compared at the largest pass@1 "
-        "that all runs of both reach.",
+    heading = "Differences at equal pass@1"
+    parts: list[Block] = [
+        Heading(heading),
+        Paragraph(
+            f"pass@{scores.ks[-1]} where pass@1 of each run first crosses a value, between validations by a straight line: a "
+            "difference that is left is not explained by one cell having learned more. Each pair is compared at the largest pass@1 "
+            "that all runs of both reach."
+        ),
         *pictures,
     ]
     if compared.at_equal_accuracy:
-        parts.append(_differences(compared.at_equal_accuracy, scores, with_level=True))
+        parts.append(_differences(compared.at_equal_accuracy, scores, heading, with_level=True))
     if compared.not_reached:
-        lines = [f"- {labels[each.name]} and {labels[each.base]}: {each.why}." for each in compared.not_reached]
-        parts += ["Cannot be compared at equal pass@1:", "\n".join(lines)]
+        lines = [f"{labels[each.name]} and {labels[each.base]}: {each.why}." for each in compared.not_reached]
+        number = f"{len(lines)} pair{'s' * (len(lines) > 1)} cannot be compared at equal pass@1"
+        parts.append(Fold(f"{number}, and why", [Bullets(lines)]))
     if levels:
-        parts.append(_levels(levels, labels, scores))
+        parts += _levels(levels, labels, scores)
     return parts
 
 
-def _levels(levels: Sequence[AtLevel], labels: Mapping[str, str], scores: GridScores) -> str:
+def _levels(levels: Sequence[AtLevel], labels: Mapping[str, str], scores: GridScores) -> list[Block]:
     """pass@k of each cell at common levels, and the step; nothing where a seed does not reach the level."""
     steps = list(dict.fromkeys(each.level for each in levels))
     rows = []
     for name in dict.fromkeys(each.name for each in levels):
         cells = [
-            f"{100 * fmean(each.pass_at_k):.1f} (step {fmean(each.steps):.0f})" if each.steps else _NONE
+            Entry(f"{100 * fmean(each.pass_at_k):.1f}", f"(step {fmean(each.steps):.0f})") if each.steps else _NONE
             for each in levels
             if each.name == name
         ]
         rows.append([labels[name], *cells])
-    heading = [f"pass@{scores.ks[-1]} in % at pass@1 of", *(f"{100 * step:.1f} %" for step in steps)]
-    return table(heading, rows) + f"\n\n{_NONE}: some seed does not reach it."
+    table = DataTable(
+        name="levels",
+        caption=f"pass@{scores.ks[-1]} of every cell where its pass@1 reaches a level",
+        header=[f"pass@{scores.ks[-1]} in % at pass@1 of", *(f"{100 * step:.1f} %" for step in steps)],
+        rows=rows,
+    )
+    return [table, Paragraph(f"{_NONE}: some seed does not reach it.", is_quiet=True)]

@@ -1,113 +1,197 @@
-"""Results as one HTML page that needs nothing else: no script, no style sheet, no image from elsewhere."""
+"""Runs and answers as one page: what was asked, the answer, the pictures, the numbers, and how to make them again."""
 
-from collections.abc import Sequence
-from math import isnan
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
-from verl_ext.grading import Reason
-from verl_ext.plots.figures import pass_at_k_figure, training_figure
-from verl_ext.plots.run_figures import final_figure, has_reasons, reasons_figure
-from verl_ext.plots.training_curves import PANELS, Panel, TrainingCurve
-from verl_ext.report.cells import Rows, cell, comparison, image, interval, points_interval, share_cell, template
-from verl_ext.report.findings import findings, label, points
+from verl_ext.plots.run_figures import by_seed
+from verl_ext.plots.style import style_by_name
+from verl_ext.plots.training_curves import TrainingCurve
+from verl_ext.report.answer_blocks import answer_lines, main_picture, number_blocks
+from verl_ext.report.answer_sources import AnswerSource, source_table
+from verl_ext.report.drawings import Drawing
+from verl_ext.report.findings import label
+from verl_ext.report.page_blocks import Block, Fold, Heading, PageContent, PictureShown, Said
+from verl_ext.report.reproduction import reproduction_blocks
 from verl_ext.report.results import Results
+from verl_ext.report.run_blocks import (
+    choice_blocks,
+    choice_sentence,
+    curves_by_method,
+    ends_of,
+    missing_blocks,
+    training_blocks,
+)
+from verl_ext.report.run_logs import RunLog
+from verl_ext.report.sentences import listed
 
-_TRAINING = "Training, step by step"
+_MOST_NAMED = 4
+_MANY_FILES = 8
+_TRAINING_ONLY = (
+    "Training accuracy is of the problems that a run trains on, before it learns from them. It does not say how the model does on "
+    "others: give files of answers to held-out problems too."
+)
 
 
-def render_report(
-    results: Results,
+@dataclass(frozen=True, kw_only=True)
+class ReportInputs:
+    """What a page is about; at least one run or one file of answers."""
+
+    results: Results | None = None
+    """Of the answers."""
+    sources: Sequence[AnswerSource] = ()
+    logs: Sequence[RunLog] = ()
+    num_not_paired: int = 0
+    """Pairs of methods that ``results`` leaves out."""
+
+
+def compose_report(
+    inputs: ReportInputs,
     *,
     title: str,
-    facts: Sequence[tuple[str, str]],
+    question: str = "",
+    facts: Sequence[tuple[str, str]] = (),
     commands: Sequence[str] = (),
-    training: Sequence[TrainingCurve] = (),
-    panels: Sequence[Panel] = PANELS,
     caveats: Sequence[str] = (),
-    num_training_seeds: int = 1,
-) -> str:
-    """Render the page.
+) -> tuple[PageContent, dict[str, Drawing]]:
+    """The page and its pictures.
 
     Args:
-        results: From ``build_results``.
-        title: Heading of the page.
-        facts: (name, value) rows of what was run: versions, seed, model size, budget.
-        commands: The commands that make these results again.
-        training: One curve per trained method; no training section if empty.
-        panels: The metrics of the training figure.
-        caveats: More sentences for the reader to keep in mind.
-        num_training_seeds: How many trainings stand behind each method.
-
-    Returns:
-        The text of an HTML file, UTF-8.
+        inputs: Runs and answers.
+        title: Its heading.
+        question: What was asked; what the inputs can answer if empty.
+        facts: (name, value) rows of what was run that the runs do not tell themselves.
+        commands: That make the page, or its answers.
+        caveats: Sentences for the reader to keep in mind.
     """
-    said = findings(results, num_training_seeds=num_training_seeds)
-    said.limits.extend(caveats)
-    reasons = sorted({reason for counts in results.reasons.values() for reason in counts}, key=_reason_order)
-    row = Rows([curve.name for curve in results.curves])
-    return template("report.html.jinja").render(
+    results, logs = inputs.results, inputs.logs
+    drawings: dict[str, Drawing] = {}
+    training = training_blocks(logs, drawings)
+    limits = [*_choice_limit(inputs), *caveats]
+    if results is not None:
+        picture: PictureShown | None = main_picture(results, drawings)
+        answer = answer_lines(results, limits, num_training_seeds=_seeds(inputs))
+    else:
+        picture = next((block for block in training if isinstance(block, PictureShown)), None)
+        answer = _training_lines(logs, limits)
+        training = [block for block in training if block is not picture]
+    rest: list[Block] = [
+        *training,
+        *choice_blocks(logs, drawings),
+        *(number_blocks(results, drawings, num_not_paired=inputs.num_not_paired) if results else ()),
+        *_sources(inputs.sources),
+        *missing_blocks(_missing(inputs)),
+        *reproduction_blocks(logs, facts=facts, commands=commands),
+    ]
+    page = PageContent(
         title=title,
-        subtitle=f"{len(results.curves)} model{'s' * (len(results.curves) > 1)}, "
-        f"{max(curve.num_problems[0] for curve in results.curves):,} problems: "
-        f"{sum(curve.num_answers for curve in results.curves):,} graded answers",
-        base=label(results.base),
-        findings=said,
-        ks=results.ks,
-        ends=sorted({results.ks[0], results.largest_k}),
-        pass_at_k_png=image(pass_at_k_figure(results.curves, heading="pass@k of each method")),
-        final_png=image(final_figure(results.curves, sorted({results.ks[0], results.largest_k}))),
-        training_png=image(training_figure(training, heading=_TRAINING, panels=panels)) if training else "",
-        reasons_png=image(reasons_figure(training)) if has_reasons(training) else "",
-        pass_at_k_rows=[
-            row(curve.name, cells=[cell(*each) for each in zip(curve.pass_at_k, curve.low, curve.high, strict=True)])
-            for curve in results.curves
-        ],
-        noise_rows=[
-            row(curve.name, cells=[interval(*each) for each in zip(curve.noise_low, curve.noise_high, strict=True)])
-            for curve in results.curves
-        ],
-        difference_rows=[row(curve.name, cells=_difference_cells(results, curve.name)) for curve in results.curves[1:]],
-        comparison_rows=[comparison(each) for each in (*results.versus_base, *results.between_methods)],
-        num_versus_base=len(results.versus_base),
-        num_between=len(results.between_methods),
-        num_draws=results.diversity[0].num_draws if results.diversity else 0,
-        diversity_rows=[
-            row(
-                each.name,
-                distinct=_count_cell(each.distinct, each.distinct_low, each.distinct_high),
-                correct=_count_cell(each.distinct_correct, each.distinct_correct_low, each.distinct_correct_high),
-                top_share=f"{100 * each.top_share:.1f} %",
-            )
-            for each in results.diversity
-        ],
-        reasons=[reason.replace("_", " ") for reason in reasons],
-        reason_rows=[
-            row(
-                name,
-                cells=[share_cell(counts.get(reason, 0), sum(counts.values())) for reason in reasons],
-                total=f"{sum(counts.values()):,}",
-            )
-            for name, counts in results.reasons.items()
-        ],
-        facts=facts,
-        commands=commands,
+        subtitle=_subtitle(inputs),
+        question=question or _question(inputs),
+        answer=answer,
+        picture=picture,
+        rest=rest,
+    )
+    return page, drawings
+
+
+def _subtitle(inputs: ReportInputs) -> str:
+    parts = [f"{len(inputs.logs)} run{'s' * (len(inputs.logs) != 1)}"] if inputs.logs else []
+    if inputs.results is not None:
+        curves = inputs.results.curves
+        parts.append(
+            f"{len(curves)} model{'s' * (len(curves) > 1)}, {max(curve.num_problems[0] for curve in curves):,} problems: "
+            f"{sum(curve.num_answers for curve in curves):,} graded answers"
+        )
+    return "; ".join(parts)
+
+
+def _question(inputs: ReportInputs) -> str:
+    if inputs.results is None:
+        return (
+            "What happened while the runs trained?" if len(inputs.logs) > 1 else "What happened while the run trained?"
+        )
+    results = inputs.results
+    others = [label(curve.name) for curve in results.curves if curve.name != results.base]
+    problems = f"{max(curve.num_problems[0] for curve in results.curves):,} problems"
+    if not others:
+        return f"How many of {problems} does {label(results.base)} solve?"
+    named = listed(others) if len(others) <= 2 * _MOST_NAMED else f"{len(others)} models"
+    verb = "Do" if len(others) > 1 else "Does"
+    return f"{verb} {named} solve more or fewer of {problems} than {label(results.base)}, with one answer to each and with many?"
+
+
+def _seeds(inputs: ReportInputs) -> int:
+    """How many trainings stand behind each method of the answers, as far as their names tell."""
+    curves = [] if inputs.results is None else inputs.results.curves[1:]
+    return min((len(group) for group in by_seed(curves).values()), default=1)
+
+
+def _choice_limit(inputs: ReportInputs) -> list[str]:
+    """Which steps the answers are of, before all else to keep in mind."""
+    steps = [source for source in inputs.sources if source.step is not None]
+    if steps:
+        ways = dict.fromkeys(source.how_chosen for source in steps)
+        named = [f"{way} ({_count(sum(source.how_chosen == way for source in steps), 'model')})" for way in ways]
+        return [f"Steps of the answers: {'; '.join(named)}."]
+    choices = [log.choice for log in inputs.logs if log.choice is not None]
+    return [choice_sentence(choices)] if choices else []
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
+def _training_lines(logs: Sequence[RunLog], limits: Sequence[str]) -> list[Said]:
+    """What training alone shows, for a page without answers."""
+    curves = curves_by_method([curve for log in logs if (curve := log.curve) is not None])
+    if not curves:
+        return [Said("Nothing yet", "No run has finished a step, so there is nothing to show of training.")]
+    lines = []
+    for title, key, form in (
+        ("Accuracy", "correct_ratio", lambda value: f"{100 * value:.1f} %"),
+        ("Entropy", "entropy", lambda value: f"{value:.2f}"),
+    ):
+        said = _from_to(curves, key, form)
+        if said:
+            lines.append(Said(title, said[0], said[1:], f"all {len(said) - 1} of them"))
+    mind = [*limits, _TRAINING_ONLY]
+    return [*lines, Said("Keep in mind", mind[0], mind[1:], "and what training accuracy is")]
+
+
+def _from_to(curves: Sequence[TrainingCurve], key: str, form: Callable[[float], str]) -> list[str]:
+    """A sentence of the first few methods, then one of each where there are more."""
+    styles = style_by_name([curve.name for curve in curves])
+    parts = [
+        f"{styles[curve.name].label} from {form(ends[0])} to {form(ends[1])}"
+        for curve in curves
+        if (ends := ends_of(curve, key)) is not None
+    ]
+    if not parts:
+        return []
+    shown = "; ".join(parts[:_MOST_NAMED])
+    return (
+        [f"{shown}; and {len(parts) - _MOST_NAMED} more.", *(f"{part}." for part in parts)]
+        if len(parts) > _MOST_NAMED
+        else [f"{shown}."]
     )
 
 
-def _count_cell(value: float, low: float, high: float) -> dict[str, str]:
-    return {"value": f"{value:.1f}", "interval": "none" if isnan(low) else f"[{low:.1f}, {high:.1f}]"}
-
-
-def _difference_cells(results: Results, name: str) -> list[dict[str, str]]:
-    by_k = {row.k: row for row in results.differences if row.name == name}
+def _sources(sources: Sequence[AnswerSource]) -> list[Block]:
+    if not sources:
+        return []
+    table = source_table(sources)
     return [
-        {
-            "value": points(by_k[k].difference),
-            "interval": points_interval(by_k[k]),
-        }
-        for k in results.ks
+        Heading("The answers"),
+        Fold(f"All {len(sources)} files", [table]) if len(sources) > _MANY_FILES else table,
     ]
 
 
-def _reason_order(reason: str) -> tuple[int, str]:
-    usual: list[str] = list(Reason)
-    return (usual.index(reason) if reason in usual else len(usual), reason)
+def _missing(inputs: ReportInputs) -> Mapping[str, Sequence[str]]:
+    """By run and by file; a run and its answers may have one name."""
+    found: dict[str, list[str]] = {}
+    for log in inputs.logs:
+        found.setdefault(log.name, []).extend(log.missing)
+    for source in inputs.sources:
+        found.setdefault(f"answers of {source.name}", []).extend(source.missing)
+    if inputs.logs and inputs.results is None:
+        found.setdefault("this page", []).append("no file of answers, so nothing of pass@k on held-out problems")
+    return found

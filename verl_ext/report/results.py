@@ -37,7 +37,12 @@ class Results:
 
 
 def build_results(
-    runs: Sequence[Generations], *, base: str = "base", ks: Sequence[int] | None = None, seed: int = 0
+    runs: Sequence[Generations],
+    *,
+    base: str = "base",
+    ks: Sequence[int] | None = None,
+    seed: int = 0,
+    are_compared: bool = True,
 ) -> Results:
     """Compare methods with the base and with each other.
 
@@ -46,6 +51,7 @@ def build_results(
         base: Name of the run that the others are compared with.
         ks: Values of k; powers of two up to the smallest n that any problem has, and that n, if None.
         seed: Of every bootstrap and sign-flip test.
+        are_compared: Whether methods are compared with each other too, which takes a test for each pair.
 
     Raises:
         ValueError: Two runs have one name, there is no base, or the runs are not about the same problems.
@@ -60,13 +66,14 @@ def build_results(
     ks = list(ks) if ks is not None else powers_of_two_up_to(min(int(run.num_samples_P.min()) for run in runs))
     ends = sorted({min(ks), max(ks)})
     in_order = [first, *others]
+    pairs = [(b, a) for a, b in combinations(others, 2)] if are_compared else []
     return Results(
         base=base,
         ks=tuple(sorted(ks)),
         curves=[curve_of(run, sorted(ks), seed=seed) for run in in_order],
         differences=paired_differences([(run, first) for run in others], sorted(ks), seed=seed),
         versus_base=paired_differences([(run, first) for run in others], ends, seed=seed),
-        between_methods=paired_differences([(b, a) for a, b in combinations(others, 2)], ends, seed=seed),
+        between_methods=paired_differences(pairs, ends, seed=seed),
         diversity=_diversities(in_order, seed),
         reasons={run.name: run.reasons for run in in_order if run.reasons},
     )

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from verl_ext.host.command_line import shown
-from verl_ext.host.files import replacing
+from verl_ext.host.files import write_whole
 from verl_ext.host.provenance import git_state, versions
 from verl_ext.metrics.generations import Generations
 from verl_ext.metrics.label_file import left_aside, read_counts
 from verl_ext.report.study_numbers import FIELDS, build_study, study_as_json
 from verl_ext.report.study_options import StudyOptions
+
+PICTURES = "pictures"
 
 
 def run_study(options: StudyOptions, command: str) -> None:
@@ -29,21 +31,21 @@ def run_study(options: StudyOptions, command: str) -> None:
     study = build_study(runs, base=options.base, base_again=base_again, ks=options.k, seed=options.seed)
 
     # Drawing is asked for last: loading matplotlib takes longer than all bad input takes to be found.
-    from verl_ext.report.study_page import PICTURES, render_study, study_figures
+    from verl_ext.report.drawings import write_pictures
+    from verl_ext.report.html_page import render_html
+    from verl_ext.report.study_page import study_content, study_drawings
 
-    figures = study_figures(study)
+    drawings = study_drawings(study)
     read = runs if base_again is None else [*runs, base_again]
-    page = render_study(study, figures, title=options.title, facts=_facts(read, options), commands=[command])
+    page = study_content(study, title=options.title, facts=_facts(read, options), commands=[command])
     output = options.output_dir
-    output.mkdir(parents=True, exist_ok=True)
-    for name in PICTURES:
-        if name in figures:
-            _write(output / f"{name}.png", figures[name])
-        else:  # an earlier study of this folder may have had the section
-            (output / f"{name}.png").unlink(missing_ok=True)
-    _write(output / "study.json", (json.dumps(study_as_json(study), indent=1) + "\n").encode())
-    _write(output / "study.html", page.encode("utf-8", errors="replace"))
-    print(f"{shown(output / 'study.html')}, study.json, {', '.join(f'{name}.png' for name in figures)}")
+    for path in (output / PICTURES).glob("*") if (output / PICTURES).is_dir() else ():
+        if path.suffix in (".png", ".svg"):  # an earlier study of this folder may have had more sections
+            path.unlink()
+    pictures = write_pictures(drawings, output / PICTURES)
+    write_whole(output / "study.json", json.dumps(study_as_json(study), indent=1) + "\n")
+    write_whole(output / "study.html", render_html(page, drawings))
+    print(f"{shown(output / 'study.html')}, study.json, and {len(pictures)} files in {shown(output / PICTURES)}")
 
 
 def _read(path: Path, name: str, options: StudyOptions) -> Generations:
@@ -66,8 +68,3 @@ def _facts(runs: Sequence[Generations], options: StudyOptions) -> list[tuple[str
         ("versions", ", ".join(f"{name} {version}" for name, version in versions().items())),
         ("code", json.dumps(git_state(Path(__file__).parent))),
     ]
-
-
-def _write(path: Path, content: bytes) -> None:
-    with replacing(path) as unfinished:
-        unfinished.write_bytes(content)

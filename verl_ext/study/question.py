@@ -1,20 +1,38 @@
-"""The comment at the top of a study's file, which says what it asks and how it is made, as Markdown."""
+"""The comment at the top of a study's file, which says what it asks and how it is made."""
 
+from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
+from typing import NamedTuple
+
+from verl_ext.report.page_blocks import Block, Commands, Paragraph
 
 
-def question_of(path: Path) -> str:
-    """The comment; indented lines are commands. Empty where the file begins with something else."""
+class Question(NamedTuple):
+    """Of a study."""
+
+    text: str
+    """The first paragraph; empty where the file begins with something else."""
+    background: Sequence[Block]
+    """The others; indented lines are commands."""
+
+
+def question_of(path: Path) -> Question:
+    """The comment."""
     lines = []
     for line in path.read_text(encoding="utf-8").splitlines():
         if not line.startswith("#"):
             break
         lines.append(line[1:].removeprefix(" ").rstrip())
-    shown = []
-    is_code = False
-    for line in lines:
-        if line and is_code != line.startswith("  "):
-            is_code = not is_code
-            shown.append("```bash" if is_code else "```")
-        shown.append(line.removeprefix("  ") if is_code else line)
-    return "\n".join([*shown, *(["```"] if is_code else [])]).strip()
+    parts = [(kind, list(group)) for kind, group in groupby(lines, key=_kind) if kind]
+    if not parts or parts[0][0] != "text":
+        return Question("", [_block(*part) for part in parts])
+    return Question(" ".join(parts[0][1]), [_block(*part) for part in parts[1:]])
+
+
+def _kind(line: str) -> str:
+    return "" if not line else "code" if line.startswith("  ") else "text"
+
+
+def _block(kind: str, lines: Sequence[str]) -> Block:
+    return Commands([line.removeprefix("  ") for line in lines]) if kind == "code" else Paragraph(" ".join(lines))

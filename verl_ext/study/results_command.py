@@ -6,14 +6,15 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from verl_ext.analysis.grid_comparisons import AtLevel, Comparisons, at_common_levels, comparisons
 from verl_ext.analysis.grid_scores import GridScores, grid_scores
 from verl_ext.host.command_line import shown
-from verl_ext.host.files import replacing, write_whole
+from verl_ext.host.files import write_whole
 from verl_ext.host.processor import processor_name
 from verl_ext.metrics.summary import as_json
+from verl_ext.report.page_blocks import PageContent
 from verl_ext.study.finished_runs import FinishedRun, LeftOut, cell_name, cells_of, data_source_of, finished_runs
 from verl_ext.study.grid_file import SEED_AXIS, GridRun, read_grid
 from verl_ext.study.question import question_of
@@ -21,8 +22,9 @@ from verl_ext.study.study_record import shown_seconds, study_entries
 
 if TYPE_CHECKING:
     from verl_ext.plots.training_curves import TrainingCurve
+    from verl_ext.report.drawings import Drawing
 
-PAGE, NUMBERS = "README.md", "results.json"
+PAGE, HTML, NUMBERS = "README.md", "report.html", "results.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +40,37 @@ class ResultsOptions:
     """As it was typed."""
 
 
+class StudyContent(NamedTuple):
+    """What the finished runs of a study say."""
+
+    page: PageContent
+    drawings: dict[str, "Drawing"]
+    numbers: dict[str, Any]
+    left_out: Sequence[LeftOut]
+
+
 def write_results(options: ResultsOptions) -> None:
-    """Write the page, the numbers and the pictures, and say what was left out.
+    """Write the pages, the numbers and the pictures, and say what was left out.
+
+    Raises:
+        ValueError: No run is finished, or the runs cannot be compared.
+    """
+    found = study_content(options)
+    from verl_ext.report.drawings import write_pictures
+    from verl_ext.report.html_page import render_html
+    from verl_ext.report.markdown import render_markdown
+
+    pictures = write_pictures(found.drawings, options.output, with_narrow_png=True)
+    write_whole(options.output / NUMBERS, json.dumps(found.numbers, indent=1) + "\n")
+    write_whole(options.output / PAGE, render_markdown(found.page, narrow=found.drawings))
+    write_whole(options.output / HTML, render_html(found.page, found.drawings))
+    for each in found.left_out:
+        print(f"in no number: {each.name}: {each.why}")
+    print(f"{shown(options.output / PAGE)}, {HTML}, {NUMBERS}, {', '.join(pictures)}")
+
+
+def study_content(options: ResultsOptions) -> StudyContent:
+    """Compare the finished runs.
 
     Raises:
         ValueError: No run is finished, or the runs cannot be compared.
@@ -58,29 +89,24 @@ def write_results(options: ResultsOptions) -> None:
     compared, levels = comparisons(scores), at_common_levels(scores)
 
     # What draws is asked for last: loading it takes longer than all bad input takes to be found.
-    from verl_ext.plots.cell_figures import cell_figures, training_figures
-    from verl_ext.plots.figures import png
-    from verl_ext.report.grid_page import GridPage, render_grid
+    from verl_ext.report.grid_drawings import grid_drawings
+    from verl_ext.report.grid_page import GridPage, grid_content
 
+    question = question_of(options.file)
     page = GridPage(
         title=f"Study {options.file.stem}",
-        question=question_of(options.file),
+        subtitle=f"{len(finished)} runs, {scores.num_problems:,} problems, {scores.num_samples:,} answers to each at every "
+        "validation",
+        question=question.text,
+        background=question.background,
         facts=facts(finished, scores, source, options.study_output),
         commands=[run_command(runs, options), options.command],
         left_out=[f"{each.name}: {each.why}" for each in left_out],
     )
-    figures = cell_figures(scores, compared) | training_figures(scores, training_curves(finished, options.study_output))
-    pictures = {f"{name}.png": png(figure) for name, figure in figures.items()}
-    text = render_grid(page, scores, compared, levels, {Path(file).stem: file for file in pictures})
-    for name, content in pictures.items():
-        with replacing(options.output / name) as unfinished:
-            unfinished.write_bytes(content)
+    drawings = grid_drawings(scores, compared, training_curves(finished, options.study_output))
+    content = grid_content(page, scores, compared, levels, drawings)
     numbers = results_as_json(scores, compared, levels, left_out) | {"facts": dict(page.facts)}
-    write_whole(options.output / NUMBERS, json.dumps(numbers, indent=1) + "\n")
-    write_whole(options.output / PAGE, text)
-    for each in left_out:
-        print(f"in no number: {each.name}: {each.why}")
-    print(f"{shown(options.output / PAGE)}, {NUMBERS}, {', '.join(pictures)}")
+    return StudyContent(content, drawings, numbers, left_out)
 
 
 def training_curves(finished: Sequence[FinishedRun], output: Path) -> dict[str, list["TrainingCurve"]]:
