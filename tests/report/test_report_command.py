@@ -116,5 +116,5 @@ def test_help():
     done = subprocess.run(
         [sys.executable, "-m", "verl_ext.report", "--help"], capture_output=True, text=True, check=True
     )
-    for said in ("watch", "study --runs", "[NAME=]PATH", "--question"):
+    for said in ("watch", "study --runs", "[NAME=]PATH", "--question", "--every", "--base_again"):
         assert said in done.stdout

@@ -20,9 +20,11 @@ def main(arguments: Sequence[str]) -> int:
     """Run the command and return its exit code."""
     print_any_text()
     if not arguments or arguments[0] in ("--help", "-h"):
-        from verl_ext.commands.report_options import report_parser
+        from verl_ext.commands.report_options import report_parser, watch_parser
+        from verl_ext.report.study_options import study_help
 
-        print(__doc__, report_parser(PROGRAM).format_help(), sep="\n")
+        parsers = (report_parser(PROGRAM), watch_parser(f"{PROGRAM} watch"))
+        print(__doc__, *(each.format_help() for each in parsers), study_help(f"{PROGRAM} study"), sep="\n")
         return 0 if arguments else 2
     try:
         _COMMANDS.get(arguments[0], _report)(arguments, f"{PROGRAM} {shlex.join(arguments)}")
