@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from quickstart_settings import SETTINGS, SMALL, Settings
+from quickstart_settings import ANSWERS, SETTINGS, SMALL, Settings
 
 from verl_ext.host.command_line import path_option, print_any_text
 from verl_ext.host.threads import ONE_THREAD
@@ -29,7 +29,6 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 METHODS = ("psr", "nsr", "w_reinforce", "grpo")
 ROLLOUT_MB = 20
 """Of each run's samples on file, at most."""
-ANSWERS = "answers.html"
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from quickstart_settings import Settings
+from quickstart_settings import ANSWERS, Settings
 
 from verl_ext.metrics.generations import Generations, read_generations
 from verl_ext.plots.figures import pass_at_k_figure, png, training_figure
@@ -92,6 +92,7 @@ def write_report(output: Path, settings: Settings, names: Sequence[str], runs: M
     page, drawings = compose_report(
         ReportInputs(results=results, sources=[source_of(each, logs) for each in generations], logs=logs),
         title=f"Learning from right and from wrong answers: {settings.name}",
+        answers_page=ANSWERS,
         question=f"Does learning from wrong answers alone keep what the base model can do? {settings.task_text}",
         facts=facts_of(output / "base", settings, logs[0].record, results.largest_k) if logs and logs[0].record else [],
     )

@@ -10,6 +10,10 @@ def as_written(answer: str) -> str:
     return answer
 
 
+ANSWERS = "answers.html"
+"""The page of the answers, beside the report."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """One quickstart; every objective gets the same prompts, samples, steps and learning rate."""

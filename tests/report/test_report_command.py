@@ -44,6 +44,8 @@ def test_a_folder_of_runs_and_answers(folder, capsys):
     assert "2 runs; 3 models, 12 problems: 288 graded answers" in page
     assert "python -m verl_ext.report out --question" in page
     assert page.count("<figure") == len(pictures) / 2
+    assert '<a href="answers.html">Read the answers' in page
+    assert Path("report/answers.html").stat().st_size > 1000
 
 
 def test_what_is_found(folder):

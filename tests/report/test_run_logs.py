@@ -5,6 +5,7 @@ import json
 import pytest
 
 from tests.report.test_page import made_run
+from verl_ext.report.markdown import render_markdown
 from verl_ext.report.page import ReportInputs, compose_report
 from verl_ext.report.run_logs import is_run, read_run_log
 from verl_ext.report.step_choice import choice_by_counts, choice_by_metrics, choice_by_rule
@@ -73,7 +74,10 @@ def test_rollout_log_is_seen(tmp_path):
     assert any("no rollout log" in text for text in read_run_log(folder, "psr").missing)
     (folder / "answers").mkdir()
     (folder / "answers/1.jsonl").write_text("{}\n")
-    assert not any("no rollout log" in text for text in read_run_log(folder, "psr").missing)
+    log = read_run_log(folder, "psr")
+    assert not any("no rollout log" in text for text in log.missing)
+    content, _ = compose_report(ReportInputs(logs=[log]), title="x")
+    assert f"python -m verl_ext.viewer {folder}" in render_markdown(content)
 
 
 def test_choices_by_hand():

@@ -21,7 +21,7 @@ from verl_ext.report.run_logs import read_run_log
 from verl_ext.study.results_command import ResultsOptions, study_content
 from verl_ext.study.study_record import NAME as STUDY_RECORD
 
-PAGE = "report.html"
+PAGE, ANSWERS = "report.html", "answers.html"
 MOST_COMPARED = 8
 """Methods: of more, only the differences from the base are tested."""
 Part = tuple[PageContent, dict[str, Drawing]]
@@ -57,7 +57,25 @@ def _part(found: NamedInputs, options: ReportOptions, command: str) -> Part:
         logs=logs,
         num_not_paired=num_not_paired,
     )
-    return compose_report(inputs, title=options.title, question=options.question, commands=[command])
+    return compose_report(
+        inputs,
+        title=options.title,
+        question=options.question,
+        commands=[command],
+        answers_page=_answers_page(found, options),
+    )
+
+
+def _answers_page(found: NamedInputs, options: ReportOptions) -> str:
+    """Write the page of the answers themselves; the name of its file, empty where there is none to write."""
+    if not found.answers or options.skip_bad_lines:  # that page takes no file with lines that are no answers
+        return ""
+    from verl_ext.viewer.viewer_page import write_viewer
+
+    write_viewer(
+        list(found.answers.items()), options.output_dir / ANSWERS, title=options.title, verdict=options.verdict
+    )
+    return ANSWERS
 
 
 def _counted(path: Path, name: str, options: ReportOptions) -> Generations:

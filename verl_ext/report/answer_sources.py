@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from verl_ext.evaluation.run_file import read_run
-from verl_ext.metrics.generations import Generations, stem
+from verl_ext.metrics.generations import Generations
+from verl_ext.metrics.side_file import read_run, run_path
 from verl_ext.plots.style import style_by_name
 from verl_ext.report.page_blocks import DataTable, Entry
 from verl_ext.report.run_logs import RunLog
@@ -35,10 +35,9 @@ class AnswerSource:
 
 def source_of(generations: Generations, logs: Sequence[RunLog]) -> AnswerSource:
     """Look beside a file of answers, and at the runs of the page."""
-    path = Path(generations.path)
     model, missing = "", []
     try:
-        beside = read_run(path.with_name(f"{stem(path)}.run.json"))
+        beside = read_run(run_path(Path(generations.path)))
         model = "" if beside is None else str((beside.get("model") or {}).get("name", ""))
         if beside is None:
             missing.append("no file beside it says which model gave the answers (`.run.json`)")

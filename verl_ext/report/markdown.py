@@ -11,6 +11,7 @@ from verl_ext.report.page_blocks import (
     Fold,
     Heading,
     PageContent,
+    PageLink,
     Paragraph,
     PictureShown,
     Said,
@@ -42,6 +43,8 @@ def _shown(block: Block, narrow: Collection[str]) -> str:
             return bullets(items)
         case PictureShown(name, alt):
             return picture(f"{name}.png", alt, f"{name}{NARROW_MARK}.png" if name in narrow else "")
+        case PageLink(text, file):
+            return f"[{text}]({file})"
         case DataTable():
             rows = [[_cell(cell) for cell in row] for row in block.rows]
             return table(block.header, rows, num_left=block.num_left)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from verl_ext.host.command_line import shown
 from verl_ext.plots.run_figures import by_seed
 from verl_ext.plots.style import style_by_name
 from verl_ext.plots.training_curves import TrainingCurve
@@ -10,7 +11,17 @@ from verl_ext.report.answer_blocks import answer_lines, main_picture, number_blo
 from verl_ext.report.answer_sources import AnswerSource, source_table
 from verl_ext.report.drawings import Drawing
 from verl_ext.report.findings import label
-from verl_ext.report.page_blocks import Block, Fold, Heading, PageContent, PictureShown, Said
+from verl_ext.report.page_blocks import (
+    Block,
+    Commands,
+    Fold,
+    Heading,
+    PageContent,
+    PageLink,
+    Paragraph,
+    PictureShown,
+    Said,
+)
 from verl_ext.report.reproduction import reproduction_blocks
 from verl_ext.report.results import Results
 from verl_ext.report.run_blocks import (
@@ -52,6 +63,7 @@ def compose_report(
     facts: Sequence[tuple[str, str]] = (),
     commands: Sequence[str] = (),
     caveats: Sequence[str] = (),
+    answers_page: str = "",
 ) -> tuple[PageContent, dict[str, Drawing]]:
     """The page and its pictures.
 
@@ -62,6 +74,7 @@ def compose_report(
         facts: (name, value) rows of what was run that the runs do not tell themselves.
         commands: That make the page, or its answers.
         caveats: Sentences for the reader to keep in mind.
+        answers_page: A file beside the page that shows the answers themselves.
     """
     results, logs = inputs.results, inputs.logs
     drawings: dict[str, Drawing] = {}
@@ -78,7 +91,7 @@ def compose_report(
         *training,
         *choice_blocks(logs, drawings),
         *(number_blocks(results, drawings, num_not_paired=inputs.num_not_paired) if results else ()),
-        *_sources(inputs.sources),
+        *_answers(inputs, answers_page),
         *missing_blocks(_missing(inputs)),
         *reproduction_blocks(logs, facts=facts, commands=commands),
     ]
@@ -175,14 +188,20 @@ def _from_to(curves: Sequence[TrainingCurve], key: str, form: Callable[[float], 
     )
 
 
-def _sources(sources: Sequence[AnswerSource]) -> list[Block]:
-    if not sources:
-        return []
-    table = source_table(sources)
-    return [
-        Heading("The answers"),
-        Fold(f"All {len(sources)} files", [table]) if len(sources) > _MANY_FILES else table,
-    ]
+def _answers(inputs: ReportInputs, answers_page: str) -> list[Block]:
+    """Where they are from and where they can be looked at."""
+    logged = [log for log in inputs.logs if log.has_rollout_log]
+    blocks: list[Block] = []
+    if answers_page:
+        blocks.append(PageLink("Read the answers, with their verdicts, problem by problem", answers_page))
+    if inputs.sources:
+        table = source_table(inputs.sources)
+        is_long = len(inputs.sources) > _MANY_FILES
+        blocks.append(Fold(f"All {len(inputs.sources)} files", [table]) if is_long else table)
+    if logged:
+        command = f"python -m verl_ext.viewer {' '.join(shown(log.folder) for log in logged)}"
+        blocks += [Paragraph("What the runs answered while they trained is shown by"), Commands([command])]
+    return [Heading("The answers"), *blocks] if blocks else []
 
 
 def _missing(inputs: ReportInputs) -> Mapping[str, Sequence[str]]:

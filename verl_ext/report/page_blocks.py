@@ -40,6 +40,14 @@ class PictureShown:
 
 
 @dataclass(frozen=True)
+class PageLink:
+    """A page beside this one."""
+
+    text: str
+    file: str
+
+
+@dataclass(frozen=True)
 class Entry:
     """A field of a table."""
 
@@ -93,7 +101,7 @@ class Said:
     evidence_summary: str = "the evidence"
 
 
-Block = Heading | Paragraph | Bullets | PictureShown | DataTable | Commands | Fold | Said
+Block = Heading | Paragraph | Bullets | PictureShown | PageLink | DataTable | Commands | Fold | Said
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -44,6 +44,13 @@ class RunLog:
         return curve_of_rows(self.name, trained, LOG_KEYS | REASON_KEYS) if trained else None
 
     @property
+    def has_rollout_log(self) -> bool:
+        """Whether there are answers of training to look at."""
+        named = self.option("trainer.rollout_data_dir")
+        places = [self.folder / "rollouts", *([Path(named), self.folder / Path(named).name] if named else [])]
+        return any(place.is_dir() and any(place.iterdir()) for place in places)
+
+    @property
     def last_step(self) -> int:
         return max(self.rows, default=0)
 
@@ -108,15 +115,9 @@ def _absences(log: RunLog) -> list[str]:
         found.append(
             f"step {log.last_step:,} of {log.total_steps:,} is the last so far: the run goes on, or was stopped"
         )
-    if log.rows and not _has_answers(log):
+    if log.rows and not log.has_rollout_log:
         found.append("no rollout log, so none of its training answers can be looked at (`trainer.rollout_data_dir`)")
     return found
-
-
-def _has_answers(log: RunLog) -> bool:
-    named = log.option("trainer.rollout_data_dir")
-    places = [log.folder / "rollouts", *([Path(named), log.folder / Path(named).name] if named else [])]
-    return any(place.is_dir() and any(place.iterdir()) for place in places)
 
 
 def _metrics(folder: Path, missing: list[str]) -> dict[int, dict[str, object]]:
