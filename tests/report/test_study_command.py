@@ -57,6 +57,7 @@ def test_page_numbers_and_pictures(folder, capsys):
     assert "step9/math500.jsonl: 96 answers" in page
 
 
+@pytest.mark.usefixtures("no_pixels")
 def test_label_files_give_the_same_numbers(folder):
     assert main(["study", "--runs", "base=base", "step9=step9", "--output_dir", "lines"]) == 0
     for name in ("base", "step9"):
@@ -65,6 +66,7 @@ def test_label_files_give_the_same_numbers(folder):
     assert Path("lines/study.json").read_text() == Path("labels/study.json").read_text()
 
 
+@pytest.mark.usefixtures("no_pixels")
 def test_a_file_without_levels(folder, capsys):
     """eval.py writes null where the task has none."""
     for name, shift in (("base", -2), ("step9", 0)):
@@ -76,6 +78,7 @@ def test_a_file_without_levels(folder, capsys):
     assert not Path("out/pictures/by_level.png").exists()
 
 
+@pytest.mark.usefixtures("no_pixels")
 def test_pictures_of_an_earlier_study_are_removed(folder):
     main(["study", "--runs", "base=base", "step9=step9", "--output_dir", "out"])
     assert Path("out/pictures/by_level.png").exists()
@@ -85,6 +88,7 @@ def test_pictures_of_an_earlier_study_are_removed(folder):
     assert Path("out/pictures/by_subject.png").exists()
 
 
+@pytest.mark.usefixtures("no_pixels")
 def test_a_second_file_of_the_base(folder, capsys):
     write(folder / "again.jsonl", -1)
     runs = ["--runs", "base=base", "step9=step9"]
@@ -93,6 +97,7 @@ def test_a_second_file_of_the_base(folder, capsys):
     assert "is a file of --runs" in error_of(capsys, *runs, "--base_again", "base")
 
 
+@pytest.mark.usefixtures("no_pixels")
 def test_folders_of_several_tasks(folder, capsys):
     for name, shift in (("base", -2), ("step9", 0)):
         write(folder / name / "gsm8k.jsonl", shift, num_problems=8)
@@ -142,6 +147,7 @@ def test_runs_about_other_problems(folder, capsys):
     assert not Path("out").exists()
 
 
+@pytest.mark.usefixtures("no_pixels")
 def test_bad_lines_are_refused_or_counted(folder, capsys):
     with Path("base/math500.jsonl").open("a") as file:
         file.write("x\n")

@@ -113,7 +113,7 @@ def test_runs_that_are_not_finished_are_listed_and_in_no_number(made, capsys):
         "grpo-seed1": "has no validation.jsonl: it was made without trainer.test_freq, and not evaluated",
     }
     page = (made.results / "README.md").read_text()
-    assert "- psr-seed2: not begun" in page
+    assert "- In no number: psr-seed2: not begun" in page
     assert "in no number: psr-seed2: not begun" in said.out
 
 
