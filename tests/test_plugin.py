@@ -10,7 +10,7 @@ from verl_ext.objectives.estimators import ESTIMATORS
 from verl_ext.objectives.names import (
     OUR_ESTIMATORS,
     OUR_LOSSES,
-    OUR_TRAINER,
+    OUR_TRAINERS,
     VERL_ESTIMATORS,
     VERL_LOSSES,
     VERL_TRAINERS,
@@ -65,7 +65,7 @@ def test_the_names_of_verls_own_estimators_are_current(on_cpu):
 def test_the_names_of_losses_and_trainers_are_current(on_cpu):
     """verl 0.9.1's own registries."""
     assert on_cpu["losses"] == sorted([*OUR_LOSSES, *VERL_LOSSES])
-    assert on_cpu["trainers"] == sorted([OUR_TRAINER, *VERL_TRAINERS])
+    assert on_cpu["trainers"] == sorted([*OUR_TRAINERS, *VERL_TRAINERS])
     assert on_cpu["trainer"] == "SignFilterTrainer"
 
 

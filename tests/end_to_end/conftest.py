@@ -126,7 +126,9 @@ def run_of(train, tmp_path_factory) -> Callable[[str, str], Result]:
 
     def of(stack: str, name: str) -> Result:
         if stack not in made:
-            made[stack] = _made_together(train, tmp_path_factory.mktemp("stack"), STACKS[stack])
+            before = STACKS[stack].goes_on_from
+            folder = tmp_path_factory.mktemp("stack") if before is None else of(before, name).folder.parent
+            made[stack] = _made_together(train, folder, STACKS[stack])
         return made[stack][name]
 
     return of

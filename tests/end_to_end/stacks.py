@@ -19,6 +19,8 @@ class Stack:
 
     runs: dict[str, tuple[str, ...]]
     model: str = "tied"
+    goes_on_from: str | None = None
+    """The stack whose runs of the same names these go on from."""
 
 
 def moving(pull: str, learning_rate: str) -> tuple[str, ...]:
@@ -50,6 +52,12 @@ VALIDATED = (
     "trainer.ends_early.below_base=2",
 )
 
+ASYNCHRONOUS = (
+    "trainer.v1.trainer_mode=sign_filter_colocate_async",
+    *("algorithm.adv_estimator=reinforce", "algorithm.max_staleness_negative=0", *reward("by_length")),
+    *("actor_rollout_ref.actor.optim.lr=1e-3", "trainer.save_freq=2", ROLLOUTS),
+)
+
 STACKS = {
     "plain": Stack(
         {
@@ -72,6 +80,7 @@ STACKS = {
                 "actor_rollout_ref.actor.ppo_mini_batch_size=2",
                 "trainer.test_freq=2",
             ),
+            "asynchronous": (*ASYNCHRONOUS, "trainer.total_training_steps=4"),
             "narrower": (
                 *VALIDATED,
                 "algorithm.adv_estimator=psr",
@@ -98,6 +107,14 @@ STACKS = {
             "moving": (*MOVING, TWO_RANKS),
         },
         model="untied",
+    ),
+    # Both have ended on "plain", in the same folders
+    "resumed": Stack(
+        {
+            "saved": ("trainer.save_freq=2", "trainer.total_training_steps=4"),
+            "asynchronous": (*ASYNCHRONOUS, "trainer.total_training_steps=6"),
+        },
+        goes_on_from="plain",
     ),
     "adapter": Stack({"saved": SAVED_ADAPTER, "moving": (*MOVING_ADAPTER, *LORA)}),
     "adapter on two ranks": Stack({"saved": (*SAVED_ADAPTER, TWO_RANKS)}),

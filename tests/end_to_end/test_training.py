@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 
 import pytest
 
@@ -34,11 +35,7 @@ def test_nsr_saves_resumes_and_can_be_evaluated(run_of, train, data):
     assert 0.99 < sum(value for name, value in step.items() if name.startswith("train/reason/")) < 1.01
     assert "step 1/2 | correct 0.0% | all right 0% wrong 100% | kept 32/32 | updates 1 | entropy" in first.shown
 
-    again = train(folder, "trainer.save_freq=2")
-    assert again.code == 0
-    assert "nothing to do: step 2 of 2: " in again.shown
-
-    second = train(folder, "trainer.save_freq=2", "trainer.total_training_steps=4")
+    second = run_of("resumed", "saved")
     assert second.code == 0, second.shown
     assert "no accelerator" not in second.shown  # device=cpu was given
     assert second.left_running == []
@@ -46,6 +43,10 @@ def test_nsr_saves_resumes_and_can_be_evaluated(run_of, train, data):
     assert "step 1/4" not in second.shown
     assert f"resuming from step 2 of {folder}/checkpoints\n" in second.shown
     assert [step["training/global_step"] for step in second.steps] == [1, 2, 3, 4]
+
+    again = train(folder, "trainer.save_freq=2", "trainer.total_training_steps=4")
+    assert again.code == 0
+    assert "nothing to do: step 4 of 4: " in again.shown
 
     other = train(folder, "trainer.save_freq=2", "trainer.total_training_steps=6", "data.seed=7")
     assert other.code == 2
@@ -86,6 +87,33 @@ def test_psr_makes_as_many_updates_as_its_samples_fill(run_of):
         kept = step["train/kept_samples"]
         assert kept == round(step["train/correct_ratio"] * 32)
         assert step["train/num_updates"] == -(-kept // 8)
+
+
+def test_an_asynchronous_run_drops_stale_negatives_and_goes_on_from_its_checkpoint(run_of):
+    """With the filter in front of updates on their own log-probs; no prompt comes twice, also not over the resume."""
+    first = run_of("plain", "asynchronous")
+    assert first.code == 0, first.shown
+    assert "samples may come from older weights" in first.shown
+    assert "old log-probs: those of a step's first update are its own" in first.shown
+    for step in first.steps:
+        assert step["train/kept_samples"] + step["train/stale_negatives"] == step["train/samples"] == 32
+        assert step["train/missing_samples"] == 0
+        assert step.get("train/rollout_gap/fresh", 0.0) < 1e-6, "a sample that says so comes from the newest weights"
+    assert first.steps[0]["train/staleness/max"] == 0
+    stale = [step for step in first.steps if step["train/staleness/max"]]
+    assert any(step["train/stale_negatives"] for step in stale)
+    assert any(step["train/rollout_gap/stale"] > 1e-6 for step in stale)
+
+    resumed = run_of("resumed", "asynchronous")
+    assert resumed.code == 0, resumed.shown
+    assert f"resuming from step 4 of {first.folder}/checkpoints\n" in resumed.shown
+    assert [step["training/global_step"] for step in resumed.steps] == [1, 2, 3, 4, 5, 6]
+    prompts = Counter()
+    for number in range(1, 7):
+        lines = (first.folder / "rollouts" / f"{number}.jsonl").read_text().splitlines()
+        prompts.update(json.loads(line)["input"] for line in lines)
+    assert len(prompts) == 6 * 8
+    assert set(prompts.values()) == {4}
 
 
 def test_a_run_that_solves_fewer_problems_than_its_base_ends_with_its_best_step_kept(run_of):

@@ -19,11 +19,14 @@ OWN = {"old_log_probs": -2.0, "entropy": 1.5}
 
 
 def trainer_with(*overrides: str, num_ranks: int = 1):
-    """``SignFilterTrainer`` under the launcher's configuration of a CPU, with 4 responses a prompt unless said otherwise."""
-    from verl_ext.training.trainer import SignFilterTrainer
+    """This package's trainer under the launcher's configuration of a CPU, with 4 responses a prompt unless said otherwise."""
+    from verl.trainer.ppo.v1.trainer_base import get_trainer_cls
 
-    trainer = object.__new__(SignFilterTrainer)
-    trainer.config = compose_config(["actor_rollout_ref.rollout.n=4", *overrides], device="cpu")
+    import verl_ext.training.async_trainer  # registers both  # noqa: F401
+
+    config = compose_config(["actor_rollout_ref.rollout.n=4", *overrides], device="cpu")
+    trainer = object.__new__(get_trainer_cls(config.trainer.v1.trainer_mode))
+    trainer.config = config
     trainer._set_up_filter(check_trainer_options(trainer.config))
     trainer.use_critic = trainer.config.algorithm.adv_estimator == "gae"
     trainer.use_reference_policy = False
@@ -31,7 +34,7 @@ def trainer_with(*overrides: str, num_ranks: int = 1):
     trainer.global_steps = 1
     trainer.total_training_steps = 3
     trainer.tokenizer = SimpleNamespace(eos_token_id=0, pad_token_id=0)
-    trainer.replay_buffer = SimpleNamespace(failure_keys={})
+    trainer.replay_buffer = SimpleNamespace(failure_keys={}, prompt_global_steps={"train": {}})
     trainer.logger = Log()
     trainer.actor_rollout_wg = Workers(num_ranks)
     return trainer
@@ -120,11 +123,12 @@ def step_of(monkeypatch, rows: list[dict]):
     Args:
         rows: For each response ``key``, and, where it matters, ``score`` (None: the grader failed), ``info`` (more of what
             the reward function returned), ``length`` (tokens of prompt and response, for the balance), ``log_prob`` (of each
-            token in the rollout; without it the rollout reports none).
+            token in the rollout; without it the rollout reports none), ``began`` (after which step's update it began).
     """
     from transfer_queue import KVBatchMeta
     from verl.trainer.ppo import padding_utils
 
+    from verl_ext.training import async_trainer
     from verl_ext.training import trainer as module
 
     stored, tags = {}, []
@@ -144,9 +148,10 @@ def step_of(monkeypatch, rows: list[dict]):
         }
         if "log_prob" in row:
             stored[row["key"]]["rollout_log_probs"] = torch.full((NUM_TOKENS,), row["log_prob"])
-        tags.append({"seq_len": row.get("length", NUM_TOKENS)})
+        tags.append({"seq_len": row.get("length", NUM_TOKENS), "min_global_steps": row.get("began")})
     queue = Queue(stored)
-    monkeypatch.setattr(module, "tq", queue)
+    for trainer_module in (module, async_trainer):
+        monkeypatch.setattr(trainer_module, "tq", queue)
     monkeypatch.setattr(padding_utils, "tq", queue)
     monkeypatch.setattr(padding_utils, "list_of_dict_to_tensordict", _as_columns)
     return KVBatchMeta(keys=[row["key"] for row in rows], tags=tags, partition_id="train")

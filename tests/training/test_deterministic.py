@@ -35,6 +35,7 @@ def test_the_engine_orders_requests_by_number(folder):
     ("option", "message"),
     [
         ("trainer.n_gpus_per_node=2", "needs a run that is one process"),
+        ("trainer.v1.trainer_mode=sign_filter_colocate_async", "exclude each other: which answers are complete"),
         ("actor_rollout_ref.rollout.agent.agent_loop_manager_class=null", "needs a run that is one process"),
         ("actor_rollout_ref.rollout.full_determinism=True", "one seed, so that they are one answer"),
         ("actor_rollout_ref.rollout.multi_turn.enable=True", "answers of one turn"),

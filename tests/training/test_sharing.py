@@ -18,7 +18,7 @@ OWN = (
     *("actor_rollout_ref.rollout.n=2", "actor_rollout_ref.rollout.temperature=0.7", "actor_rollout_ref.rollout.seed=3"),
     *("actor_rollout_ref.actor.optim.lr=1e-3", "actor_rollout_ref.actor.ppo_max_token_len_per_gpu=512"),
     *("trainer.total_training_steps=2", "trainer.project_name=other", "trainer.output_dir=/elsewhere"),
-    "reward.custom_reward_function.name=another",
+    *("reward.custom_reward_function.name=another", "trainer.v1.trainer_mode=sign_filter_colocate_async"),
 )
 SHARED = (
     *("actor_rollout_ref.rollout.response_length=8", "actor_rollout_ref.rollout.max_model_len=48"),
@@ -56,6 +56,11 @@ def test_every_reason_is_counted(folder):
 )
 def test_other_workers_are_other_processes(folder, option, part):
     assert part in apart_because(config_of(folder, option), config_of(folder))
+
+
+def test_nor_does_a_trainer_of_verls_leave_its_own(folder):
+    reason = apart_because(config_of(folder), config_of(folder, "trainer.v1.trainer_mode=sync"))
+    assert reason == "trainer.v1.trainer_mode=sync has no way to keep one"
 
 
 def test_an_accelerator_is_not_shared(folder):

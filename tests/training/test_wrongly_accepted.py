@@ -20,6 +20,7 @@ OURS_ALONE = {
     "algorithm.loss_normalizer=all": "leave it at kept",
     "algorithm.mini_batches=paper": "leave it at equal",
     "algorithm.one_pass=True": "leave it at None",
+    "algorithm.max_staleness_negative=4": "leave it at None",
     "algorithm.positive_advantage_weight_schedule=linear": "leave it at None",
     "trainer.guardrails.grader_errors.max_ratio=0.5": "leave it at 0.05",
     "trainer.guardrails.rollout_gap.max_diff=0": "leave it at 0.02",

@@ -246,7 +246,16 @@ class LocalAgentLoopManager(AgentLoopManagerTQ):
         asyncio.run_coroutine_threadsafe(self._worker.generate_sequences(prompts), self._loop).result()
 
     def stop(self) -> None:
-        """End the thread; for a run that has ended and is followed by another."""
+        """End the thread, and what it waits for; for a run that has ended and is followed by another."""
+        asyncio.run_coroutine_threadsafe(_cancel_others(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+
+async def _cancel_others() -> None:
+    """Cancel all that this loop has to do, such as answers that an asynchronous run will not wait for; their requests end too."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for other in others:
+        other.cancel()
+    await asyncio.gather(*others, return_exceptions=True)

@@ -15,29 +15,12 @@ from verl.workers.rollout.llm_server import LLMServerClient, LLMServerManager
 from verl.workers.rollout.replica import RolloutMode
 from verl.workers.rollout.vllm_rollout.vllm_async_server import vLLMReplica
 
+from verl_ext.cpu.direct_client import direct_client
 from verl_ext.cpu.engine_fork import EngineFork
 from verl_ext.cpu.local_server import LocalServerClass
 from verl_ext.cpu.local_workers import LocalWorkerGroup
 from verl_ext.cpu.loop_thread import ToCome
 from verl_ext.cpu.platform import note_cache
-
-
-class DirectClient(LLMServerClient):
-    """A client that picks the least busy server itself instead of asking the load balancer's process."""
-
-    def __init__(self, config: Any, servers: dict[str, Any]) -> None:
-        super().__init__(config, load_balancer_handle=None)
-        self.servers = servers
-        """Handles by address."""
-        self._num_in_flight = dict.fromkeys(servers, 0)
-
-    async def _acquire_server(self, request_id: str, **_extra: Any) -> tuple[str, Any]:
-        server_id = min(self._num_in_flight, key=lambda name: self._num_in_flight[name])
-        self._num_in_flight[server_id] += 1
-        return server_id, self.servers[server_id]
-
-    def _release_server(self, server_id: str, request_id: str | None = None) -> None:
-        self._num_in_flight[server_id] -= 1
 
 
 class _LogicalDevice:
@@ -106,7 +89,8 @@ class DirectLLMServerManager(LLMServerManager):
         self.global_load_balancer = None
 
     def get_client(self, client_cls: Any = None, **_kwargs: Any) -> LLMServerClient:
-        return DirectClient(self.config, dict(zip(self.server_addresses, self.server_handles, strict=True)))
+        servers = dict(zip(self.server_addresses, self.server_handles, strict=True))
+        return direct_client(client_cls)(self.config, servers)
 
 
 class LocalLLMServerManager(DirectLLMServerManager):

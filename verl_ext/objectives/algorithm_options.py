@@ -74,6 +74,8 @@ class AlgorithmOptions:
     one_pass: bool | None
     """None: where it is exact."""
     noisy_grader: NoisyGrader
+    max_staleness_negative: int | None
+    """N >= 0: samples with a negative advantage from weights of more than N updates ago leave; None: none for its age."""
     group_normalize: bool
     """Of signed objectives: (r - mean) / std in the group before the weights of the signs."""
 
@@ -109,6 +111,7 @@ class AlgorithmOptions:
             mini_batches=_one_of(section, "mini_batches", MINI_BATCHES),
             one_pass=_flag_or_null(section, "one_pass"),
             noisy_grader=read_noisy_grader(section),
+            max_staleness_negative=_max_staleness_negative(section),
             group_normalize=bool(_flag_or_null(section, "group_normalize")),
         )
 
@@ -152,6 +155,13 @@ def _pass_at_k(section: Section) -> int | None:
     if k is not None and (not _is_whole(k) or k < 1):
         raise ValueError(f"algorithm.pass_at_k must be a whole number >= 1, got {k}.")
     return k
+
+
+def _max_staleness_negative(section: Section) -> int | None:
+    most = section.get("max_staleness_negative")
+    if most is not None and (not _is_whole(most) or most < 0):
+        raise ValueError(f"algorithm.max_staleness_negative must be null or a whole number >= 0, got {most}.")
+    return most
 
 
 def _qae_quantile(section: Section) -> float:

@@ -43,6 +43,8 @@ VERL_LOSSES = (
 """What verl 0.9.1 registers itself."""
 
 OUR_TRAINER = "sign_filter_sync"
+OUR_ASYNC_TRAINER = "sign_filter_colocate_async"
+OUR_TRAINERS = (OUR_TRAINER, OUR_ASYNC_TRAINER)
 
 VERL_TRAINERS = ("sync", "colocate_async", "separate_async")
 """What verl 0.9.1 registers itself."""

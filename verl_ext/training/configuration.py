@@ -25,7 +25,7 @@ from verl_ext.training.attention import choose as choose_attention
 from verl_ext.training.deterministic import choose_order
 from verl_ext.training.device import chosen_device, default_device, device_defaults
 from verl_ext.training.head import choose as choose_head
-from verl_ext.training.moved_options import moved_option
+from verl_ext.training.moved_options import fully_async_option, moved_option
 from verl_ext.training.option_limits import Kinds
 from verl_ext.training.option_types import OPEN_ENDED, is_text, option_kinds
 from verl_ext.training.processor_use import choose as choose_precision_and_threads
@@ -63,9 +63,9 @@ def option_names(config: Any, prefix: str = "") -> Iterator[str]:
 
 def _unknown_option(overrides: Sequence[str], device: str) -> str | None:
     """A message naming the first override whose option does not exist, with the nearest that does."""
-    moved = moved_option(overrides)
-    if moved is not None:
-        return moved
+    refused = moved_option(overrides) or fully_async_option(overrides)
+    if refused is not None:
+        return refused
     names = [*GROUPS, *option_names(_default(device))]
     for override in overrides:
         name = override.partition("=")[0].lstrip("~")

@@ -7,6 +7,7 @@ in an order of their own: so the same rows stand in the same batches of its pass
 
 from typing import Any
 
+from verl_ext.objectives.names import OUR_ASYNC_TRAINER, OUR_TRAINER
 from verl_ext.training.one_process import is_one_process
 
 OPTION = "trainer.deterministic"
@@ -28,6 +29,12 @@ def check_deterministic(config: Any) -> None:
     """The run can repeat; raises ValueError."""
     if not is_deterministic(config):
         return
+    if config.trainer.v1.trainer_mode == OUR_ASYNC_TRAINER:
+        raise ValueError(
+            f"{OPTION}=True and trainer.v1.trainer_mode={OUR_ASYNC_TRAINER} exclude each other: which answers are complete when a "
+            "step begins, and where an update interrupts the others, depends on the clock. Set trainer.v1.trainer_mode="
+            f"{OUR_TRAINER}, or {OPTION}=False."
+        )
     if not is_one_process(config):
         raise ValueError(
             f"{OPTION}=True needs a run that is one process: device=cpu, one rank (trainer.n_gpus_per_node=1), and the agent "

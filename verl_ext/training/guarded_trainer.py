@@ -1,10 +1,10 @@
-"""verl's synchronous trainer, watched: its guards, its early end, which checkpoints stay, and what they keep of all that."""
+"""verl's trainers, watched: its guards, its early end, which checkpoints stay, and what they keep of all that."""
 
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
+from verl.trainer.ppo.v1.trainer_base import PPOTrainer
 
 from verl_ext.training import ending, tensorboard_events
 from verl_ext.training.checkpoints import checkpoints_folder
@@ -15,8 +15,11 @@ from verl_ext.training.guards.guardrails import Guardrails
 from verl_ext.training.kept_checkpoints import KeptCheckpoints
 
 
-class GuardedTrainer(PPOTrainerSync):
-    """Asks ``trainer.guardrails`` and ``trainer.ends_early`` where its subclass says that there is something to see."""
+class GuardedTrainer(PPOTrainer):
+    """Asks ``trainer.guardrails`` and ``trainer.ends_early`` where its subclass says that there is something to see.
+
+    A subclass has one of verl's trainers as a second base, whose steps are meant where this one calls its super.
+    """
 
     total_training_steps: int
 

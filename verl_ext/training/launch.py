@@ -221,6 +221,8 @@ class Stack:
             if parts is not None:
                 trainer.parts = parts
             emit("phase", text="loading the model into the actor and the rollout engine")
+            if trainer.trainer_mode != "sync":
+                self._starting.result()  # a checkpoint brings samples that were in the queue
             trainer.init()
             self._starting.result()
             self._manager = _agent_loop_manager(config, trainer)

@@ -2,10 +2,10 @@
 
 from typing import Any
 
+from verl_ext.objectives.names import OUR_TRAINERS
 from verl_ext.training.resources import num_ranks
 
 AGENT_LOOP_MANAGER = "verl_ext.cpu.agent_loop.LocalAgentLoopManager"
-TRAINER_MODE = "sign_filter_sync"
 
 
 def is_one_process(config: Any) -> bool:
@@ -13,7 +13,7 @@ def is_one_process(config: Any) -> bool:
     agent = config.actor_rollout_ref.rollout.agent
     return bool(
         config.trainer.device == "cpu"
-        and config.trainer.v1.trainer_mode == TRAINER_MODE
+        and config.trainer.v1.trainer_mode in OUR_TRAINERS
         and num_ranks(config) == 1
         and agent.get("agent_loop_manager_class") == AGENT_LOOP_MANAGER
         and not config.reward.num_workers

@@ -17,7 +17,7 @@ from verl_ext.objectives.noisy_grader import read_noisy_grader
 from verl_ext.training import events, head, memory, presets, processor_use, run_folder
 from verl_ext.training.attention import described
 from verl_ext.training.checkpoints import Checkpoint
-from verl_ext.training.checks import old_log_probs
+from verl_ext.training.checks import asynchronous, old_log_probs
 from verl_ext.training.checks.algorithm import limits_that_do_not_apply
 from verl_ext.training.checks.surroundings import doubtful, surroundings
 from verl_ext.training.configuration import compose_on_device, resolved
@@ -96,6 +96,7 @@ def begin(prepared: Prepared, shown: TextIO, errors: TextIO) -> bool:
         memory.described(config),
         old_log_probs.described(config),
         limits_that_do_not_apply(config),
+        asynchronous.described(config),
         str(read_noisy_grader(config.algorithm)),
         *doubtful(surroundings(config)),
     ):

@@ -12,11 +12,12 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
+from verl_ext.objectives.names import OUR_TRAINERS
 from verl_ext.training.checks.critic import uses_critic
 from verl_ext.training.configuration import leaves, resolved
 from verl_ext.training.fingerprint import ChangedSetting, differences
 from verl_ext.training.metrics_file import VARIABLE as METRICS_VARIABLE
-from verl_ext.training.one_process import AGENT_LOOP_MANAGER, TRAINER_MODE
+from verl_ext.training.one_process import AGENT_LOOP_MANAGER
 from verl_ext.training.paths import is_remote, local_path
 
 EACH_RUN_ITS_OWN = (
@@ -31,7 +32,7 @@ EACH_RUN_ITS_OWN = (
     "actor_rollout_ref.rollout.prometheus.served_model_name",  # a label
     "trainer.*",
 )
-OF_THE_STACK = ("trainer.device", "trainer.n_gpus_per_node", "trainer.nnodes", "trainer.v1.trainer_mode")
+OF_THE_STACK = ("trainer.device", "trainer.n_gpus_per_node", "trainer.nnodes")
 """Exceptions to ``trainer.*``."""
 WEIGHTS = ("*.safetensors", "*.safetensors.index.json", "*.bin", "*.bin.index.json", "*.pt", "*.gguf")
 OUTPUT_VARIABLES = ("TENSORBOARD_DIR", METRICS_VARIABLE)
@@ -73,8 +74,9 @@ def apart_because(config: Any, before: Any) -> str | None:
         return "on accelerators each run has its own"
     if config.trainer.nnodes > 1:
         return "over several nodes (trainer.nnodes) each run has its own"
-    if config.trainer.v1.trainer_mode != TRAINER_MODE:
-        return f"trainer.v1.trainer_mode={config.trainer.v1.trainer_mode} has no way to keep one"
+    for mode in (config.trainer.v1.trainer_mode, before.trainer.v1.trainer_mode):
+        if mode not in OUR_TRAINERS:
+            return f"trainer.v1.trainer_mode={mode} has no way to keep one"
     if config.reward.reward_model.enable or config.distillation.enabled:
         return "a reward model or a teacher is not kept"
     if config.reward.num_workers:

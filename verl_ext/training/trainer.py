@@ -1,10 +1,11 @@
-"""verl's synchronous trainer with the sign filter in front of the learner.
+"""verl's trainers with the sign filter in front of the learner, and the synchronous one of them.
 
 A step of verl 0.9.1 samples, grades, balances, computes old log-probs, (reference, values,) advantages and updates.
 Here samples with a zero advantage leave between grading and balancing, so that none of the later passes sees them, and
 what is left is cut into mini-batches in the order of the data. The first update's old log-probs are its own.
 
-``trainer.v1.trainer_mode=sign_filter_sync`` chooses it, also in a stock ``python -m verl.trainer.main_ppo``.
+``trainer.v1.trainer_mode=sign_filter_sync`` chooses it, also in a stock ``python -m verl.trainer.main_ppo``. The asynchronous
+one is in ``verl_ext.training.async_trainer``.
 """
 
 import math
@@ -26,6 +27,7 @@ from verl.trainer.ppo import padding_utils
 from verl.trainer.ppo.utils import Role
 from verl.trainer.ppo.v1 import trainer_base
 from verl.trainer.ppo.v1.trainer_base import register_trainer
+from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 from verl.utils.debug import marked_timer
 from verl.utils.metric import reduce_metrics
 from verl.utils.py_functional import append_to_dict, rename_dict
@@ -34,6 +36,7 @@ from verl.utils.seqlen_balancing import calculate_workload, get_seqlen_balanced_
 from verl_ext.learner.verl_workers import ActorWorker, LearnerWorker
 from verl_ext.objectives.algorithm_options import AlgorithmOptions
 from verl_ext.objectives.catalog import drops_zero_advantage, objective_under
+from verl_ext.objectives.names import OUR_TRAINER
 from verl_ext.objectives.weight_schedule import held_at
 from verl_ext.patches import early_llm_servers, other_worker_groups, short_padding_rows
 from verl_ext.training import own_log_prob_metrics, stall, validation, validation_counts, validation_pass_at_k
@@ -53,13 +56,12 @@ from verl_ext.training.step import (
     repetition,
     rollout_log,
     sample_filter,
+    staleness,
     step_report,
     token_gaps,
 )
 from verl_ext.training.step.loss_share import kept_share
 from verl_ext.training.step.samples import Samples
-
-NAME = "sign_filter_sync"
 
 LEARNER_FIELDS = (
     *("prompts", "responses", "input_ids", "position_ids", "response_mask", "loss_mask"),
@@ -77,16 +79,17 @@ class NothingKeptError(Exception):
         self.batch = batch
 
 
-@register_trainer(NAME)
-class SignFilterTrainer(GuardedTrainer):
-    """verl's ``sync`` trainer; differs in what reaches the learner, in its polling and in what it reports."""
+class FilteringTrainer(GuardedTrainer):
+    """What a trainer of verl's is with the filter: other samples reach the learner, it polls and reports in another way."""
 
     val_dataloader: Any
+    verl_mode: str
+    """verl's name of the trainer that it is."""
 
     @property
     def trainer_mode(self) -> str:
-        """Always ``sync``: verl compares the mode with that word to pick a replay buffer and its checkpoint contents."""
-        return "sync"
+        """verl compares the mode with its own names to pick a replay buffer and what a checkpoint has."""
+        return self.verl_mode
 
     @trainer_mode.setter
     def trainer_mode(self, _registered_name: str) -> None: ...
@@ -170,11 +173,6 @@ class SignFilterTrainer(GuardedTrainer):
         return replay_buffer
 
     # ------------------------------------------------------------------ verl's steps of a step, in their order
-
-    def prepare_step(self) -> dict[str, Any]:
-        self._num_submitted.clear()
-        metrics: dict[str, Any] = super().prepare_step()
-        return metrics
 
     def _submit_batch_to_rollout(self, batch: Any) -> int:
         """Note the order of the data, and how many samples each prompt should come back with."""
@@ -342,15 +340,21 @@ class SignFilterTrainer(GuardedTrainer):
     def _filter(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
         """Report on all samples of the step and return those that the update needs; ``_dropped`` has the others."""
         self._clear_dropped()
-        samples = _graded_samples(batch)
-        metrics |= step_report.describe(samples) | _repetition(batch)
+        samples = _graded_samples(batch, staleness.ages_of(batch.tags, self.global_steps - 1))
+        metrics |= self._describe_samples(samples) | _repetition(batch)
         self._look(Moment.GRADED, metrics)
         if self._rules.masks_truncated:
             sample_filter.check_truncation_is_reported(samples.infos, self.config.reward.custom_reward_function)
         if self._options.noisy_grader.flips:
             samples = self._flip_verdicts(samples, batch.partition_id, metrics)
 
-        is_kept_B = sample_filter.select(samples, self._rules, partial(self._advantages, samples))
+        advantages_of = partial(self._advantages, samples)
+        is_kept_B = sample_filter.select(samples, self._rules, advantages_of)
+        most = self._options.max_staleness_negative
+        if most is not None:
+            is_stale_B = staleness.stale_negatives(samples, is_kept_B, advantages_of, most)
+            metrics["train/stale_negatives"] = int(is_stale_B.sum())
+            is_kept_B = sample_filter.none_without_a_token(samples, is_kept_B & ~is_stale_B)
         batch, self._dropped = _split(batch, is_kept_B.tolist())
 
         kept = sample_filter.count_kept(samples, is_kept_B)
@@ -362,6 +366,9 @@ class SignFilterTrainer(GuardedTrainer):
             self._advantage_factor = kept_share(actor, tokens=kept.tokens, responses=kept.responses)
         metrics |= step_report.kept_shares(kept.samples, kept.tokens) | {"train/num_updates": self._num_updates}
         return batch
+
+    def _describe_samples(self, samples: Samples) -> dict[str, float]:
+        return step_report.describe(samples)
 
     def _flip_verdicts(self, samples: Samples, partition_id: str, metrics: dict[str, Any]) -> Samples:
         """The samples as the noisy grader sees them, which is what the rest of the step finds in the queue from here on."""
@@ -653,7 +660,19 @@ class SignFilterTrainer(GuardedTrainer):
         return validation_pass_at_k.described(found, groups, list(ks))
 
 
-def _graded_samples(batch: KVBatchMeta) -> Samples:
+@register_trainer(OUR_TRAINER)
+class SignFilterTrainer(FilteringTrainer, PPOTrainerSync):
+    """verl's ``sync`` trainer with the filter."""
+
+    verl_mode = "sync"
+
+    def prepare_step(self) -> dict[str, Any]:
+        self._num_submitted.clear()
+        metrics: dict[str, Any] = super().prepare_step()
+        return metrics
+
+
+def _graded_samples(batch: KVBatchMeta, ages: list[int]) -> Samples:
     """Fetch what report and filter need of a step's outputs."""
     data = tq.kv_batch_get(
         keys=batch.keys,
@@ -670,6 +689,7 @@ def _graded_samples(batch: KVBatchMeta) -> Samples:
         scores_BT=tensors["rm_scores"],
         mask_BT=tensors["response_mask"],
         log_probs_BT=tensors.get("rollout_log_probs"),
+        ages=ages,
     )
 
 

@@ -31,6 +31,15 @@ def test_an_absolute_limit():
     assert f"differ by 0.03 on average, more than {GAP}.max_diff=0.02" in found[3]
 
 
+def test_samples_of_older_weights_differ_as_the_weights_move():
+    """So growth says nothing in an asynchronous run; the absolute limit does, and names their age among the causes."""
+    watch = RolloutGap(max_diff=0.02, max_growth=10, is_asynchronous=True)
+    found = gaps(watch, 1e-9, 1e-3, 0.03)
+    assert list(found) == [3]
+    assert "too old (train/staleness/mean; trainer.v1.sampler.max_off_policy_threshold bounds it)" in found[3]
+    assert "too old" not in gaps(watching(), 0.03)[1]
+
+
 def test_a_lost_adapter_shows_at_a_learning_rate_of_1e_6():
     """Float32: 1e-9 while the weights are the same, then 1e-7 more in every step that the rollout does not hear of."""
     found = gaps(watching(), 1e-9, 0.9e-7, 2e-7, 3e-7)

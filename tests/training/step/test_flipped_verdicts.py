@@ -25,6 +25,7 @@ def samples_of(scores, *, keys=None, infos=None, mask=None) -> Samples:
         scores_BT=scores_BT,
         mask_BT=torch.ones(len(scores), NUM_TOKENS) if mask is None else torch.tensor(mask),
         log_probs_BT=None,
+        ages=[0] * len(keys),
     )
 
 

@@ -65,6 +65,7 @@ def samples_of(*, keys=KEYS, infos=None, mask=None) -> Samples:
         scores_BT=torch.zeros(len(keys), 2),
         mask_BT=torch.ones(len(keys), 2) if mask is None else torch.tensor(mask),
         log_probs_BT=None,
+        ages=[0] * len(keys),
     )
 
 

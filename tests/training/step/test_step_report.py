@@ -57,7 +57,7 @@ def samples_of(keys: list[str], infos: list[dict[str, float]], scores: list[floa
     scores_BT = torch.tensor([[score, 0.0] for score in scores])
     prompts = [key.rsplit("_", 2)[0] for key in keys]
     log_probs_BT = torch.full((len(keys), 2), -0.5)
-    return Samples(keys, prompts, infos, scores_BT, mask_BT, log_probs_BT)
+    return Samples(keys, prompts, infos, scores_BT, mask_BT, log_probs_BT, [0] * len(keys))
 
 
 def test_a_session_counts_once():

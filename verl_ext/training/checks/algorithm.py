@@ -13,12 +13,14 @@ from verl_ext.objectives.names import (
     OUR_ESTIMATORS,
     OUR_LOSSES,
     OUR_TRAINER,
+    OUR_TRAINERS,
     VERL_ESTIMATORS,
     VERL_LOSSES,
     VERL_TRAINERS,
 )
 from verl_ext.objectives.noisy_grader import FALSE_NEGATIVES, FALSE_POSITIVES, SECTION
 from verl_ext.objectives.weight_schedule import SCHEDULE
+from verl_ext.training.checks.asynchronous import CAP, COUNTERPARTS
 from verl_ext.training.checks.trainer_options import check_likelihoods, check_trainer_options
 from verl_ext.training.configuration import CONFIG_DIR, leaves
 from verl_ext.training.ending import OPTIONS as EARLY_END
@@ -27,7 +29,7 @@ from verl_ext.training.guards.guard import OPTIONS as GUARDRAILS
 OUR_PLUGIN = "verl_ext.plugin"
 ONLY_OUR_TRAINER = (
     *(f"algorithm.{name}" for name in ("drop_zero_advantage", "mask_truncated", "loss_normalizer", "mini_batches")),
-    *("algorithm.one_pass", f"algorithm.{SCHEDULE}"),
+    *("algorithm.one_pass", f"algorithm.{SCHEDULE}", CAP),
     *(f"algorithm.{SECTION}.{rate}" for rate in (FALSE_NEGATIVES, FALSE_POSITIVES)),
     *(f"{EARLY_END}.{name}" for name in ("plateau_validations", "below_base", "request_file")),
     *("trainer.best_checkpoint.metric", "trainer.pass_at_k"),
@@ -45,7 +47,7 @@ def check_estimator(config: Any) -> None:
     check_objective(options)
     check_likelihoods(config, options)
     check_pass_at_k(options, num_responses=config.actor_rollout_ref.rollout.n)
-    if config.trainer.v1.trainer_mode == OUR_TRAINER:
+    if config.trainer.v1.trainer_mode in OUR_TRAINERS:
         check_trainer_options(config)
     if options.noisy_grader.flips and algorithm.filter_groups.enable:
         raise ValueError(
@@ -90,15 +92,15 @@ def check_trainer(config: Any) -> None:
         raise ValueError(
             "trainer.use_v1=False asks for verl's older trainer, which this launcher does not start: leave it at True."
         )
-    _check_known("trainer.v1.trainer_mode", mode, (OUR_TRAINER, *VERL_TRAINERS), "a trainer", config)
+    _check_known("trainer.v1.trainer_mode", mode, (*OUR_TRAINERS, *VERL_TRAINERS), "a trainer", config)
     if trainer.val_only and not trainer.val_before_train:
         raise ValueError(
             "trainer.val_only=True needs trainer.val_before_train=True: with False verl would train instead of validating."
         )
-    if mode == OUR_TRAINER:
+    if mode in OUR_TRAINERS:
         if config.distillation.enabled:
             raise ValueError(
-                f"distillation.enabled=True: trainer.v1.trainer_mode={OUR_TRAINER} does not bring the teacher's answers to "
+                f"distillation.enabled=True: trainer.v1.trainer_mode={mode} does not bring the teacher's answers to "
                 "the learner. Set trainer.v1.trainer_mode=sync, with an estimator of verl's."
             )
         return
@@ -111,7 +113,7 @@ def check_trainer(config: Any) -> None:
         if value is not None and value is not False and value != default:
             raise ValueError(
                 f"{option}={value} would be ignored: trainer.v1.trainer_mode={mode} is verl's own trainer, which does not read "
-                f"it. Set trainer.v1.trainer_mode={OUR_TRAINER}, or leave it at {default}."
+                f"it. Set trainer.v1.trainer_mode={COUNTERPARTS.get(mode, OUR_TRAINER)}, or leave it at {default}."
             )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from verl_ext.host.files import read_object
 from verl_ext.learner.dropout import dropouts
 from verl_ext.objectives.algorithm_options import AlgorithmOptions
-from verl_ext.objectives.names import OUR_TRAINER, VERL_ESTIMATORS
+from verl_ext.objectives.names import OUR_TRAINERS, VERL_ESTIMATORS
 from verl_ext.training.checks.critic import uses_critic
 from verl_ext.training.paths import is_remote, local_path
 
@@ -84,7 +84,7 @@ def check_one_pass(config: Any, options: AlgorithmOptions) -> None:
 
 def described(config: Any) -> str:
     """Where old log-probs come from, for the person who launches; empty with another trainer."""
-    if config.trainer.v1.trainer_mode != OUR_TRAINER:
+    if config.trainer.v1.trainer_mode not in OUR_TRAINERS:
         return ""
     options = AlgorithmOptions.read(config.algorithm)
     if options.one_pass is False:

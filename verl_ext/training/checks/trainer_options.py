@@ -1,4 +1,4 @@
-"""Options with which ``trainer.v1.trainer_mode=sign_filter_sync`` cannot work; it checks them in a stock launch too.
+"""Options with which this package's trainers cannot work; they check them in a stock launch too.
 
 ``config`` is the whole resolved configuration.
 """
@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 from verl_ext.objectives.algorithm_options import AlgorithmOptions
 from verl_ext.objectives.catalog import check_objective, check_weight_schedule, drops_zero_advantage, objective_under
 from verl_ext.objectives.names import VERL_ESTIMATORS
+from verl_ext.training.checks.asynchronous import check_max_staleness_negative
 from verl_ext.training.checks.critic import uses_critic
 from verl_ext.training.checks.old_log_probs import check_one_pass
 from verl_ext.training.guards import rollout_gap
@@ -149,4 +150,5 @@ def check_trainer_options(config: Any) -> AlgorithmOptions:
     check_rollout_log(config)
     check_distillation(config)
     check_one_pass(config, options)
+    check_max_staleness_negative(config, options)
     return options

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from verl_ext.objectives.algorithm_options import AlgorithmOptions
 from verl_ext.objectives.catalog import objective_under
+from verl_ext.objectives.names import OUR_ASYNC_TRAINER
 from verl_ext.training.guards import rollout_gap
 from verl_ext.training.guards.answer_guards import Entropy, GraderErrors, ResponseLength, Rise, StepsOfNothing
 from verl_ext.training.guards.guard import Guard, Moment
@@ -56,7 +57,13 @@ ROWS = (
         from_config=lambda config: {"may_overflow": scales_its_loss(config)},
     ),
     GuardRow("grader_errors", GraderErrors, moments=(Moment.GRADED,), actions=WITHIN_A_STEP),
-    GuardRow(rollout_gap.NAME, rollout_gap.RolloutGap, moments=(Moment.COMPARED,), actions=WITHIN_A_STEP),
+    GuardRow(
+        rollout_gap.NAME,
+        rollout_gap.RolloutGap,
+        moments=(Moment.COMPARED,),
+        actions=WITHIN_A_STEP,
+        from_config=lambda config: {"is_asynchronous": config.trainer.v1.trainer_mode == OUR_ASYNC_TRAINER},
+    ),
     GuardRow("gradient_norm", GradientNorm),
     GuardRow("entropy", Entropy),
     GuardRow("response_length", ResponseLength),

@@ -26,10 +26,13 @@ class RolloutGap:
     Args:
         max_diff: Largest gap that is let through; None for any.
         max_growth: Largest gap in multiples of that of the first steps, before the weights have moved; None for any.
+        is_asynchronous: Whether samples may come from older weights. Their gap grows as the weights move, so ``max_growth`` says
+            nothing then.
     """
 
-    def __init__(self, *, max_diff: float | None, max_growth: float | None) -> None:
-        self._max_diff, self._max_growth = max_diff, max_growth
+    def __init__(self, *, max_diff: float | None, max_growth: float | None, is_asynchronous: bool = False) -> None:
+        self._max_diff, self._max_growth = max_diff, None if is_asynchronous else max_growth
+        self._is_asynchronous = is_asynchronous
         self._sum = self._num_tokens = 0.0
 
     @property
@@ -76,14 +79,23 @@ class RolloutGap:
             return (
                 f"the rollout engine and the actor disagree: their probabilities of the same tokens differ by {gap:.2g} on "
                 f"average, more than {OPTIONS}.{NAME}.max_diff={self._max_diff}. The samples do not come from the policy that is "
-                "trained, most likely because the last weight update did not arrive. If the two engines are known to differ "
-                "this much (quantized rollout), raise the limit"
+                f"trained, most likely because the last weight update did not arrive{self._or_age}. If the two engines are known to "
+                "differ this much (quantized rollout), raise the limit"
             )
         return (
             f"the rollout engine drifts away from the actor: their probabilities of the same tokens differ by {gap:.2g} on "
             f"average, and in the first steps by {self.of_first_steps:.2g}; more than {OPTIONS}.{NAME}.max_growth="
             f"{self._max_growth} times that. The rollout most likely does not get the updates, or only some of them (a LoRA "
             "adapter, a tied layer). If this run is known to drift, raise the limit or set it to null"
+        )
+
+    @property
+    def _or_age(self) -> str:
+        if not self._is_asynchronous:
+            return ""
+        return (
+            ", or because the samples of an asynchronous run are too old (train/staleness/mean; "
+            "trainer.v1.sampler.max_off_policy_threshold bounds it)"
         )
 
     def state(self) -> dict[str, Any]:

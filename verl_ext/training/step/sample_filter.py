@@ -56,6 +56,11 @@ def select(samples: Samples, rules: Rules, advantages_of: Callable[[torch.Tensor
             prompts_K = [samples.prompts[row] for row in rows_K.tolist()]
             is_needed_K = torch.tensor(num_in_group(is_needed_K.tolist(), prompts_K)) > 0
         is_kept_B[rows_K] = is_needed_K
+    return none_without_a_token(samples, is_kept_B)
+
+
+def none_without_a_token(samples: Samples, is_kept_B: torch.Tensor) -> torch.Tensor:
+    """The same samples, or none where they have no token to learn from."""
     has_token_B = samples.num_tokens_B > 0
     return is_kept_B if (has_token_B & is_kept_B).any() else torch.zeros_like(is_kept_B)
 

@@ -25,6 +25,8 @@ class Samples:
     mask_BT: torch.Tensor
     log_probs_BT: torch.Tensor | None
     """The rollout's; None where it does not calculate them."""
+    ages: Sequence[int]
+    """See ``verl_ext.training.step.staleness``."""
 
     @cached_property
     def num_tokens_B(self) -> torch.Tensor:

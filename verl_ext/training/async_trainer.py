@@ -1,0 +1,55 @@
+"""verl's trainer that begins with the next answers before a step has its own, with the sign filter in front of the learner.
+
+``colocate_async`` of verl 0.9.1: the rollout is a batch ahead and takes turns with the learner on the same devices. When a step
+has its samples, answers that are not complete are interrupted, and go on under the new weights after the update.
+
+``trainer.v1.trainer_mode=sign_filter_colocate_async`` chooses it, also in a stock ``python -m verl.trainer.main_ppo``. Letters in
+shapes: B responses, T response tokens.
+"""
+
+from typing import Any
+
+import transfer_queue as tq
+from transfer_queue import KVBatchMeta
+from verl.trainer.ppo.v1.trainer_base import register_trainer
+from verl.trainer.ppo.v1.trainer_colocate_async import PPOTrainerColocateAsync
+
+from verl_ext.objectives.names import OUR_ASYNC_TRAINER
+from verl_ext.training.step import staleness
+from verl_ext.training.step.samples import Samples
+from verl_ext.training.trainer import FilteringTrainer
+
+
+@register_trainer(OUR_ASYNC_TRAINER)
+class SignFilterColocateAsyncTrainer(FilteringTrainer, PPOTrainerColocateAsync):
+    """verl's ``colocate_async`` trainer with the filter; says how old its samples are."""
+
+    verl_mode = "colocate_async"
+
+    def _balance_batch(
+        self,
+        batch: KVBatchMeta,
+        metrics: dict[str, Any],
+        logging_prefix: str = "global_seqlen",
+        keep_minibatch: bool = False,
+    ) -> KVBatchMeta:
+        """The filter's; what was submitted stays known until its samples have come, in whichever step, or verl has let go of it."""
+        returned = {key.rsplit("_", 2)[0] for key in batch.keys}
+        try:
+            return super()._balance_batch(batch, metrics, logging_prefix, keep_minibatch)
+        finally:
+            known = self.replay_buffer.prompt_global_steps["train"].keys() - returned
+            self._num_submitted = {uid: number for uid, number in self._num_submitted.items() if uid in known}
+
+    def _describe_samples(self, samples: Samples) -> dict[str, float]:
+        return super()._describe_samples(samples) | staleness.describe(samples)
+
+    def _update_actor(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
+        keys, ages = list(batch.keys), staleness.ages_of(batch.tags, self.global_steps - 1)
+        updated = super()._update_actor(batch, metrics)
+        fields = ["old_log_probs", "rollout_log_probs", "response_mask"]
+        data = tq.kv_batch_get(keys=keys, partition_id=batch.partition_id, select_fields=fields).to_padded_tensor()
+        if "rollout_log_probs" in data:
+            actor_BT, rollout_BT, mask_BT = (data[name] for name in fields)
+            metrics |= staleness.gaps_by_age(actor_BT, rollout_BT, mask_BT, ages)
+        return updated
