@@ -1,4 +1,4 @@
-"""A deterministic run's requests: the engine begins when it has all of a batch, or when no more will come."""
+"""A deterministic run's requests: the engines begin when they have all of a batch, or when no more will come."""
 
 import asyncio
 from collections import Counter
@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 from verl.utils import tensordict_utils as tu
 
 from verl_ext.cpu import agent_loop
+from verl_ext.cpu.sample_order import place_of, server_for
 
 CONFIG = OmegaConf.create(
     {
@@ -31,28 +32,35 @@ CONFIG = OmegaConf.create(
 
 
 class Server:
-    """Takes requests, and answers them once it goes on."""
+    """Takes requests, and answers them once it goes on; called as an actor of Ray's is."""
 
     def __init__(self):
         self.requests, self.num_at_start = [], None
         self.goes_on = asyncio.Event()
+        self.hold, self.num_requests, self.go_on = map(Method, (self._hold, self._num_requests, self._go_on))
 
-    num_requests = property(lambda self: len(self.requests))
+    async def _num_requests(self):
+        return len(self.requests)
 
-    async def hold(self):
+    async def _hold(self):
         self.goes_on.clear()
 
-    async def go_on(self):
-        self.num_at_start = self.num_requests
+    async def _go_on(self):
+        self.num_at_start = len(self.requests)
         self.goes_on.set()
 
 
+class Method:
+    def __init__(self, called):
+        self.remote = called
+
+
 class Client:
-    def __init__(self, server):
-        self.servers = {"one": server}
+    def __init__(self, *servers):
+        self.servers = {f"address {number}": server for number, server in enumerate(servers)}
 
     async def generate(self, *, prompt_ids, **request):
-        (server,) = self.servers.values()
+        server = server_for(request["priority"], list(self.servers.values()))
         if prompt_ids == ["too long"]:
             raise ValueError("it does not fit")
         server.requests.append(request)
@@ -98,8 +106,7 @@ def sample(worker, prompts, agents=None, is_validation=False):
         await asyncio.gather(*worker.background_tasks)
 
     asyncio.run(run())
-    (server,) = worker.llm_client.servers.values()
-    return server
+    return next(iter(worker.llm_client.servers.values()))
 
 
 @pytest.mark.parametrize(("is_validation", "n"), [(False, 3), (True, 2)])
@@ -121,3 +128,15 @@ def test_a_prompt_of_another_agent_fails_and_is_not_waited_for(worker):
     server = sample(worker, ["a", "b"], agents=["single_turn_agent", "tool_agent"])
     assert server.num_at_start == 3
     assert worker.told == {"running": 2, "finished": 1, "failure": 1}
+
+
+def test_each_of_two_engines_has_the_same_prompts_whenever_they_come(worker):
+    """Also where the first ones fail."""
+    worker.llm_client = Client(Server(), Server())
+    sample(worker, ["too long", "b", "c", "d", "e"])
+    first, second = worker.llm_client.servers.values()
+    assert [{place_of(request["priority"]) for request in server.requests} for server in (first, second)] == [
+        {2, 4},
+        {1, 3},
+    ]
+    assert (first.num_at_start, second.num_at_start) == (6, 6)

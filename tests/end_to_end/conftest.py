@@ -79,24 +79,31 @@ def environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in ours}
 
 
+def small(data: Path, model: Path) -> list[str]:
+    """Two steps on 8 prompts x 4 samples of at most 8 tokens."""
+    return [
+        f"actor_rollout_ref.model.path={model}",
+        f"data.train_files={data}/train.parquet",
+        f"data.val_files={data}/test.parquet",
+        "data.train_batch_size=8",
+        "data.max_prompt_length=32",
+        "data.max_response_length=8",
+        "actor_rollout_ref.rollout.n=4",
+        "actor_rollout_ref.rollout.max_model_len=64",
+        "actor_rollout_ref.actor.ppo_mini_batch_size=8",
+        "trainer.val_before_train=False",
+        "trainer.total_training_steps=2",
+    ]
+
+
 @pytest.fixture(scope="session")
 def train(data, models) -> Callable[..., Result]:
-    """Run the launcher on 8 prompts x 4 samples of at most 8 tokens; later options win, and ``--run`` begins another run."""
+    """Run the launcher with ``small``; later options win, and ``--run`` begins another run."""
 
     def run(folder: Path, *options: str, model: str = "tied") -> Result:
         command = [
             *(sys.executable, "-m", "verl_ext.training.main", "device=cpu"),
-            f"actor_rollout_ref.model.path={models[model]}",
-            f"data.train_files={data}/train.parquet",
-            f"data.val_files={data}/test.parquet",
-            "data.train_batch_size=8",
-            "data.max_prompt_length=32",
-            "data.max_response_length=8",
-            "actor_rollout_ref.rollout.n=4",
-            "actor_rollout_ref.rollout.max_model_len=64",
-            "actor_rollout_ref.actor.ppo_mini_batch_size=8",
-            "trainer.val_before_train=False",
-            "trainer.total_training_steps=2",
+            *small(data, models[model]),
             f"trainer.output_dir={folder}",
             *options,
         ]

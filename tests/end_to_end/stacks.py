@@ -52,6 +52,18 @@ VALIDATED = (
     "trainer.ends_early.below_base=2",
 )
 
+TWO_RANKS_PAPER = (
+    *reward("by_length"),
+    "algorithm.adv_estimator=nsr",
+    "algorithm.mini_batches=paper",
+    "actor_rollout_ref.actor.policy_loss.loss_mode=paper",
+    "actor_rollout_ref.actor.ppo_mini_batch_size=2",
+    # Moves at every step of the schedule: 0, then half, then the whole
+    *("actor_rollout_ref.actor.optim.lr=1e-4", "actor_rollout_ref.actor.optim.lr_warmup_steps=2"),
+    *("trainer.deterministic=True", "trainer.save_freq=2", ROLLOUTS, "trainer.rollout_data_log_probs=True"),
+)
+"""Also of a run with a rank on each of two nodes, which has to be equal."""
+
 ASYNCHRONOUS = (
     "trainer.v1.trainer_mode=sign_filter_colocate_async",
     *("algorithm.adv_estimator=reinforce", "algorithm.max_staleness_negative=0", *reward("by_length")),
@@ -94,17 +106,9 @@ STACKS = {
     ),
     "two ranks": Stack(
         {
-            "paper": (
-                *reward("by_length"),
-                "algorithm.adv_estimator=nsr",
-                "algorithm.mini_batches=paper",
-                "actor_rollout_ref.actor.policy_loss.loss_mode=paper",
-                "actor_rollout_ref.actor.ppo_mini_batch_size=2",
-                # Moves at every step of the schedule: 0, then half, then the whole
-                *("actor_rollout_ref.actor.optim.lr=1e-4", "actor_rollout_ref.actor.optim.lr_warmup_steps=2"),
-                *(TWO_RANKS, ROLLOUTS, "trainer.rollout_data_log_probs=True"),
-            ),
-            "moving": (*MOVING, TWO_RANKS),
+            "paper": (*TWO_RANKS_PAPER, TWO_RANKS),
+            "moving": (*MOVING, TWO_RANKS, "trainer.deterministic=True"),
+            "paper again": (*TWO_RANKS_PAPER, TWO_RANKS),
         },
         model="untied",
     ),

@@ -64,6 +64,14 @@ def test_two_runs_are_equal_to_the_bit(made, other):
     assert list(made[other].differences(made["alone"])) == []
 
 
+def test_two_ranks_repeat_to_the_bit(run_of):
+    """Two learners over gloo and two rollout engines; the second run follows another one on their stack."""
+    first, again = (run_of("two ranks", name) for name in ("paper", "paper again"))
+    assert (first.code, again.code) == (0, 0), again.shown
+    assert first.steps[-1]["actor/grad_norm"] > 0
+    assert list(digest(again.folder, 2).differences(digest(first.folder, 2))) == []
+
+
 def test_another_seed_is_another_run(made):
     assert made["other seed"].answers[0] != made["alone"].answers[0]
     assert made["other seed"].weights != made["alone"].weights

@@ -34,9 +34,8 @@ def test_the_engine_orders_requests_by_number(folder):
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ("trainer.n_gpus_per_node=2", "needs a run that is one process"),
         ("trainer.v1.trainer_mode=sign_filter_colocate_async", "exclude each other: which answers are complete"),
-        ("actor_rollout_ref.rollout.agent.agent_loop_manager_class=null", "needs a run that is one process"),
+        ("actor_rollout_ref.rollout.agent.agent_loop_manager_class=null", "which are all in one process"),
         ("actor_rollout_ref.rollout.full_determinism=True", "one seed, so that they are one answer"),
         ("actor_rollout_ref.rollout.multi_turn.enable=True", "answers of one turn"),
     ],
@@ -44,3 +43,12 @@ def test_the_engine_orders_requests_by_number(folder):
 def test_what_cannot_repeat_is_refused(folder, option, message):
     with pytest.raises(ValueError, match=message):
         preflight.check(config_of(folder, "trainer.deterministic=True", option))
+
+
+def test_two_ranks_can_repeat_what_begins_with_given_weights(folder):
+    two = ("trainer.deterministic=True", "trainer.n_gpus_per_node=2")
+    preflight.check(config_of(folder, *two))
+    for random in ("actor_rollout_ref.model.lora_rank=8", "algorithm.adv_estimator=gae"):
+        preflight.check(config_of(folder, "trainer.deterministic=True", random))
+        with pytest.raises(ValueError, match="with 2 ranks needs a model whose first weights are on file"):
+            preflight.check(config_of(folder, *two, random))

@@ -31,14 +31,13 @@ from verl.utils import tensordict_utils as tu
 from verl.utils.tensordict_utils import list_of_dict_to_tensordict
 from verl.workers.rollout.llm_server import LLMServerClient
 
+from verl_ext.cpu.sample_order import number_of
 from verl_ext.cpu.sample_seed import seed_of_sample
 
 PLAIN_AGENT = "single_turn_agent"
 PLACE = "__place__"
 """Of a prompt in its batch."""
 LOOK_SECONDS = 0.001
-MOST_SAMPLES = 2**20
-"""Of one prompt."""
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +50,7 @@ class LocalAgentLoopWorker(AgentLoopWorkerTQ.__ray_metadata__.modified_class):
         self._rewards = RewardLoopWorker(config)
         self._is_deterministic = bool(config.trainer.get("deterministic", False))
         self._num_to_come = 0
-        """Requests of the present batch that the engine will be sent, in a deterministic run."""
+        """Requests of the present batch that the engines will be sent, in a deterministic run."""
         self._single_turn = SingleTurnAgentLoop(
             trainer_config=DictConfigWrap(config=config),
             server_manager=llm_client,
@@ -63,22 +62,22 @@ class LocalAgentLoopWorker(AgentLoopWorkerTQ.__ray_metadata__.modified_class):
         )
 
     async def generate_sequences(self, batch: TensorDict) -> None:
-        """verl's: start a task for each prompt. In a deterministic run the engine begins when it has all of their requests."""
+        """verl's: start a task for each prompt. In a deterministic run the engines begin when they have all of their requests."""
         if not self._is_deterministic:
             await super().generate_sequences(batch)
             return
-        (server,) = self.llm_client.servers.values()
+        servers = list(self.llm_client.servers.values())
         config = self.config.actor_rollout_ref.rollout
         is_validation = tu.get_non_tensor_data(batch, "validate", default=False)
         each = config.val_kwargs.n if is_validation else config.n
         of_prompts = batch["__rollout_n__"] if "__rollout_n__" in batch else [each] * len(batch)
         self._num_to_come = sum(int(number) for number in of_prompts)
         batch[PLACE] = torch.arange(len(batch))
-        await server.hold()
+        await asyncio.gather(*(server.hold.remote() for server in servers))
         await super().generate_sequences(batch)
-        while server.num_requests < self._num_to_come:
+        while sum(await asyncio.gather(*(server.num_requests.remote() for server in servers))) < self._num_to_come:
             await asyncio.sleep(LOOK_SECONDS)
-        await server.go_on()
+        await asyncio.gather(*(server.go_on.remote() for server in servers))
 
     async def _compute_score(self, outputs: list[AgentLoopOutput], kwargs: dict[str, Any]) -> None:
         """Grade the last output of a trajectory in this process."""
@@ -180,8 +179,7 @@ class LocalAgentLoopWorker(AgentLoopWorkerTQ.__ray_metadata__.modified_class):
             {
                 "sampling_params": sampling_params
                 | {"seed": seed_of_sample(run_seed, step, place, sample, is_validation=is_validation)},
-                # verl does not pass a 0 on.
-                "priority": 1 + place * MOST_SAMPLES + sample,
+                "priority": number_of(place, sample),
             }
             for sample in range(num_samples)
         ]

@@ -4,9 +4,11 @@ from typing import Any
 
 from verl.workers.rollout.llm_server import FullyAsyncLLMServerClient, LLMServerClient
 
+from verl_ext.cpu.sample_order import server_for
+
 
 class DirectClient(LLMServerClient):
-    """Picks the least busy server."""
+    """Takes the least busy server; for a sample that has a number (``verl_ext.cpu.sample_order``), whichever it was last time."""
 
     def __init__(self, config: Any, servers: dict[str, Any]) -> None:
         super().__init__(config, load_balancer_handle=None)
@@ -14,8 +16,11 @@ class DirectClient(LLMServerClient):
         """Handles by address."""
         self._num_in_flight = dict.fromkeys(servers, 0)
 
-    async def _acquire_server(self, request_id: str, **_extra: Any) -> tuple[str, Any]:
-        server_id = min(self._num_in_flight, key=lambda name: self._num_in_flight[name])
+    async def _acquire_server(self, request_id: str, *, priority: int = 0, **_extra: Any) -> tuple[str, Any]:
+        if priority:
+            server_id = server_for(priority, list(self.servers))
+        else:
+            server_id = min(self._num_in_flight, key=lambda name: self._num_in_flight[name])
         self._num_in_flight[server_id] += 1
         return server_id, self.servers[server_id]
 

@@ -8,8 +8,8 @@ import os
 from typing import Any
 
 from verl.plugin.platform import get_platform
-from verl.workers.rollout.vllm_rollout.vllm_async_server import vLLMHttpServer
 
+from verl_ext.cpu.held_server import HeldServer
 from verl_ext.cpu.loop_thread import LoopThread, ToCome
 
 
@@ -26,31 +26,14 @@ class LocalServer:
 
     def __init__(self, **arguments: Any) -> None:
         self._thread = LoopThread("vllm-server")
-        self._server = self._thread.call(vLLMHttpServer, **arguments)
+        self._server = self._thread.call(HeldServer, **arguments)
 
     def __getattr__(self, name: str) -> _Method:
         return _Method(self._thread, getattr(self._server, name))
 
-    def hold(self) -> ToCome:
-        """Let the engine take requests, and begin with none."""
-        return self._thread.start(self._engine.pause_generation, mode="keep", clear_cache=False)
-
-    @property
-    def num_requests(self) -> int:
-        """How many the engine has been sent and has not answered."""
-        return len(self._engine.output_processor.request_states)
-
-    def go_on(self) -> ToCome:
-        """Let the engine begin with what it has been sent."""
-        return self._thread.start(self._engine.resume_generation)
-
-    @property
-    def _engine(self) -> Any:
-        return self._server.engine
-
 
 class LocalServerClass:
-    """Stands for ``ray.remote(vLLMHttpServer)``, from which a replica makes its server."""
+    """Stands for ``ray.remote(HeldServer)``, from which a replica makes its server."""
 
     def options(self, runtime_env: dict[str, Any], **_of_an_actor: Any) -> "LocalServerClass":
         """Take the variables of the server's process for this one; node and name are those of an actor."""

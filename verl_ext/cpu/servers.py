@@ -17,10 +17,19 @@ from verl.workers.rollout.vllm_rollout.vllm_async_server import vLLMReplica
 
 from verl_ext.cpu.direct_client import direct_client
 from verl_ext.cpu.engine_fork import EngineFork
+from verl_ext.cpu.held_server import HeldServer
 from verl_ext.cpu.local_server import LocalServerClass
 from verl_ext.cpu.local_workers import LocalWorkerGroup
 from verl_ext.cpu.loop_thread import ToCome
 from verl_ext.cpu.platform import note_cache
+
+
+class HeldReplica(vLLMReplica):
+    """verl's replica with our server."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.server_class = ray.remote(HeldServer)
 
 
 class _LogicalDevice:
@@ -50,7 +59,7 @@ class EarlyServers:
         node_id = ray.get_runtime_context().get_node_id()
         self._replicas = []
         for replica_rank in range(num_ranks // size):
-            replica = vLLMReplica(replica_rank, rollout, config.actor_rollout_ref.model, rollout.n_gpus_per_node)
+            replica = HeldReplica(replica_rank, rollout, config.actor_rollout_ref.model, rollout.n_gpus_per_node)
             replica.rollout_mode = RolloutMode.HYBRID
             first = replica_rank * size
             replica.workers = [_LogicalDevice(node_id, str(device)) for device in range(first, first + size)]
@@ -84,6 +93,8 @@ class EarlyServers:
 
 class DirectLLMServerManager(LLMServerManager):
     """verl's manager of rollout servers without a load balancer's process."""
+
+    rollout_replica_class = HeldReplica
 
     async def _init_global_load_balancer(self) -> None:
         self.global_load_balancer = None

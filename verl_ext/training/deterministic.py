@@ -1,14 +1,17 @@
 """Runs that repeat to the bit: ``trainer.deterministic=True``.
 
 Every sample has a seed of its own, made from what it is, and vLLM gets all requests of a batch before it computes the first,
-in an order of their own: so the same rows stand in the same batches of its passes, whose rounding depends on them. verl's
-``full_determinism`` gives every request the same seed, so that the answers to a prompt are all the same one.
+in an order of their own: so the same rows stand in the same batches of its passes, whose rounding depends on them. Of several
+ranks' servers each has the prompts that it had the last time, and the ranks add up their gradients over gloo, whose order of
+addition is that of the ranks. verl's ``full_determinism`` gives every request the same seed, so that the answers to a prompt are all the same one.
 """
 
 from typing import Any
 
 from verl_ext.objectives.names import OUR_ASYNC_TRAINER, OUR_TRAINER
-from verl_ext.training.one_process import is_one_process
+from verl_ext.training.checks.critic import uses_critic
+from verl_ext.training.one_process import samples_here
+from verl_ext.training.resources import num_ranks
 
 OPTION = "trainer.deterministic"
 PRIORITY = "priority"
@@ -35,10 +38,17 @@ def check_deterministic(config: Any) -> None:
             "step begins, and where an update interrupts the others, depends on the clock. Set trainer.v1.trainer_mode="
             f"{OUR_TRAINER}, or {OPTION}=False."
         )
-    if not is_one_process(config):
+    if not samples_here(config):
         raise ValueError(
-            f"{OPTION}=True needs a run that is one process: device=cpu, one rank (trainer.n_gpus_per_node=1), and the agent "
-            "loop, the grader and the trainer that device=cpu chooses. Elsewhere requests arrive as they come."
+            f"{OPTION}=True needs device=cpu, and the agent loop, the grader and the trainer that it chooses, which are all in one "
+            "process. Elsewhere requests arrive as they come."
+        )
+    model = config.actor_rollout_ref.model
+    if num_ranks(config) > 1 and ((model.lora_rank > 0 and not model.lora_adapter_path) or uses_critic(config)):
+        raise ValueError(
+            f"{OPTION}=True with {num_ranks(config)} ranks needs a model whose first weights are on file. Those of a new adapter "
+            f"(actor_rollout_ref.model.lora_rank={model.lora_rank}) and of a critic are random numbers, which are seeded where "
+            "there is one rank: trainer.n_gpus_per_node=1, trainer.nnodes=1."
         )
     if config.actor_rollout_ref.rollout.full_determinism:
         raise ValueError(

@@ -5,6 +5,8 @@ from contextlib import contextmanager
 from typing import Any
 
 Listener = Callable[[str, dict[str, Any]], None]
+STOPPING = "stopping"
+"""The event after which the run only ends what it has started."""
 _listeners: list[Listener] = []
 
 

@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from verl_ext.cpu.preloaded import ld_preload
 from verl_ext.patches import append_to_metrics_file, queue_in_this_process
-from verl_ext.training.events import emit
+from verl_ext.training.events import STOPPING, emit
 from verl_ext.training.metrics_file import VARIABLE
 from verl_ext.training.one_process import is_one_process
 from verl_ext.training.resources import check_cluster, cluster_of, ray_init_options
@@ -270,6 +270,7 @@ class Stack:
         """End everything that was started."""
         import ray
 
+        emit(STOPPING)
         if self._starting is not None:
             wait([self._starting])
         if ray.is_initialized():

@@ -1,11 +1,13 @@
 """One run from its options to its exit code: composed, checked, recorded, trained, with a line per step on the terminal."""
 
 import os
+import shlex
 import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
 from typing import NamedTuple, NoReturn, TextIO
@@ -16,7 +18,7 @@ from verl_ext.host.log_tail import tail
 from verl_ext.objectives.noisy_grader import read_noisy_grader
 from verl_ext.training import events, head, memory, presets, processor_use, run_folder
 from verl_ext.training.attention import described
-from verl_ext.training.checkpoints import Checkpoint
+from verl_ext.training.checkpoints import Checkpoint, resumed_checkpoint
 from verl_ext.training.checks import asynchronous, old_log_probs
 from verl_ext.training.checks.algorithm import limits_that_do_not_apply
 from verl_ext.training.checks.surroundings import doubtful, surroundings
@@ -26,6 +28,7 @@ from verl_ext.training.device import chosen_device, default_device
 from verl_ext.training.guards import roll_back
 from verl_ext.training.killed import MemoryWatch, Seen, explanation
 from verl_ext.training.launch import environment_of
+from verl_ext.training.node_watch import NodeWatch
 from verl_ext.training.preflight import check
 from verl_ext.training.run_record import write_run_record
 from verl_ext.training.stall import StallWatch
@@ -126,16 +129,33 @@ def train_watched(
     failure: BaseException | None = None
     cause = None
     console = Console(terminal)
-    with MemoryWatch(report=report) as watch, StallWatch(console.say) as stall:
+    nodes = NodeWatch(prepared.config.trainer.nnodes, console.say, partial(_how_it_goes_on, prepared))
+    with MemoryWatch(report=report) as watch, StallWatch(console.say) as stall, nodes:
         try:
-            with events.listening(console), events.listening(stall.hear), environment_of(prepared.config):
+            with (
+                events.listening(console),
+                events.listening(stall.hear),
+                events.listening(nodes.hear),
+                environment_of(prepared.config),
+            ):
                 train(prepared.config)
         except BaseException as error:  # noqa: BLE001  the caller reports it, with the exit code it deserves
-            failure, cause = error, explanation(error, prepared.config, watch)
+            failure, cause = error, nodes.cause_of(error) or explanation(error, prepared.config, watch)
             traceback.print_exc()
         finally:
             console.close()
     return Outcome(time.monotonic() - started, failure, cause)
+
+
+def _how_it_goes_on(prepared: Prepared) -> str:
+    """After an end that the run has no part in: the command, and what it would do."""
+    command = shlex.join(["python", "-m", "verl_ext.training.main", *prepared.overrides])
+    try:
+        checkpoint = resumed_checkpoint(prepared.config)
+    except ValueError as error:
+        return f"{error} Then: {command}"
+    does = "begins anew, there is no checkpoint" if checkpoint is None else f"goes on from step {checkpoint.step}"
+    return f"Once Ray has {prepared.config.trainer.nnodes} nodes again, this {does}: {command}"
 
 
 def again(prepared: Prepared) -> Prepared:
@@ -153,7 +173,7 @@ def ended(prepared: Prepared, outcome: Outcome, shown: TextIO, errors: TextIO) -
         return ROLLED_BACK
     log_path = log_of(prepared)
     print(f"\nthe end of {log_path}:\n{tail(log_path)}", file=errors)
-    if isinstance(outcome.failure, KeyboardInterrupt):
+    if isinstance(outcome.failure, KeyboardInterrupt) and outcome.cause is None:
         print("interrupted", file=errors)
         return INTERRUPTED
     print(f"error after {outcome.seconds:.0f} s: {outcome.cause or outcome.failure}", file=errors)

@@ -10,6 +10,7 @@ NAMES = {
     "WorkerDict": "learner",
     "EngineCore": "vLLM's engine",
     "vLLMHttpServer": "rollout server",
+    "HeldServer": "rollout server",
     "python": "trainer",
 }
 """Parts of processes' names, and what they are."""
