@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from tests.training.conftest import config_of
 from verl_ext.cpu.sample_seed import LARGEST_SEED, seed_of_sample
 from verl_ext.training import preflight
+from verl_ext.training.deterministic import check_deterministic
 
 WHAT = st.tuples(st.integers(0, 2**31), st.integers(0, 9999), st.integers(0, 9999), st.integers(0, 9999))
 
@@ -49,6 +50,6 @@ def test_two_ranks_can_repeat_what_begins_with_given_weights(folder):
     two = ("trainer.deterministic=True", "trainer.n_gpus_per_node=2")
     preflight.check(config_of(folder, *two))
     for random in ("actor_rollout_ref.model.lora_rank=8", "algorithm.adv_estimator=gae"):
-        preflight.check(config_of(folder, "trainer.deterministic=True", random))
+        check_deterministic(config_of(folder, "trainer.deterministic=True", random))
         with pytest.raises(ValueError, match="with 2 ranks needs a model whose first weights are on file"):
-            preflight.check(config_of(folder, *two, random))
+            check_deterministic(config_of(folder, *two, random))
