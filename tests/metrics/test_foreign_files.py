@@ -8,6 +8,8 @@ import json
 import zipfile
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 
 from verl_ext.metrics.foreign_files import read_answers
@@ -208,3 +210,130 @@ def test_verl_dump_without_a_verdict(line, message, write):
 def test_verdict_is_for_files_with_several(write):
     with pytest.raises(ValueError, match=r"--verdict a: .* has one verdict per answer. Leave the option out"):
         read_generations(write({"question_id": 1, "label": 1}), verdict="a")
+
+
+# ---------------------------------------------------------------------- lighteval and Every Eval Ever
+
+
+def details_of(path, *rows):
+    pyarrow.parquet.write_table(pa.Table.from_pylist(rows), path)
+    return path
+
+
+def detail(value, number=0, texts=("It is 4.",), **metrics):
+    """As lighteval 0.13 writes a document with a generative metric."""
+    doc = {"query": "2 + 2", "choices": ["3", "4"], "gold_index": [1], "id": str(number), "specific": {"a": 1}}
+    response = {"input": "2 + 2", "text": list(texts), "text_post_processed": None, "reasonings": [None]}
+    return {"doc": doc, "metric": {"extractive_match": value} | metrics, "model_response": response}
+
+
+def test_lighteval(tmp_path):
+    path = details_of(tmp_path / "details_gsm8k|0_2026.parquet", detail(1.0), detail(0.0, 1))
+    run = read_generations(path)
+    assert (run.question_ids, run.num_correct_P.tolist(), run.references) == (["0", "1"], [1, 0], ["4", "4"])
+    ((_, record, _), _) = read_answers(path)
+    assert (record["prompt"], record["response"]) == ("2 + 2", "It is 4.")
+
+
+def test_lighteval_without_a_verdict(tmp_path):
+    several = details_of(tmp_path / "a.parquet", detail(1.0, f1=0.5))
+    with pytest.raises(ValueError, match="has the metrics extractive_match, f1. Name one: --verdict extractive_match"):
+        read_generations(several)
+    assert read_generations(several, verdict="extractive_match").num_correct == 1
+    with pytest.raises(ValueError, match="--verdict acc: .* has the metrics extractive_match, f1"):
+        read_generations(several, verdict="acc")
+    with pytest.raises(ValueError, match="line 1, has f1 0.5 where 0 or 1 was expected"):
+        read_generations(several, verdict="f1")
+    many = details_of(tmp_path / "b.parquet", detail(1.0, texts=("4", "5")))
+    with pytest.raises(ValueError, match="line 1, has 2 responses and one number of extractive_match for all of them"):
+        read_generations(many)
+
+
+def test_lighteval_damaged(tmp_path):
+    path = details_of(tmp_path / "a.parquet", detail(1.0))
+    whole = path.read_bytes()
+    for length in range(4, len(whole), 97):
+        path.write_bytes(whole[:length])
+        with pytest.raises(ValueError, match=r"a\.parquet is damaged or still being written"):
+            read_generations(path)
+    with pytest.raises(ValueError, match="has the columns prompt, and so no answers: details of lighteval have doc, "):
+        read_generations(details_of(path, {"prompt": "?"}))
+
+
+def eee_line(is_correct, number=0, result="exact_match", **more):
+    """As the converter of lm-eval's samples writes it (every_eval_ever 0.3.0)."""
+    return {
+        "schema_version": "0.3.0",
+        "evaluation_id": "gsm8k/org_m/1",
+        "model_id": "org/m",
+        "evaluation_name": "gsm8k",
+        "evaluation_result_id": result,
+        "sample_id": str(number),
+        "interaction_type": "single_turn",
+        "input": {"raw": "2 + 2", "reference": ["4"]},
+        "output": {"raw": ["It is 4."]},
+        "answer_attribution": [{"turn_idx": 0, "extracted_value": "4"}],
+        "evaluation": {"score": float(is_correct), "is_correct": is_correct},
+        "metadata": {"level": "3"},
+        **more,
+    }
+
+
+def test_every_eval_ever(write):
+    run = read_generations(
+        write(eee_line(True), eee_line(False, 1), eee_line(True, 1)), by=["level"], with_answers=True
+    )
+    assert (run.question_ids, run.num_samples_P.tolist(), run.num_correct_P.tolist()) == (["0", "1"], [1, 2], [1, 1])
+    assert (run.references, run.groups, run.answers) == (["4", "4"], {"level": ["3", "3"]}, [{"4": 1}, {"4": 2}])
+
+
+def test_every_eval_ever_of_several_results(write):
+    path = write(eee_line(True), eee_line(False, result="f1"))
+    with pytest.raises(ValueError, match="has the verdicts of exact_match and f1. Name one: --verdict exact_match"):
+        read_generations(path)
+    assert [read_generations(path, verdict=name).num_correct for name in ("exact_match", "f1")] == [1, 0]
+    agentic = eee_line(True, output=None, messages=[{"turn_idx": 0, "role": "user"}])
+    assert read_generations(write(agentic)).num_correct == 1
+
+
+# ---------------------------------------------------------------------- fields that are not as they should be
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        (inspect_json(output=[5]), "log.json"),
+        (inspect_json(scores=["C"]), "log.json"),
+        (inspect_json(scores={"match": "C"}), "log.json"),
+        ({"eval": {}, "samples": [5]}, "log.json"),
+        ({"eval": {}, "samples": 5}, "log.json"),
+        (inspect_json(metadata={"verl_ext_format": 1, "response_as_json": "{"}), "log.json"),
+        (sample(1.0, metrics=5), "run.jsonl"),
+        (sample(1.0, resps={"a": 1}), "run.jsonl"),
+        (sample(1.0, metrics=[["exact_match"]]), "run.jsonl"),
+        (sample(1.0, doc={"verl_ext_answers": [{}, {}]}), "run.jsonl"),
+        (sample(1.0, doc={"verl_ext_answers": 5}), "run.jsonl"),
+        (eee_line(True, evaluation=[]), "run.jsonl"),
+        (eee_line(1), "run.jsonl"),
+        (eee_line(True, input=None), "run.jsonl"),
+        (eee_line(True, metadata={"verl_ext_record": "[]"}), "run.jsonl"),
+        (eee_line(True, metadata={"verl_ext_record": 5}), "run.jsonl"),
+        (verl_line(uid="a_0_" + "9" * 5000), "run.jsonl"),
+    ],
+)
+def test_what_no_tool_writes_is_named(line, name, write):
+    """By the file, whatever is wrong with it: these were a TypeError, an AttributeError, a KeyError."""
+    path = write(line, name=name)
+    with pytest.raises(ValueError, match=rf"{path}[, ]"):
+        read_generations(path)
+
+
+def test_deep_json_is_named(tmp_path):
+    path = tmp_path / "log.json"
+    path.write_text('{"eval": {}, "samples": ' + "[" * 50_000 + "]" * 50_000 + "}")
+    with pytest.raises(ValueError, match=rf"{path}, line 1, is not a JSON object"):
+        read_generations(path)
+    with zipfile.ZipFile(tmp_path / "log.eval", "w") as archive:
+        archive.writestr("samples/a_epoch_1.json", "[" * 50_000)
+    with pytest.raises(ValueError, match=r"log\.eval is damaged or still being written"):
+        read_generations(tmp_path / "log.eval")

@@ -130,6 +130,17 @@ def test_a_line_that_is_no_answer(write, line, message):
     assert (run.num_bad_lines, run.num_answers, run.num_correct) == (1, 2, 2)
 
 
+@pytest.mark.parametrize("name", ["question_id", "pred_answer", "reason"])
+def test_a_line_that_is_nested_too_deep(write, name):
+    """orjson reads a thousand lists in each other, which Python cannot print."""
+    deep = json.dumps(answer(1, 1, 1) | {name: "HERE"}).replace('"HERE"', "[" * 1000 + "]" * 1000)
+    path = write(answer(0, 0, 1), deep, answer(1, 1, 0))
+    with pytest.raises(ValueError, match=r"run\.jsonl, line 2, has lists or objects that are nested too deep"):
+        read_generations(path, with_answers=True)
+    run = read_generations(path, with_answers=True, skip_bad_lines=True)
+    assert (run.num_bad_lines, run.num_samples_P.tolist(), run.num_correct_P.tolist()) == (1, [1, 1], [1, 0])
+
+
 def test_a_number_and_its_text_are_one_id(write):
     """Four answers to one problem, and no two problems with two answers each."""
     run = read_generations(write(answer(1, 0, 1), answer("1", 1, 0), answer(1, "2", 1), answer("01", 0, 1)))

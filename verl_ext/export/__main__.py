@@ -1,10 +1,12 @@
 """Make files of other tools from a generations file: answers, verdicts and pass@k.
 
-    python -m verl_ext.export FILE --to inspect|lm-eval|hf-card --out PATH
+    python -m verl_ext.export FILE --to inspect|lm-eval|lighteval|every-eval-ever|hf-card --out PATH
 
-inspect   a log that inspect view and inspect_ai.log open; PATH ends in .eval
-lm-eval   results_*.json and samples_*.jsonl of lm-evaluation-harness; PATH is a new folder
-hf-card   pass@k in the metadata of a model card (model-index); PATH is a README.md, new or one that keeps the rest
+inspect           a log that inspect view and inspect_ai.log open; PATH ends in .eval
+lm-eval           results_*.json and samples_*.jsonl of lm-evaluation-harness; PATH is a new folder
+lighteval         results_*.json and details_*.parquet of lighteval; PATH is a new folder, its --output-dir
+every-eval-ever   a document and its samples in the schema of Every Eval Ever; PATH is a new folder, with data/ in it
+hf-card           pass@k in the metadata of a model card (model-index); PATH is a README.md, new or one that keeps the rest
 """
 
 import argparse

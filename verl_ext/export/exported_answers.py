@@ -1,5 +1,7 @@
 """What is known of a generations file besides its answers: from ``<file>.run.json`` beside it, where that is there."""
 
+import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -7,7 +9,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from verl_ext.metrics.generations import stem
+import numpy as np
+
+from verl_ext.metrics.counter import ProblemCounts
+from verl_ext.metrics.generations import Generations, read_generations, stem
+from verl_ext.metrics.pass_at_k import FloatArray
 from verl_ext.metrics.side_file import read_run, run_path
 
 Prompt = str | list[dict[str, str]] | None
@@ -93,3 +99,44 @@ class Lacks:
                 "the inputs are empty."
             )
         return lines
+
+
+def records_by_problem(
+    source: ExportedAnswers, verdict: str | None
+) -> tuple[Generations, list[list[Mapping[str, Any]]], Lacks]:
+    """All records of a file by their problems, in memory; the counts of the file, and what the records lack.
+
+    Raises:
+        ValueError: The file cannot be counted.
+    """
+    lacks = Lacks()
+    records_P: list[list[Mapping[str, Any]]] = []
+
+    def note(problem: ProblemCounts, record: Mapping[str, Any]) -> None:
+        lacks.note(record, source.prompt_of(record))
+        if problem.index == len(records_P):
+            records_P.append([])
+        records_P[problem.index].append(record)
+
+    return read_generations(source.path, verdict=verdict, on_answer=note), records_P, lacks
+
+
+def text_of(prompt: Prompt) -> str:
+    """A prompt as one text: messages are JSON."""
+    return prompt if isinstance(prompt, str) else json.dumps(prompt, ensure_ascii=False) if prompt else ""
+
+
+def file_name(text: str) -> str:
+    """A text that can be a part of a file's name anywhere."""
+    return re.sub(r"[^\w.-]", "_", text, flags=re.ASCII).strip(". ") or "unnamed"
+
+
+def path_parts(model: str) -> list[str]:
+    """A model's name as folders in each other, none of which leads out of them."""
+    return [file_name(part) for part in model.split("/") if part.strip(". ")] or ["unnamed"]
+
+
+def mean_and_error(values_P: FloatArray) -> tuple[float, float | None]:
+    """Mean over problems, and its standard error; None for one problem."""
+    error = float(np.std(values_P, ddof=1) / np.sqrt(len(values_P))) if len(values_P) > 1 else None
+    return float(values_P.mean()), error

@@ -4,8 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from verl_ext.export.card_results import write_model_card
+from verl_ext.export.every_eval_files import write_every_eval_files
 from verl_ext.export.exported_answers import ExportedAnswers, Lacks, answers_with_facts
 from verl_ext.export.inspect_file import write_inspect_log
+from verl_ext.export.lighteval_files import write_lighteval_files
 from verl_ext.export.lm_eval_files import write_lm_eval_files
 from verl_ext.host.command_line import shown
 from verl_ext.host.files import replacing
@@ -23,11 +25,16 @@ def _inspect(source: ExportedAnswers, target: Path, verdict: str | None) -> tupl
         return write_inspect_log(source, unfinished, verdict)
 
 
-def _lm_eval(source: ExportedAnswers, target: Path, verdict: str | None) -> tuple[Generations, Lacks]:
-    if target.exists():
-        raise ValueError(f"--out {target} is there already. Name a new folder.")
-    with replacing(target) as unfinished:
-        return write_lm_eval_files(source, unfinished, verdict)
+def _folder(write: Write) -> Write:
+    """What writes into a new folder."""
+
+    def write_whole(source: ExportedAnswers, target: Path, verdict: str | None) -> tuple[Generations, Lacks]:
+        if target.exists():
+            raise ValueError(f"--out {target} is there already. Name a new folder.")
+        with replacing(target) as unfinished:
+            return write(source, unfinished, verdict)
+
+    return write_whole
 
 
 def _model_card(source: ExportedAnswers, target: Path, verdict: str | None) -> tuple[Generations, Lacks]:
@@ -39,7 +46,13 @@ def _model_card(source: ExportedAnswers, target: Path, verdict: str | None) -> t
         return write_model_card(source, target, unfinished, verdict)
 
 
-FORMATS: dict[str, Write] = {"inspect": _inspect, "lm-eval": _lm_eval, "hf-card": _model_card}
+FORMATS: dict[str, Write] = {
+    "inspect": _inspect,
+    "lm-eval": _folder(write_lm_eval_files),
+    "lighteval": _folder(write_lighteval_files),
+    "every-eval-ever": _folder(write_every_eval_files),
+    "hf-card": _model_card,
+}
 """Name -> what writes it, whole or not at all."""
 
 

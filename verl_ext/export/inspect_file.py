@@ -15,6 +15,7 @@ import orjson
 
 from verl_ext.export.exported_answers import ExportedAnswers, Lacks, Prompt
 from verl_ext.metrics.counter import ProblemCounts
+from verl_ext.metrics.exact_record import readable
 from verl_ext.metrics.generations import Generations, read_generations
 from verl_ext.metrics.inspect_log import MARK, SAMPLES
 from verl_ext.metrics.pass_at_k import pass_at_k_table, powers_of_two_up_to
@@ -97,15 +98,14 @@ def sample_of(source: ExportedAnswers, epoch: int, record: Mapping[str, Any], pr
 def _storable(response: Any) -> tuple[str, str | None]:
     """The text as inspect can read it, and its exact spelling as ASCII where that is another text."""
     text = response if isinstance(response, str) else ""
-    readable = text.encode("utf-8", errors="replace").decode()
-    return readable, None if text == readable and (text or response in ("", None)) else json.dumps(response)
+    stored = readable(text)
+    return stored, None if text == stored and (text or response in ("", None)) else json.dumps(response)
 
 
 def _content(text: str, record: Mapping[str, Any]) -> Any:
     if not isinstance(reasoning := record.get("reasoning"), str):
         return text
-    readable, _exact = _storable(reasoning)
-    return [{"type": "reasoning", "reasoning": readable}, {"type": "text", "text": text}]
+    return [{"type": "reasoning", "reasoning": readable(reasoning)}, {"type": "text", "text": text}]
 
 
 def _messages(prompt: Prompt) -> list[dict[str, Any]]:

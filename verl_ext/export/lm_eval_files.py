@@ -13,11 +13,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from verl_ext.export.exported_answers import ExportedAnswers, Lacks, Prompt
-from verl_ext.metrics.counter import ProblemCounts
-from verl_ext.metrics.generations import Generations, read_generations
+from verl_ext.export.exported_answers import ExportedAnswers, Lacks, mean_and_error, records_by_problem, text_of
+from verl_ext.metrics.generations import Generations
 from verl_ext.metrics.lm_eval_samples import ANSWERS
 from verl_ext.metrics.pass_at_k import FloatArray, pass_at_k_table, powers_of_two_up_to
 
@@ -31,16 +28,7 @@ def write_lm_eval_files(source: ExportedAnswers, folder: Path, verdict: str | No
     Raises:
         ValueError: The file cannot be counted.
     """
-    lacks = Lacks()
-    records_P: list[list[Mapping[str, Any]]] = []
-
-    def note(problem: ProblemCounts, record: Mapping[str, Any]) -> None:
-        lacks.note(record, source.prompt_of(record))
-        if problem.index == len(records_P):
-            records_P.append([])
-        records_P[problem.index].append(record)
-
-    generations = read_generations(source.path, verdict=verdict, on_answer=note)
+    generations, records_P, lacks = records_by_problem(source, verdict)
     ks = powers_of_two_up_to(int(generations.num_samples_P.min()))
     values_PK = pass_at_k_table(generations.num_samples_P, generations.num_correct_P, ks)
     place = folder / model_folder(source.model)
@@ -68,7 +56,7 @@ def _sample(
 ) -> dict[str, Any]:
     texts = [text if isinstance(text := record.get("response"), str) else "" for record in records]
     doc = {"question_id": records[0]["question_id"], ANSWERS: [_without_text(record) for record in records]}
-    prompt = _text_of(source.prompt_of(records[0]))
+    prompt = text_of(source.prompt_of(records[0]))
     reference = records[0].get("gold_answer")
     target = reference if isinstance(reference, str) else json.dumps(reference)
     settings = {name: source.sampling[name] for name in _SETTINGS if name in source.sampling}
@@ -94,11 +82,6 @@ def _without_text(record: Mapping[str, Any]) -> dict[str, Any]:
     return kept if isinstance(record.get("response"), str) else kept | {"has_no_response": True}
 
 
-def _text_of(prompt: Prompt) -> str:
-    """A prompt as lm-eval has it: messages are JSON."""
-    return prompt if isinstance(prompt, str) else json.dumps(prompt, ensure_ascii=False) if prompt else ""
-
-
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", errors="backslashreplace")).hexdigest()
 
@@ -110,9 +93,8 @@ def _results(
     num_problems = generations.num_problems
     numbers: dict[str, Any] = {"alias": task, "sample_len": num_problems}
     for k, values_P in zip(ks, values_PK.T, strict=True):
-        numbers[f"pass@{k},{FILTER}"] = float(values_P.mean())
-        error = float(np.std(values_P, ddof=1) / np.sqrt(num_problems)) if num_problems > 1 else "N/A"
-        numbers[f"pass@{k}_stderr,{FILTER}"] = error
+        numbers[f"pass@{k},{FILTER}"], error = mean_and_error(values_P)
+        numbers[f"pass@{k}_stderr,{FILTER}"] = "N/A" if error is None else error
     return {
         "results": {task: numbers},
         "group_subtasks": {task: []},

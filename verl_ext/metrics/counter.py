@@ -102,13 +102,15 @@ class AnswerCounter:
         if fault is not None:
             return fault
         question_id = str(record["question_id"])
+        answer = answer_in(record) if self._with_answers else ""
+        reason = None if record.get("reason") is None else str(record["reason"])
         problem = self.problems.get(question_id)
         if problem is None:
             groups = [record[name] for name in self._by]
             problem = ProblemCounts(len(self.problems), record.get("gold_answer"), groups)
             self.problems[question_id] = problem
         self._check_is_new(number, problem, record)
-        self._count(problem, record)
+        self._count(problem, record, answer, reason)
         if self._on_answer is not None:
             self._on_answer(problem, record)
         return None
@@ -142,7 +144,7 @@ class AnswerCounter:
                 "Counted twice, an answer would weigh twice: delete one of the lines."
             )
 
-    def _count(self, problem: ProblemCounts, record: Mapping[str, Any]) -> None:
+    def _count(self, problem: ProblemCounts, record: Mapping[str, Any], answer: str, reason: str | None) -> None:
         is_correct = bool(record["label"])
         tier = record.get("tier")
         problem.num_samples += 1
@@ -150,9 +152,9 @@ class AnswerCounter:
         problem.num_strict += is_correct and tier in STRICT_TIERS
         self._has_tiers |= tier is not None
         self._num_correct_without_tier += is_correct and tier is None
-        if (reason := record.get("reason")) is not None:
-            self.reasons[str(reason)] += 1
-        if self._with_answers and (answer := answer_in(record)):
+        if reason is not None:
+            self.reasons[reason] += 1
+        if answer:
             problem.answers[answer] += 1
             if is_correct:
                 problem.correct_answers[answer] += 1
@@ -187,10 +189,8 @@ def count_answers(
     """
     first_fault = ""
     for number, record, line in read_answers(path, verdict):
-        fault = counter.add(number, record)
+        fault = _fault_after_adding(counter, number, record, line)
         if fault is None:
-            continue
-        if (exact := decode_exactly(line)) is not None and (fault := counter.add(number, exact)) is None:
             continue
         if not skip_bad_lines:
             raise ValueError(f"{path}, line {number}, {fault.text}. {fault.remedy}")
@@ -202,6 +202,18 @@ def count_answers(
         raise ValueError(
             f"{path} holds no answers ({found}). Expected a JSON object per line, with question_id and label."
         )
+
+
+def _fault_after_adding(
+    counter: AnswerCounter, number: int, record: dict[str, Any] | Fault | None, line: bytes
+) -> Fault | None:
+    try:
+        fault = counter.add(number, record)
+        if fault is not None and (exact := decode_exactly(line)) is not None:
+            fault = counter.add(number, exact)
+    except RecursionError:  # orjson reads what Python cannot print
+        return Fault("has lists or objects that are nested too deep")
+    return fault
 
 
 def answer_in(record: Mapping[str, Any]) -> str:

@@ -18,6 +18,18 @@ from verl_ext.metrics.fault import Fault
 MARK = "verl_ext_format"
 """In the metadata of a sample whose other metadata are the fields of a line of ours."""
 SAMPLES = "samples/"
+DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    OSError,
+    ValueError,
+    RuntimeError,
+    LookupError,
+    OverflowError,
+)
+"""What damaged archives and JSON in them raise: RuntimeError for one that seems encrypted, or JSON that is nested too deep."""
 _ZSTD = 93
 _LOCAL_HEADER = struct.Struct("<26xHH")  # lengths of the name and of what follows it
 _VALUES = {"C": True, "I": False, "N": False}
@@ -30,17 +42,16 @@ def samples_of_archive(path: Path) -> Iterator[dict[str, Any]]:
     Raises:
         ValueError: It is cut or damaged, or no log of inspect.
     """
+    names = []
     try:
         with path.open("rb") as file, zipfile.ZipFile(file) as archive:
             names = [name for name in archive.namelist() if name.startswith(SAMPLES) and name.endswith(".json")]
-            if not names:
-                raise ValueError(
-                    f"{path} is an archive without {SAMPLES}*.json, and so no log of inspect with answers."
-                )
             for name in names:
                 yield json.loads(_unpacked(file, archive, name))
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, json.JSONDecodeError) as error:
+    except DAMAGE as error:
         raise ValueError(f"{path} is damaged or still being written ({error}). Copy it again.") from error
+    if not names:
+        raise ValueError(f"{path} is an archive without {SAMPLES}*.json, and so no log of inspect with answers.")
 
 
 def samples_of_json(path: Path, log: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -49,9 +60,10 @@ def samples_of_json(path: Path, log: Mapping[str, Any]) -> Iterator[dict[str, An
     Raises:
         ValueError: It has none.
     """
-    if not log.get("samples"):
+    samples = log.get("samples")
+    if not isinstance(samples, list) or not samples:
         raise ValueError(f"{path} has no samples. Evaluate again without --no-log-samples.")
-    return iter(log["samples"])
+    return iter(samples)
 
 
 def _unpacked(file: BinaryIO, archive: zipfile.ZipFile, name: str) -> bytes:
@@ -92,7 +104,10 @@ def records_of(path: Path, sample: Mapping[str, Any], scorer: str | None) -> Ite
     if label is None:
         yield Fault(f"{place} has {scores[name].get('value')!r} of {name} where C, I, 0 or 1 was expected")
         return
-    yield _record(sample, scores[name], label)
+    try:
+        yield _record(sample, scores[name], label)
+    except json.JSONDecodeError as error:
+        yield Fault(f"{place} has a response_as_json that is none ({error})")
 
 
 def _label(value: Any) -> bool | None:
@@ -103,7 +118,8 @@ def _label(value: Any) -> bool | None:
 
 
 def _record(sample: Mapping[str, Any], score: Mapping[str, Any], label: bool) -> dict[str, Any]:
-    metadata = dict(sample.get("metadata") or {})
+    found = sample.get("metadata")
+    metadata = dict(found) if isinstance(found, dict) else {}
     texts = {"prompt": sample.get("input"), "response": _text(sample), "label": label}
     if metadata.pop(MARK, None) is not None:
         exact = metadata.pop("response_as_json", None)

@@ -101,10 +101,13 @@ def _record(line: Mapping[str, Any], label: bool) -> dict[str, Any]:
     }
 
 
-def _own_records(line: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    texts = line["resps"][0]
+def _own_records(line: Mapping[str, Any]) -> Iterator[dict[str, Any] | Fault]:
+    owns, texts = line["doc"][ANSWERS], line["resps"][0]
+    if len(owns) != len(texts):
+        yield Fault(f"has {len(texts)} responses and {len(owns)} verdicts")
+        return
     prompt = _prompt(line.get("arguments"))
-    for own, text in zip(line["doc"][ANSWERS], texts, strict=True):
+    for own, text in zip(owns, texts, strict=True):
         has_text = not own.get("has_no_response")
         fields = {name: value for name, value in own.items() if name != "has_no_response"}
         yield fields | {"prompt": prompt} | ({"response": text} if has_text else {})

@@ -72,7 +72,7 @@ _REASONS = tuple(reason.value for reason in Reason)
 def _number_of_output(uid: str) -> int:
     """Which output of a sample it is; 0 for the first, and where the id does not say."""
     parts = uid.rsplit("_", 2)
-    return int(parts[2]) if len(parts) == 3 and parts[2].isdecimal() else 0
+    return int(parts[2][-9:]) if len(parts) == 3 and parts[2].isdecimal() else 0
 
 
 def _problem(prompt: Any, reference: Any) -> str:
