@@ -126,6 +126,9 @@ def test_references_that_are_read(reference):
         {"numbers": None, "target": None},
         {"numbers": [-3, 5], "target": 2},
         {"numbers": [1.5], "target": 1},
+        "[" * 100_000,
+        '{"numbers": [' + "9" * 5000 + '], "target": 22}',
+        '{"numbers": {"3": 5}, "target": Infinity}',
     ],
 )
 def test_broken_references_are_refused(reference):

@@ -51,9 +51,10 @@ def parse_reference(reference: Any) -> Reference:
 @lru_cache(maxsize=65536)
 def _parse_json_reference(text: str) -> Reference:
     try:
-        return _parse_mapping_reference(json.loads(text))
-    except json.JSONDecodeError:
+        reference = json.loads(text)
+    except (ValueError, RecursionError):
         raise _broken_reference(text) from None
+    return _parse_mapping_reference(reference)
 
 
 def _parse_mapping_reference(reference: Any) -> Reference:
