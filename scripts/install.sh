@@ -144,6 +144,10 @@ compile_all() {
 }
 
 ! is_ready || exit 0
+# A fresh environment empties the folder first: of a link that would be the environment of another checkout.
+[[ ! -L $VENV ]] ||
+    die "$VENV is a symbolic link to $(readlink "$VENV"), whose content may be somebody else's." \
+        "Remove the link (rm $VENV) and run this again; what it points to stays."
 [[ $(uname -s) == Linux ]] ||
     die "verl_ext trains on Linux: vLLM is built for nothing else. Elsewhere \`pip install .\` grades and measures."
 exec 9<"$ROOT"

@@ -1,6 +1,9 @@
 """What all tests share: the data sets, the marks that need hardware, and an environment that is the same everywhere."""
 
 import os
+import shutil
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -33,6 +36,27 @@ def data_dir() -> Path:
             pytest.fail(f"VERL_EXT_DATA={named} is not a folder.")
         pytest.skip("No data sets: set VERL_EXT_DATA to a folder with math_test.parquet, countdown_test.parquet, ...")
     return folder
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 1 MiB. Skips the test where this process may not mount one."""
+    folder = tmp_path / "small disk"
+    folder.mkdir()
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], capture_output=True, text=True, check=False
+    )
+    if made.returncode:
+        pytest.skip(f"No small disk: {made.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def fill(folder: Path, leaving: int = 0) -> Path:
+    """Fill a ``small_disk`` but for so many bytes, a multiple of 4096; returns the file to remove for room."""
+    file = folder / "filler"
+    file.write_bytes(b"x" * (shutil.disk_usage(folder).free - leaving))
+    return file
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -6,6 +6,8 @@ import importlib.metadata
 import itertools
 import re
 import runpy
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 from unittest import mock
@@ -168,3 +170,16 @@ def test_every_import_is_declared():
 def test_a_plain_install_is_enough_without_verl(package):
     """What needs more, such as the hub, imports it where it is used."""
     assert not undeclared(ROOT / "verl_ext" / package, at_once=True)
+
+
+def test_an_environment_that_is_a_link_is_left_alone(tmp_path):
+    """Starting over empties the folder: through a link, that of another checkout."""
+    checkout, other = tmp_path / "checkout", tmp_path / "other"
+    shutil.copytree(ROOT / "scripts", checkout / "scripts")
+    other.mkdir()
+    (other / "kept").touch()
+    (checkout / ".venv").symlink_to(other)
+    done = subprocess.run(["bash", checkout / "scripts" / "install.sh"], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"{checkout}/.venv is a symbolic link to {other}, ")
+    assert [file.name for file in other.iterdir()] == ["kept"]

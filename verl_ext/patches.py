@@ -6,6 +6,7 @@ second runs only with ``VERL_PLATFORM=cpu``.
 """
 
 import importlib.metadata
+import io
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -238,14 +239,22 @@ def append_to_metrics_file(tracking: Any) -> None:
     """A file logger that appends to an existing file (``verl.utils.tracking``).
 
     verl's opens it with "wb", so that a resumed run loses every row before the checkpoint. No option reaches that, and
-    the logger is made and first written to within ``fit``.
+    the logger is made and first written to within ``fit``. On a disk that is nearly full verl's writes half a row and goes on:
+    this one raises.
     """
+
+    class RowFile(io.FileIO):
+        def write(self, row: Any) -> int:
+            left = memoryview(row)
+            while left:
+                left = left[super().write(left) :]
+            return len(row)
 
     class AppendingFileLogger(tracking.FileLogger):
         def __init__(self, project_name: str, experiment_name: str) -> None:
             self.project_name, self.experiment_name = project_name, experiment_name
             self.filepath = os.environ["VERL_FILE_LOGGER_PATH"]
-            self.fp: Any = open(self.filepath, "ab", buffering=0)  # noqa: SIM115  closed by finish()
+            self.fp: Any = RowFile(self.filepath, "ab")  # closed by finish()
 
     tracking.FileLogger = AppendingFileLogger
 

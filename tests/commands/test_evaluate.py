@@ -2,13 +2,17 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
+from tests.conftest import fill
 from tests.evaluation.conftest import FakeSampler
 from verl_ext.commands import evaluate as command
 from verl_ext.cpu import precision
@@ -284,3 +288,51 @@ def test_the_precision_follows_the_weights_and_the_processor(
     _, out, _, _ = evaluate("--dtype", "bfloat16", name="b.jsonl")
     assert FakeVllm.jobs[-1].engine_options["dtype"] == "bfloat16"
     assert ("--dtype float32 is many times faster" in out) is (not accelerators and not has_bfloat16)
+
+
+# ---------------------------------------------------------------------- disks
+
+
+def test_a_full_disk_keeps_the_answers_and_the_same_command_goes_on(evaluate, small_disk):
+    _, _, _, whole = evaluate("--num_samples", 40)
+    path = small_disk / "a.jsonl"
+    evaluate("--output_path", path)
+    filler = fill(small_disk, 3 * 4096)
+    code, _, err, _ = evaluate("--output_path", path, "--num_samples", 40)
+    assert code == 1
+    assert f"error: {path} cannot be written: No space left on device. The answers before are in it: make room" in err
+    filler.unlink()
+    assert 12 <= len(path.read_text().splitlines()) < 160
+    code, _, err, _ = evaluate("--output_path", path, "--num_samples", 40)
+    assert code == 0, err
+    assert sorted(path.read_text().splitlines()) == whole
+
+
+def test_no_room_for_the_log_is_a_line(evaluate, small_disk):
+    fill(small_disk)
+    code, _, err, _ = evaluate("--output_path", small_disk / "a.jsonl")
+    assert code == 2
+    (line,) = err.splitlines()
+    assert line.startswith(
+        f"error: {small_disk}/a.jsonl.log cannot be written: No space left on device. Make room, or "
+    )
+
+
+@pytest.mark.parametrize("option", ["--output_path", "--disagreements"])
+def test_a_read_only_disk_is_refused_before_anything_is_read(evaluate, small_disk, option):
+    (small_disk / "there.jsonl").touch()
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+    for name in ("new/a.jsonl", "there.jsonl"):
+        code, _, err, _ = evaluate(option, small_disk / name, model="/no/such/model")
+        assert code == 2
+        assert err.startswith(f"error: {option} {small_disk / name} cannot be written: {small_disk}")
+
+
+def test_a_model_of_broken_numbers_is_not_sampled(evaluate, model_folder, tmp_path):
+    """It would answer noise, and the table would say 0 %."""
+    shutil.copytree(model_folder, tmp_path / "model")
+    save_file({"w.weight": np.array([np.nan], np.float32)}, tmp_path / "model" / "model.safetensors")
+    code, _, err, lines = evaluate(model=tmp_path / "model")
+    assert code == 2
+    assert "model.safetensors holds NaN or an infinity in w.weight" in err
+    assert not lines

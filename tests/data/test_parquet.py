@@ -1,16 +1,20 @@
 import json
 import subprocess
 import sys
+from contextlib import contextmanager
 
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.effort import within
 from verl_ext.data.parquet import check_rows, first_template, read_rows, write_checked, write_rows
 from verl_ext.data.rows import make_row
 from verl_ext.grading import grade
 from verl_ext.tasks.countdown import generate_problems, short_prompt
+from verl_ext.tasks.table import DATA_SOURCES
 
 REFERENCE = '{"numbers": [3, 5, 7], "target": 22}'
 GOOD = make_row(data_source="countdown", prompt="3 5 7 = 22", ground_truth=REFERENCE, split="train", index=0)
@@ -193,6 +197,103 @@ def test_bad_files(path, tmp_path):
     pyarrow.parquet.write_table(pa.table({"prompt": ["?"], "answer": ["!"]}), path)
     with pytest.raises(ValueError, match="has no column data_source, reward_model, only prompt, answer"):
         check_rows(path)
+
+
+WHOLE = pa.BufferOutputStream()
+pyarrow.parquet.write_table(pa.Table.from_pylist([GOOD] * 3), WHOLE)
+BYTES = WHOLE.getvalue().to_pybytes()
+
+
+@contextmanager
+def refusals_name(path):
+    """What is done here may be refused, by nothing but a ValueError that begins with the file."""
+    try:
+        yield
+    except ValueError as error:
+        if not str(error).startswith(str(path)):
+            raise AssertionError(f"It does not name the file: {error}") from error
+
+
+@given(length=st.integers(0, len(BYTES) - 1))
+def test_a_file_that_was_cut_is_named(tmp_path_factory, length):
+    path = tmp_path_factory.mktemp("cut") / "rows.parquet"
+    path.write_bytes(BYTES[:length])
+    with pytest.raises(
+        ValueError, match=rf"^{path} cannot be read as \.parquet: [^\n]*\. Copy it again, or make it again\.$"
+    ):
+        check_rows(path)
+
+
+@given(places=st.lists(st.tuples(st.integers(0, len(BYTES) - 1), st.integers(0, 255)), min_size=1, max_size=8))
+def test_a_damaged_file_is_named_or_read(tmp_path_factory, places):
+    """For damaged pages pyarrow raises another error than for a damaged end, and of damaged texts none before they are asked for."""
+    damaged = bytearray(BYTES)
+    for place, byte in places:
+        damaged[place] = byte
+    path = tmp_path_factory.mktemp("damaged") / "rows.parquet"
+    path.write_bytes(damaged)
+    with refusals_name(path):
+        assert check_rows(path, is_graded_here=True) >= 0
+        first_template(path)
+
+
+def test_no_part_of_a_file_is_damaged_in_another_way(path):
+    """Places that hypothesis may miss."""
+    for place in range(4, len(BYTES) - 8, 37):
+        path.write_bytes(BYTES[:place] + bytes([BYTES[place] ^ 0xFF]) + BYTES[place + 1 :])
+        with refusals_name(path):
+            check_rows(path, is_graded_here=True)
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=6,
+)
+ROWS = st.fixed_dictionaries(
+    {},
+    optional={
+        "data_source": VALUES | st.sampled_from(["countdown", "math", "gsm8k"]),
+        "prompt": VALUES
+        | st.lists(st.fixed_dictionaries({}, optional={"role": VALUES, "content": VALUES}), max_size=2)
+        | st.just(GOOD["prompt"]),
+        "reward_model": VALUES
+        | st.fixed_dictionaries({}, optional={"ground_truth": VALUES})
+        | st.just(GOOD["reward_model"]),
+        "extra_info": VALUES | st.fixed_dictionaries({}, optional={"template": VALUES}),
+    },
+)
+
+
+@given(rows=st.lists(ROWS, min_size=1, max_size=3))
+def test_rows_of_any_types_are_used_or_named(tmp_path_factory, rows):
+    path = tmp_path_factory.mktemp("types") / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with refusals_name(path):
+        assert check_rows(path, is_graded_here=True) == len(rows)
+        template = first_template(path)
+        assert template is None or isinstance(template, str)
+        assert all(isinstance(row["prompt"], list) for row in rows)
+        assert {row["data_source"] for row in rows} <= set(DATA_SOURCES)
+
+
+@pytest.mark.parametrize("prompt", [5, 0.5, "3 5 7 = 22", {"role": "user", "content": "?"}, True])
+def test_a_prompt_is_a_list(path, prompt):
+    write_rows([GOOD | {"prompt": prompt}], path)
+    with pytest.raises(ValueError, match="row 0, has no prompt"):
+        check_rows(path)
+
+
+@pytest.mark.parametrize("depth", [300, 1_000, 100_000])
+def test_deep_lines_are_refused_before_the_reader_that_they_end(tmp_path, depth):
+    """pyarrow's reader, which is verl's, dies of 50,000 lists in each other, and Python's of 1,000."""
+    path = tmp_path / "rows.jsonl"
+    text = '"[[[[" '
+    path.write_text(json_line('"42"') + json_line("[" * depth + text + "]" * depth))
+    with pytest.raises(ValueError, match=rf"{path}, line 2, has lists and objects nested deeper than 256\."):
+        check_rows(path)
+    path.write_text(json_line('"42"').replace('"?"', json.dumps('\\"' + "[" * depth)))
+    assert check_rows(path) == 1
 
 
 def test_eight_thousand_rows_are_checked_in_a_moment(path):

@@ -101,7 +101,7 @@ def test_bad_input(folder):
     with pytest.raises(ValueError, match=rf"{path}, line 1, is not a JSON object"):
         load_rows("aime2024", folder)
     (folder / "amc23_test.parquet").write_bytes(b"not parquet")
-    with pytest.raises(ValueError, match=r"amc23_test.parquet cannot be read as parquet"):
+    with pytest.raises(ValueError, match=r"amc23_test.parquet cannot be read as .parquet"):
         load_rows("amc23", folder)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from tests.training.conftest import countdown_rows, overrides_of, save_byte_tokenizer
+from tests.training.conftest import countdown_rows, overrides_of, save_byte_tokenizer, save_weights
 from verl_ext.data.parquet import write_rows
 from verl_ext.doctor import examine, of_machine
 from verl_ext.doctor.__main__ import _read, main
@@ -64,7 +64,7 @@ def run(tmp_path, composed, monkeypatch):
     model = tmp_path / "model"
     model.mkdir()
     (model / "config.json").write_text(json.dumps(SIZES))
-    (model / "model.safetensors").write_bytes(b"\0" * 4096)
+    save_weights(model)
     save_byte_tokenizer(model)
     write_rows(countdown_rows(32), tmp_path / "train.parquet")
     test_rows = [row | {"extra_info": row["extra_info"] | {"split": "test"}} for row in countdown_rows(8, first=100)]

@@ -78,10 +78,10 @@ def test_regrade_needs_no_model(tmp_path):
 
 
 def test_what_can_be_written(tmp_path):
-    check_writable(None)
-    check_writable(tmp_path / "new" / "folder" / "a.jsonl")
+    check_writable("--output_path", None)
+    check_writable("--output_path", tmp_path / "new" / "folder" / "a.jsonl")
     file = tmp_path / "file"
     file.touch()
-    check_writable(file)
-    with pytest.raises(ValueError, match="is not a folder that you may write to"):
-        check_writable(Path(file / "a.jsonl"))
+    check_writable("--output_path", file)
+    with pytest.raises(ValueError, match=f"^--output_path {file}/a.jsonl cannot be written: {file} is a file"):
+        check_writable("--output_path", Path(file / "a.jsonl"))

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from verl_ext.host.tensor_files import pieces_of, tensors_in
+from verl_ext.host.tensor_files import check_tensors, pieces_of, tensors_in
 
 
 def test_what_a_file_holds(tmp_path):
@@ -53,3 +53,43 @@ def test_of_other_files_the_first_and_the_last_bytes_count(tmp_path):
     for place in (0, 2_999_999):
         file.write_bytes(bytes(place) + b"x" + bytes(2_999_999 - place))
         assert list(pieces_of(file)) != before
+
+
+FLOATS = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
+
+
+@given(
+    dtype=st.sampled_from(FLOATS),
+    value=st.sampled_from([float("nan"), float("inf"), -float("inf"), 0.0, 65504.0, -6e-8]),
+    place=st.integers(0, 599_999),
+)
+def test_one_number_that_is_none_is_found(tmp_path_factory, dtype, value, place):
+    """Wherever it is, in every floating type; the largest and the smallest numbers are numbers."""
+    file = tmp_path_factory.mktemp("t") / "model.safetensors"
+    tensor = torch.zeros(600, 1000, dtype=dtype)
+    tensor.view(-1)[place] = value
+    save_file({"a.weight": torch.ones(3), "b.weight": tensor}, file)
+    if torch.isfinite(tensor).all():
+        check_tensors([file])
+    else:
+        with pytest.raises(
+            ValueError, match=rf"{file} holds NaN or an infinity in b.weight, first at its number {place:,}: "
+        ):
+            check_tensors([file])
+    check_tensors([file], most_bytes=1000)
+
+
+def test_a_mask_may_hold_infinities_and_an_integer_any_bits(tmp_path):
+    tensors = {"attn.mask": torch.full((2,), -torch.inf), "ids": torch.full((3,), -1), "empty": torch.zeros(0, 5)}
+    save_file(tensors, tmp_path / "x")
+    check_tensors([tmp_path / "x"])
+
+
+@pytest.mark.parametrize("left", [0, 3, 8, 40, 200])
+def test_a_cut_file_is_named_however_little_is_looked_at(tmp_path, left):
+    file = tmp_path / "model.safetensors"
+    save_file({"a": torch.zeros(1000)}, file)
+    check_tensors([file], most_bytes=0)
+    file.write_bytes(file.read_bytes()[:left])
+    with pytest.raises(ValueError, match=rf"{file} is (cut: it has 200 of 4,\d\d\d bytes|no file of tensors)"):
+        check_tensors([file], most_bytes=0)

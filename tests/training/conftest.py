@@ -29,18 +29,25 @@ def save_byte_tokenizer(folder: Path) -> None:
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))
 
 
+def save_weights(folder: Path) -> None:
+    """A file of 4096 bytes that holds no tensors."""
+    (folder / "model.safetensors").write_bytes((2).to_bytes(8, "little") + b"{}" + b"\0" * 4086)
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("input")
     (folder / "model").mkdir()
     (folder / "model" / "config.json").write_text(json.dumps({"max_position_embeddings": 64, "dtype": "float32"}))
-    (folder / "model" / "model.safetensors").write_bytes(b"\0" * 4096)
+    save_weights(folder / "model")
     save_byte_tokenizer(folder / "model")
     rows = countdown_rows(32)
     write_rows(rows, folder / "train.parquet")
     broken = [dict(row) for row in rows]
     broken[5] = broken[5] | {"reward_model": {"style": "rule", "ground_truth": ""}}
     write_rows(broken, folder / "no_truth.parquet")
+    (folder / "cut.parquet").write_bytes((folder / "train.parquet").read_bytes()[:-100])
+    write_rows([row | {"prompt": 7} for row in rows], folder / "typed.parquet")
     return folder
 
 

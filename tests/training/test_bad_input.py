@@ -1,9 +1,12 @@
 """What a user can get wrong is said in one line, before anything starts."""
 
+import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from tests.training.conftest import config_of, overrides_of
 from verl_ext.grading.workers.settings import read_settings
@@ -25,7 +28,9 @@ CASES = {
     "algorithm.loss_normalizer=some": "must be one of kept, all, got some",
     "actor_rollout_ref.model.path=/no/such/model": "actor_rollout_ref.model.path=/no/such/model does not exist",
     "data.train_files=/no/such/file.parquet": "data.train_files: There is no data file /no/such/file.parquet",
-    "data.train_files=FOLDER/no_truth.parquet": "row 5",
+    "data.train_files=FOLDER/no_truth.parquet": "data.train_files: FOLDER/no_truth.parquet, row 5, has no ground truth",
+    "data.val_files=FOLDER/cut.parquet": "data.val_files: FOLDER/cut.parquet cannot be read as .parquet: ",
+    "data.val_files=FOLDER/typed.parquet": "data.val_files: FOLDER/typed.parquet, row 0, has no prompt",
     "trainer.n_gpus_per_node=0": "must be a whole number >= 1, got 0",
     "ray_kwargs.ray_init.num_gpus=0": "trainer.n_gpus_per_node=1, but there are 0 logical devices",
     "actor_rollout_ref.rollout.tensor_model_parallel_size=2": "1 ranks cannot be split into rollout replicas",
@@ -41,7 +46,7 @@ CASES = {
 def test_each_mistake_is_named(folder, override):
     with pytest.raises(ValueError) as error:
         preflight.check(config_of(folder, override.replace("FOLDER", str(folder))))
-    assert CASES[override] in str(error.value)
+    assert CASES[override].replace("FOLDER", str(folder)) in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -75,6 +80,16 @@ def test_checkpoints_that_do_not_fit_are_refused(folder, monkeypatch, kept, at_o
     monkeypatch.setattr(disk, "free_bytes", lambda _path: at_once * one - 1)
     with pytest.raises(ValueError, match="Point trainer.output_dir at a larger disk"):
         check_disk(config)
+
+
+def test_a_model_of_broken_numbers_is_refused(folder, tmp_path):
+    shutil.copytree(folder / "model", tmp_path / "model")
+    save_file({"lm_head.weight": np.array([[0.5, np.nan]], np.float32)}, tmp_path / "model" / "model.safetensors")
+    option = f"actor_rollout_ref.model.path={tmp_path}/model"
+    with pytest.raises(
+        ValueError, match=f"^{option}: .*holds NaN or an infinity in lm_head.weight, .*Copy the model again"
+    ):
+        preflight.check(config_of(folder, option))
 
 
 @pytest.mark.parametrize(

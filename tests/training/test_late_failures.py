@@ -163,6 +163,25 @@ def test_what_a_killed_actor_has_started_ends_too(monkeypatch):
         actor.stdout.close()
 
 
+def test_a_stop_that_fails_half_way_leaves_no_process(monkeypatch):
+    """A print to a log on a full disk raises, wherever it is."""
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    for step in ("_kill_workers", "_shut_down_ray"):
+        monkeypatch.setattr(launch_module, step, full)
+    monkeypatch.setattr("transfer_queue.close", full)
+    others = psutil.Process().children(recursive=True)
+    parent, family = start_family()
+    with pytest.raises(OSError, match="No space left"):
+        launch_module.stop(None, others)
+    while any(map(is_running, family)):
+        time.sleep(0.05)  # the test's own limit ends it
+    parent.wait()
+    parent.stdout.close()
+
+
 LOADER = """
 import psutil
 from torch.utils.data import DataLoader

@@ -30,7 +30,7 @@ def main(arguments: Sequence[str], description: str) -> int:
         if isinstance(options, RegradeOptions):
             return _regrade(options, began)
         return _evaluate(options, began)
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return BAD_INPUT
 

@@ -9,15 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.json
 import pyarrow.parquet
 
 from verl_ext.data.rows import COLUMNS, VerlRow, row_fault
+from verl_ext.data.table_file import JSON_ENDINGS, read_table, rows_in
 from verl_ext.host.files import replacing
 from verl_ext.tasks.table import DATA_SOURCES, SHOWN_DATA_SOURCES
 
 _INT64_CHARS = len(str(-(2**63)))
-JSON_ENDINGS = (".json", ".jsonl")
 READ_COLUMNS = (*COLUMNS, "extra_info")
 REMEDY = "Make the file again with scripts/prepare_data.py, or fix the row."
 
@@ -50,16 +49,15 @@ def write_files(files: Mapping[Path, Sequence[VerlRow]]) -> None:
 
 def read_rows(path: str | Path) -> list[VerlRow]:
     """Read all rows of a parquet file, or of a file of JSON lines."""
-    rows: list[VerlRow] = _read_table(Path(path)).to_pylist()
-    return rows
+    return rows_in(Path(path), _read_table(Path(path)))
 
 
 def first_template(path: str | Path) -> str | None:
     """The prompt template that the first row says it was prepared with; None if it does not say."""
-    rows = _read_table(Path(path)).slice(0, 1).to_pylist()
+    rows = rows_in(Path(path), _read_table(Path(path)).slice(0, 1))
     extra_info = rows[0].get("extra_info") if rows else None
-    template: str | None = extra_info.get("template") if isinstance(extra_info, Mapping) else None
-    return template
+    template = extra_info.get("template") if isinstance(extra_info, Mapping) else None
+    return template if isinstance(template, str) else None
 
 
 def check_rows(
@@ -97,7 +95,7 @@ def check_rows(
 
     def faults() -> Iterator[str | None]:
         rounded = _rounded_ground_truths(path) if path.suffix in JSON_ENDINGS else {}
-        for index, row in enumerate(table.select(columns).to_pylist()):
+        for index, row in enumerate(rows_in(path, table.select(columns))):
             fault = rounded.get(index) or row_fault({**row, "prompt": row[prompt_key]}, graded)
             if fault is None and is_graded_here and row["data_source"] not in graded:
                 fault = f"has the data_source {row['data_source']!r}, but there are only graders for {', '.join(SHOWN_DATA_SOURCES)}"
@@ -166,9 +164,4 @@ def _first_digits(value: Any) -> _Digits | None:
 def _read_table(path: Path) -> pa.Table:
     if not path.is_file():
         raise FileNotFoundError(f"There is no data file {path}. Make it with scripts/prepare_data.py.")
-    try:
-        # Open files: pyarrow takes a name that is UTF-8 only.
-        with path.open("rb") as file:
-            return (pyarrow.json.read_json if path.suffix in JSON_ENDINGS else pyarrow.parquet.read_table)(file)
-    except pa.ArrowException as error:
-        raise ValueError(f"{path} cannot be read as {path.suffix or 'parquet'}: {error}") from None
+    return read_table(path)

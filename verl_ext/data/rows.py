@@ -75,7 +75,7 @@ def row_fault(row: Mapping[str, Any], graded: Collection[str]) -> str | None:
         graded: The data sources this package grades; the ground truth of another one only has to be present.
     """
     messages, reward_model = row["prompt"], row["reward_model"]
-    if not messages or not all(_has_content(message) for message in messages):
+    if not isinstance(messages, list) or not messages or not all(map(_has_content, messages)):
         return "has no prompt (a list of messages, each with content)"
     # verl prints the chat template's error and leaves such a row out of every step and of the validation.
     if not all(isinstance(message.get("role"), str) and message["role"] for message in messages):

@@ -16,10 +16,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet
-
 from verl_ext.data.errata import ERRATA, question_digest
+from verl_ext.data.table_file import read_table, rows_in
 from verl_ext.host.command_line import typed_path
 from verl_ext.tasks import Task, task_named
 from verl_ext.tasks.task import SourceRow, Split
@@ -153,12 +151,7 @@ def _read_folder(task: Task, folder: Path, split: Split) -> tuple[list[dict[str,
 
 
 def _read_parquet(path: Path) -> list[dict[str, Any]]:
-    try:
-        with path.open("rb") as file:  # pyarrow takes a name that is UTF-8 only
-            rows: list[dict[str, Any]] = pyarrow.parquet.read_table(file).to_pylist()
-    except pa.ArrowException as error:
-        raise ValueError(f"{path} cannot be read as parquet: {error}") from None
-    return rows
+    return rows_in(path, read_table(path))
 
 
 def _read_json_lines(path: Path) -> list[dict[str, Any]]:

@@ -128,9 +128,16 @@ class GenerationWriter:
         drop_cut_line(path)
 
     def write(self, records: Iterable[Mapping[str, Any]]) -> None:
+        """Append the lines; raises OSError, with the file's name, where there is no room for them."""
         data = b"".join(map(line_of, records))
-        while data:
-            data = data[os.write(self._descriptor, data) :]
+        try:
+            while data:
+                data = data[os.write(self._descriptor, data) :]
+        except OSError as error:
+            raise OSError(
+                f"{self.path} cannot be written: {error.strerror}. The answers before are in it: make room, and run the same "
+                "command again to go on."
+            ) from error
 
     def close(self) -> None:
         """Leave the file, or none where there is nothing in it."""

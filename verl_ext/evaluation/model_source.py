@@ -25,6 +25,7 @@ from verl_ext.evaluation.vllm_sampler import VllmSampler
 from verl_ext.host.accelerators import num_accelerators
 from verl_ext.host.command_line import shown
 from verl_ext.host.free_memory import read_memory
+from verl_ext.host.tensor_files import check_tensors
 from verl_ext.host.vllm_on_cpu import ENGINE, TOKEN_DRAW
 
 DEVICE_VARIABLES = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ASCEND_RT_VISIBLE_DEVICES")
@@ -69,6 +70,7 @@ class ModelSource:
         if model.to_merge is not None:
             print(f"merging {model.to_merge} into {model.folder}", flush=True)
             merge(model, log)
+        check_tensors(sorted(model.folder.glob("*.safetensors")))
         return {"name": shown(self._options.model_path), "fingerprint": fingerprint(model.folder)}
 
     def sampling_facts(self) -> dict[str, Any]:

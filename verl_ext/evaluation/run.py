@@ -32,11 +32,17 @@ from verl_ext.metrics.side_file import run_path
 
 @contextmanager
 def opened_log(plan: Plan) -> Iterator[TextIO]:
-    """The log of a plan, with the command line as its next entry."""
-    plan.log_path.parent.mkdir(parents=True, exist_ok=True)
+    """The log of a plan, with the command line as its next entry; raises OSError, with its name, where it cannot be written."""
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    try:
+        plan.log_path.parent.mkdir(parents=True, exist_ok=True)
+        with plan.log_path.open("a", encoding="utf-8", errors="backslashreplace") as log:
+            print(f"\n=== {now} eval.py {' '.join(plan.options.arguments)}", file=log)
+    except OSError as error:
+        raise OSError(
+            f"{plan.log_path} cannot be written: {error.strerror}. Make room, or choose another place for the answers."
+        ) from error
     with plan.log_path.open("a", buffering=1, encoding="utf-8", errors="backslashreplace") as log:
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        print(f"\n=== {now} eval.py {' '.join(plan.options.arguments)}", file=log)
         yield log
 
 

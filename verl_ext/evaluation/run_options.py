@@ -10,6 +10,7 @@ from typing import Any
 
 from verl_ext.evaluation.sampling_settings import Sampling
 from verl_ext.host.command_line import path_option
+from verl_ext.host.disk import nearest_existing
 from verl_ext.tasks.templates import render_prompt
 
 _SAMPLING_OPTIONS = ("num_samples", "temperature", "top_p", "top_k", "max_tokens", "seed")
@@ -56,8 +57,8 @@ class EvaluationOptions:
     def __post_init__(self) -> None:
         self._check_choices()
         self._check_values()
-        for target in (self.output_path, self.output_dir, self.disagreements):
-            check_writable(target)
+        for option in ("output_path", "output_dir", "disagreements"):
+            check_writable(f"--{option}", getattr(self, option))
 
     def _check_choices(self) -> None:
         if bool(self.task) == (self.data is not None):
@@ -107,7 +108,7 @@ class RegradeOptions:
     def __post_init__(self) -> None:
         if not self.path.is_file():
             raise ValueError(f"There is no file {self.path} to grade again.")
-        check_writable(self.disagreements)
+        check_writable("--disagreements", self.disagreements)
 
 
 def parse(arguments: Sequence[str], description: str) -> EvaluationOptions | RegradeOptions:
@@ -133,15 +134,17 @@ def parse(arguments: Sequence[str], description: str) -> EvaluationOptions | Reg
     )
 
 
-def check_writable(target: Path | None) -> None:
-    """Raise ValueError where ``target`` cannot be made, or written to."""
+def check_writable(option: str, target: Path | None) -> None:
+    """Raise ValueError where what ``option`` names cannot be made, or written to."""
     if target is None:
         return
-    folder = target
-    while not folder.exists():
-        folder = folder.parent
-    if (folder != target and not folder.is_dir()) or not os.access(folder, os.W_OK):
-        raise ValueError(f"{target} cannot be written: {folder} is not a folder that you may write to.")
+    there = nearest_existing(target)
+    if there != target.absolute() and not there.is_dir():
+        raise ValueError(f"{option} {target} cannot be written: {there} is a file. Choose another place.")
+    if not os.access(there, os.W_OK):
+        raise ValueError(
+            f"{option} {target} cannot be written: {there} may not be. Choose another place, or change its rights."
+        )
 
 
 def _parser(description: str) -> argparse.ArgumentParser:

@@ -1,34 +1,96 @@
 """A folder that one process at a time works in."""
 
+import errno
 import fcntl
+import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 NAME = ".lock"
+NO_LOCKS_HERE = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
+"""What file systems of some clusters say: whether somebody else is there nobody can tell, and the work goes on."""
+_LOOK_SECONDS = 0.1
+_held: set[int] = set()
 
 
 class BusyError(Exception):
     """Another process works in this folder."""
 
+    def __init__(self, message: str, process: int | None) -> None:
+        super().__init__(message)
+        self.process = process
+        """Its number on its machine; None where it has not said."""
+
 
 @contextmanager
-def locked(folder: Path, what: str) -> Iterator[int]:
+def locked(folder: Path, what: str, patience: float = 0.0) -> Iterator[int]:
     """Hold a folder; yields the lock's descriptor, which a child that is to hold it too has to get.
 
-    A process that is killed lets go of it, and the lock is gone with the last process that has the descriptor.
+    A process that is killed lets go of it, and the lock is gone with the last process that was given the descriptor. What
+    is forked from it, a data loader say, does not hold it.
 
     Args:
         folder: Made where it is missing.
         what: Which work is refused to a second process: the beginning of the error.
+        patience: Seconds to wait for another process, which may be one that is just ending.
 
     Raises:
         BusyError: Somebody has it.
+        OSError: The folder cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / NAME).open("w") as file:
+    descriptor = os.open(folder / NAME, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        _take(descriptor, folder, what, patience)
+        os.truncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        _held.add(descriptor)
+        yield descriptor
+    finally:
+        _held.discard(descriptor)
+        os.close(descriptor)
+
+
+def check_free(folder: Path, what: str, patience: float = 0.0) -> None:
+    """Raise BusyError where another process has the folder, as ``locked`` does; makes and changes nothing."""
+    try:
+        descriptor = os.open(folder / NAME, os.O_RDONLY)
+    except OSError:  # nobody has ever had it, or it is no folder of ours
+        return
+    try:
+        _take(descriptor, folder, what, patience)
+    finally:
+        os.close(descriptor)
+
+
+def _take(descriptor: int, folder: Path, what: str, patience: float) -> None:
+    end = time.monotonic() + patience
+    while True:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
         except BlockingIOError:
-            raise BusyError(f"{what} in {folder} are being run by another process.") from None
-        yield file.fileno()
+            if time.monotonic() >= end:
+                said = os.pread(descriptor, 20, 0).decode(errors="replace").strip()
+                raise BusyError(
+                    f"{what} in {folder} are being run by another process.", int(said) if said.isdecimal() else None
+                ) from None
+        except OSError as error:
+            if error.errno in NO_LOCKS_HERE:
+                return
+            raise
+        time.sleep(_LOOK_SECONDS)
+
+
+def _let_go() -> None:
+    """In a forked child, whose parent has the locks: the descriptors stay taken, by nothing."""
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for descriptor in _held:
+        os.dup2(nothing, descriptor, inheritable=False)
+    os.close(nothing)
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_let_go)

@@ -92,7 +92,7 @@ def _memory_by_name() -> dict[str, int]:
 
 def explanation(failure: BaseException, config: Any, watch: MemoryWatch) -> str | None:
     """What to tell of a run that ended with ``failure``; None where no worker was killed for memory."""
-    if "ray" not in sys.modules or not any(_is_of_memory(error, watch.num_kills > 0) for error in _chain(failure)):
+    if "ray" not in sys.modules or not any(_is_of_memory(error, watch.num_kills > 0) for error in errors_in(failure)):
         return None
     return killed_for_memory("a worker", Seen(phase_of(failure.__traceback__), watch.last), config)
 
@@ -109,7 +109,8 @@ def killed_for_memory(what: str, seen: Seen, config: Any) -> str:
     )
 
 
-def _chain(failure: BaseException) -> Iterator[BaseException]:
+def errors_in(failure: BaseException) -> Iterator[BaseException]:
+    """``failure`` and what it came from, also in another process."""
     seen: list[BaseException] = []
     errors: list[Any] = [failure]
     while errors:

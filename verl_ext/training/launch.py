@@ -146,10 +146,11 @@ def stop(trainer: Any, others: Sequence[psutil.Process]) -> None:
 
     # Now: they are nobody's children once their parent has ended.
     started = [process for process in psutil.Process().children(recursive=True) if process not in others]
-    tq.close()
-    _kill_workers(trainer)
-    _shut_down_ray()
-    end_processes(started)
+    with ExitStack() as steps:  # from the last to the first, and all of them: on a full disk even a print raises
+        steps.callback(end_processes, started)
+        steps.callback(_shut_down_ray)
+        steps.callback(_kill_workers, trainer)
+        steps.callback(tq.close)
 
 
 def end_processes(processes: Sequence[psutil.Process]) -> None:

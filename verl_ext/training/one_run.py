@@ -6,6 +6,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from io import TextIOWrapper
@@ -16,7 +17,7 @@ from omegaconf import DictConfig
 
 from verl_ext.host.log_tail import tail
 from verl_ext.objectives.noisy_grader import read_noisy_grader
-from verl_ext.training import events, head, memory, presets, processor_use, run_folder
+from verl_ext.training import events, full_disk, head, memory, presets, processor_use, run_folder
 from verl_ext.training.attention import described
 from verl_ext.training.checkpoints import Checkpoint, resumed_checkpoint
 from verl_ext.training.checks import asynchronous, old_log_probs
@@ -140,8 +141,14 @@ def train_watched(
             ):
                 train(prepared.config)
         except BaseException as error:  # noqa: BLE001  the caller reports it, with the exit code it deserves
-            failure, cause = error, nodes.cause_of(error) or explanation(error, prepared.config, watch)
-            traceback.print_exc()
+            failure = error
+            cause = (
+                nodes.cause_of(error)
+                or explanation(error, prepared.config, watch)
+                or full_disk.explanation(error, prepared.config)
+            )
+            with suppress(OSError):  # the log's disk may be the full one
+                traceback.print_exc()
         finally:
             console.close()
     return Outcome(time.monotonic() - started, failure, cause)
@@ -189,6 +196,7 @@ def print_any_name() -> None:
 
 def exit_now(code: int) -> NoReturn:
     """End the process: everything is written, and the threads of Ray and vLLM would keep it for seconds."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):  # of a full disk, of which was told
+            stream.flush()
     os._exit(code)

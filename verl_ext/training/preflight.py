@@ -27,7 +27,7 @@ from verl_ext.training.checks.machine import (
     check_vllm,
 )
 from verl_ext.training.checks.micro_batches import check_micro_batches
-from verl_ext.training.checks.model import check_model
+from verl_ext.training.checks.model import check_model, check_weights
 from verl_ext.training.checks.option_values import check_types
 from verl_ext.training.checks.pass_at_k_options import check_pass_at_k
 from verl_ext.training.checks.prompts import check_prompts, check_tokenizer
@@ -37,6 +37,7 @@ from verl_ext.training.deterministic import check_deterministic
 from verl_ext.training.head import check_head
 from verl_ext.training.memory import check_memory, settle
 from verl_ext.training.processor_use import check_precision
+from verl_ext.training.run_lock import check_alone
 
 
 def check_progress(config: Any) -> Checkpoint | None:
@@ -58,8 +59,10 @@ OF_TRAINER = (check_asynchronous, check_trainer)
 OF_ALGORITHM = (check_estimator, check_loss, *OF_TRAINER, *OF_VALIDATIONS, check_deterministic)
 SUBJECTS = (
     Subject("types", (check_types, check_precision, check_dead_options)),
-    Subject("algorithm", (*OF_ALGORITHM, check_loggers, check_output, check_extensions), needs=("types",)),
-    Subject("model", (check_model, check_head, check_adapter, check_vllm, check_attention), needs=("types",)),
+    Subject("algorithm", (*OF_ALGORITHM, check_loggers, check_output, check_alone, check_extensions), needs=("types",)),
+    Subject(
+        "model", (check_model, check_weights, check_head, check_adapter, check_vllm, check_attention), needs=("types",)
+    ),
     Subject("devices", (check_ranks,), needs=("types",)),
     Subject("data", (check_data, check_template, check_batches), needs=("types",)),
     Subject("memory", (settle, check_micro_batches, check_memory), needs=("types", "model", "devices", "data")),

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import pairwise, product
 from multiprocessing.connection import Connection
@@ -27,7 +27,7 @@ from omegaconf import DictConfig
 
 from verl_ext.cpu.preloaded import preload_for_this_process_only
 from verl_ext.host.parent_death import end_with_parent
-from verl_ext.training import one_run
+from verl_ext.training import one_run, run_lock
 from verl_ext.training.checks.resume import NothingLeftError
 from verl_ext.training.console import STANDARD_ERROR, send_output_to, terminal_of_this_process
 from verl_ext.training.device import chosen_device, default_device
@@ -292,10 +292,11 @@ def serve(descriptor: int) -> NoReturn:
         if total > 1:
             print(f"\nrun {member.number} of {total}: {' '.join(run.overrides)}", file=terminal)
         code = one_run.CANNOT_BEGIN
-        if one_run.begin(run, terminal, errors):
-            send_output_to(one_run.log_of(run))
-            training = _Training(stack, is_last=member is members[-1])
-            code = one_run.ended(run, one_run.train_watched(run, training, terminal, pipe.send), terminal, errors)
+        with ExitStack() as folders:
+            if run_lock.take(run.config, folders, errors) and one_run.begin(run, terminal, errors):
+                send_output_to(one_run.log_of(run))
+                training = _Training(stack, is_last=member is members[-1])
+                code = one_run.ended(run, one_run.train_watched(run, training, terminal, pipe.send), terminal, errors)
         pipe.send(code)
         if code:
             break

@@ -32,7 +32,7 @@ def check_data(config: Any) -> None:
                 )
             try:
                 check_rows(local_path(file), is_graded_here=is_graded_here, prompt_key=config.data.prompt_key)
-            except FileNotFoundError as error:
+            except (FileNotFoundError, ValueError) as error:
                 raise ValueError(f"data.{option}: {error}") from error
 
 

@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from verl_ext.host.files import read_object
+from verl_ext.host.tensor_files import check_tensors
 from verl_ext.pretrained.hub import HUB_ID
 from verl_ext.training.checks.critic import uses_critic
+from verl_ext.training.model_file import model_folder
 from verl_ext.training.paths import is_remote, local_path
 
 VERL_DEFAULT = "~/models/deepseek-llm-7b-chat"
@@ -34,6 +36,22 @@ def check_model(config: Any) -> None:
             f"data.max_prompt_length + data.max_response_length = {needed} tokens, more than "
             f"actor_rollout_ref.rollout.max_model_len={max_model_len}."
         )
+
+
+def check_weights(config: Any) -> None:
+    """The models' files are whole, and those of a model that is read in a moment hold numbers only.
+
+    What a larger one holds the guard ``not_finite`` finds, at the first step.
+    """
+    paths = {"actor_rollout_ref.model.path": config.actor_rollout_ref.model.path}
+    if uses_critic(config):
+        paths["critic.model.path"] = config.critic.model.path
+    for option, path in paths.items():
+        folder = model_folder(path)
+        try:
+            check_tensors([] if folder is None else sorted(folder.glob("*.safetensors")))
+        except ValueError as error:
+            raise ValueError(f"{option}={path}: {error}") from None
 
 
 def _model_config(option: str, path: str) -> dict[str, Any] | None:
