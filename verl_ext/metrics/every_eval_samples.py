@@ -26,7 +26,7 @@ def is_sample(first: Mapping[str, Any]) -> bool:
     return "question_id" not in first and all(name in first for name in _FIELDS)
 
 
-class Translation:
+class EveryEvalTranslation:
     """From lines to records; an answer that counts for several results has a line for each, of which one is taken."""
 
     def __init__(self, path: Path, verdict: str | None) -> None:

@@ -74,7 +74,7 @@ def _translation(path: Path, first: Mapping[str, Any], verdict: str | None) -> T
     if lm_eval_samples.is_sample(first):
         return lm_eval_samples.Translation(path, verdict)
     if every_eval_samples.is_sample(first):
-        return every_eval_samples.Translation(path, verdict)
+        return every_eval_samples.EveryEvalTranslation(path, verdict)
     if verdict is not None:
         raise ValueError(
             f"{VERDICT_OPTION} {verdict}: {path} has one verdict per answer. Leave the option out; it is for files of other "
@@ -103,7 +103,7 @@ def _whole_log(path: Path, verdict: str | None) -> _Whole | None:
     with path.open("rb") as file:
         head = file.read(len(_ZIP_MARK))
     if head == lighteval_details.MARK:
-        return _Whole(lighteval_details.rows_of(path), lighteval_details.Translation(path, verdict))
+        return _Whole(lighteval_details.rows_of(path), lighteval_details.DetailsTranslation(path, verdict))
     if head == _ZIP_MARK:
         return _Whole(inspect_log.samples_of_archive(path), of_inspect)
     log = _json_log(path)

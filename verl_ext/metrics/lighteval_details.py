@@ -47,7 +47,7 @@ def rows_of(path: Path) -> Iterator[dict[str, Any]]:
         )
 
 
-class Translation:
+class DetailsTranslation:
     """From rows to records; the metric is the only one of the first row, unless ``verdict`` names it."""
 
     def __init__(self, path: Path, verdict: str | None) -> None:
