@@ -256,9 +256,9 @@ SEPARATE = (
     ],
 )
 def test_what_verl_would_assert_after_ray_has_started_is_said_before(override, message):
-    asynchronous.check_asynchronous(compose_config(SEPARATE, device="gpu"))
+    asynchronous.check_separate(compose_config(SEPARATE, device="gpu"))
     with pytest.raises(ValueError, match=message):
-        asynchronous.check_asynchronous(compose_config([*SEPARATE, override], device="gpu"))
+        asynchronous.check_separate(compose_config([*SEPARATE, override], device="gpu"))
 
 
 def test_the_launch_says_what_is_different(folder):

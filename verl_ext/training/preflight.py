@@ -11,7 +11,7 @@ from verl_ext.training.attention import check_attention
 from verl_ext.training.checkpoints import Checkpoint
 from verl_ext.training.checks.adapter import check_adapter
 from verl_ext.training.checks.algorithm import check_estimator, check_loss, check_trainer
-from verl_ext.training.checks.asynchronous import check_asynchronous
+from verl_ext.training.checks.asynchronous import check_asynchronous, check_separate
 from verl_ext.training.checks.best_checkpoint import check_best_checkpoint
 from verl_ext.training.checks.data_files import check_batches, check_data, check_steps, check_template
 from verl_ext.training.checks.dead_options import check_dead_options
@@ -55,7 +55,7 @@ class Subject(NamedTuple):
 
 
 OF_VALIDATIONS = (check_early_end, check_pass_at_k, check_best_checkpoint)
-OF_TRAINER = (check_asynchronous, check_trainer)
+OF_TRAINER = (check_asynchronous, check_trainer, check_separate)
 OF_ALGORITHM = (check_estimator, check_loss, *OF_TRAINER, *OF_VALIDATIONS, check_deterministic)
 SUBJECTS = (
     Subject("types", (check_types, check_precision, check_dead_options)),

@@ -32,6 +32,11 @@ def check_asynchronous(config: Any) -> None:
         raise ValueError(fully_async_option([f"+{FULLY_ASYNC}"]))
     if mode in NOT_BUILT:
         raise ValueError(f"{MODE}={mode}: {NOT_BUILT[mode]}.")
+
+
+def check_separate(config: Any) -> None:
+    """verl's trainer with rollouts on devices of their own can start; raises ValueError where it cannot."""
+    mode = config.trainer.v1.trainer_mode
     if mode != SEPARATE:
         return
     if config.trainer.device == "cpu":
