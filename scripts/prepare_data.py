@@ -289,12 +289,23 @@ def add_countdown_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--low", type=int, default=1, help=f"{source}: smallest number (default: %(default)s)")
     parser.add_argument("--high", type=int, default=9, help=f"{source}: largest number (default: %(default)s)")
     parser.add_argument("--max_target", type=int, default=100, help=f"{source}: default: %(default)s")
+    parser.add_argument(
+        "--unseen_by",
+        type=path_option,
+        metavar="MODEL",
+        help=f"{source}: none that this small model was taught (scripts/build_small_model.py)",
+    )
 
 
 def prepare_countdown(arguments: argparse.Namespace) -> None:
     refuse_fraction(arguments, COUNTDOWN.data_source)
     given: dict[Split, int | None] = {"train": arguments.num_train, "test": arguments.num_test}
     check_sizes(given)
+    if arguments.source is not None and arguments.unseen_by is not None:
+        raise ValueError(
+            f"--unseen_by={arguments.unseen_by} goes with problems that are generated, not with --from={arguments.source}: "
+            "the small model was taught generated ones. Leave one of the two out."
+        )
     pool = None if arguments.source is None else load_problems(arguments.source)
     sizes = {split: size or _default_size(split, pool) for split, size in given.items()}
     ask = short_prompt if arguments.short else long_prompt
@@ -355,7 +366,16 @@ def _generated(num_problems: int, split: Split, arguments: argparse.Namespace) -
         low=arguments.low,
         high=arguments.high,
         max_target=arguments.max_target,
+        without=_taught(arguments.unseen_by),
     )
+
+
+def _taught(model: Path | None) -> list[CountdownProblem]:
+    if model is None:
+        return []
+    from verl_ext.small_model.build import taught_problems  # it loads torch, which nothing else here needs
+
+    return taught_problems(model)
 
 
 def _sampled(

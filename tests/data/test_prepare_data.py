@@ -130,6 +130,27 @@ def test_files_from_a_folder_in_the_hubs_format(prepare, tmp_path, monkeypatch):
         prepare("countdown", "--from", source, "--num_train", 5, "--num_test", 6)
 
 
+def test_problems_that_a_small_model_was_not_taught(prepare, tmp_path):
+    from verl_ext.small_model.build import TINY, Recipe, build_small_model, random_model, taught_problems
+    from verl_ext.small_model.supervise import Schedule
+
+    schedule = Schedule(num_steps=1, batch_size=2, num_warmup_steps=1)
+    recipe = Recipe(architecture=TINY, schedule=schedule, num_problems=1500, high=9)
+    model = build_small_model(tmp_path / "model", recipe=recipe, num_test_problems=1, num_samples=1)
+    prepare("countdown", "--num_train", 100, "--num_test", 5, "--unseen_by", model)
+    rows = read_rows(tmp_path / "countdown_train.parquet")
+    taught = {parse_reference(problem.reference) for problem in taught_problems(model)}
+    assert len(taught) == 1500
+    assert not references_of(rows) & taught
+    prepare("countdown", "--num_train", 100, "--num_test", 5)
+    assert references_of(read_rows(tmp_path / "countdown_train.parquet")) & taught
+
+    with pytest.raises(SystemExit, match="goes with problems that are generated, not with --from=hub"):
+        prepare("countdown", "--from", "hub", "--unseen_by", model)
+    with pytest.raises(SystemExit, match=r"has no build\.json that says which problems its model was taught"):
+        prepare("countdown", "--unseen_by", random_model(tmp_path / "random"))
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -209,3 +209,19 @@ def test_shared_tinyzero_problems_are_read(data_dir):
 def test_no_such_folder(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"is not a folder\. Name a folder of parquet files, or hub"):
         load_problems(str(tmp_path / "missing"))
+
+
+@settings(max_examples=20, deadline=None)
+@given(spaces, st.integers(0, 3), st.integers(0, 30))
+def test_problems_that_are_known_do_not_come(space, seed, num_known):
+    """Whatever the order of their numbers, and whether problems are listed or drawn."""
+    known = [
+        CountdownProblem(problem.nums[::-1], problem.target)
+        for problem in generate_problems(num_known, seed=seed, split="train", **space)
+    ]
+    others = generate_problems(30, seed=seed, split="train", without=known, **space)
+    assert len(others) == 30
+    assert not {problem.key for problem in known} & {problem.key for problem in others}
+    assert generate_problems(30, seed=seed, split="train", without=[], **space) == generate_problems(
+        30, seed=seed, split="train", **space
+    )

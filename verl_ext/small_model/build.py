@@ -41,7 +41,9 @@ class Recipe:
     architecture: Architecture = field(default_factory=Architecture)
     schedule: Schedule = field(default_factory=Schedule)
     num_problems: int = 8000
-    """Training problems, nearly all that there are."""
+    """Training problems; of three numbers from 1 to 9 nearly all that there are."""
+    high: int = 9
+    """Largest number in a problem."""
     wrong_share: float = 0.3
     seed: int = 0
 
@@ -49,6 +51,10 @@ class Recipe:
 NARROW = Recipe(schedule=Schedule(num_steps=1200, weight_decay=0.1), num_problems=1000, wrong_share=0.0)
 """A base that has seen few problems, learned them by heart and never an answer that is wrong: sure of itself, as pretrained
 models are. It leaves some problems unsolved in 256 answers, so that there is something to keep and to lose at a large k."""
+
+PARTIAL = Recipe(schedule=Schedule(num_steps=1200), num_problems=3000, high=20)
+"""A base that was taught a part of many problems. Reinforcement learning from it gets others (``taught_problems``), so that
+what it learns is not what the base knew by heart."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +107,7 @@ def build_small_model(
 
     began = time.perf_counter()
     schedule = recipe.schedule
-    problems = generate_problems(recipe.num_problems, seed=recipe.seed, split="train")
+    problems = _problems_of(recipe.num_problems, recipe.seed, recipe.high)
     demonstrations = draw_demonstrations(
         problems, schedule.num_steps * schedule.batch_size, wrong_share=recipe.wrong_share, seed=recipe.seed
     )
@@ -112,7 +118,7 @@ def build_small_model(
     acceptance = measure(
         model,
         tokenizer,
-        generate_problems(num_test_problems, seed=recipe.seed, split="test"),
+        generate_problems(num_test_problems, seed=recipe.seed, split="test", high=recipe.high),
         num_samples=num_samples,
         seed=recipe.seed,
     )
@@ -136,6 +142,27 @@ def build_small_model(
             f"{MIN_PASS_AT_256:.0%}. Reinforcement learning from this one may show little: try another seed."
         )
     return out_dir
+
+
+def _problems_of(num_problems: int, seed: int, high: int) -> list[CountdownProblem]:
+    return generate_problems(num_problems, seed=seed, split="train", high=high)
+
+
+def taught_problems(folder: str | Path) -> list[CountdownProblem]:
+    """The problems that ``build_small_model`` taught the model in ``folder``.
+
+    Raises:
+        ValueError: It holds no model that was taught here, or one of an older version.
+    """
+    record = _read_record(Path(folder)) or {}
+    recipe = record.get("recipe", {})
+    try:
+        return _problems_of(recipe["num_problems"], recipe["seed"], recipe["high"])
+    except KeyError:
+        raise ValueError(
+            f"{folder} has no build.json that says which problems its model was taught. Build one with "
+            "scripts/build_small_model.py, without --random."
+        ) from None
 
 
 def random_model(

@@ -7,7 +7,7 @@ decides its split. So two files generated with any seeds, sizes and number range
 import glob
 import json
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -28,6 +28,9 @@ MAX_MISSES = 5_000
 """Draws in a row without a new problem after which the search ends. At the start, about one draw in 50 finds one."""
 
 
+ProblemKey = tuple[tuple[int, ...], int]
+
+
 @dataclass(frozen=True)
 class CountdownProblem:
     """Reach ``target`` with every one of ``nums``, in the order in which they are shown."""
@@ -36,7 +39,7 @@ class CountdownProblem:
     target: int
 
     @property
-    def key(self) -> tuple[tuple[int, ...], int]:
+    def key(self) -> ProblemKey:
         """What makes two problems the same: the order of the numbers does not count."""
         return tuple(sorted(self.nums)), self.target
 
@@ -143,6 +146,7 @@ def generate_problems(
     low: int = 1,
     high: int = 9,
     max_target: int = 100,
+    without: Iterable[CountdownProblem] = (),
 ) -> list[CountdownProblem]:
     """Make solvable problems, the same ones for the same arguments.
 
@@ -157,6 +161,7 @@ def generate_problems(
         low: Smallest number, at least 1.
         high: Largest number.
         max_target: Targets are 1 to this.
+        without: Problems that are not to come, in whatever order of their numbers.
 
     Raises:
         ValueError: An argument is out of range, or fewer problems exist.
@@ -169,16 +174,18 @@ def generate_problems(
             f"num_numbers={num_numbers}, low={low}, high={high}, max_target={max_target}, {num_problems} problems."
         )
     rng = random.Random(f"{seed} {split} {num_numbers} {low} {high} {max_target}")
+    left_out = {problem.key for problem in without}
     if comb(high - low + num_numbers, num_numbers) <= MAX_LISTED_NUMBER_SETS:
         different = [
             problem
             for nums in combinations_with_replacement(range(low, high + 1), num_numbers)
             for problem in (CountdownProblem(nums, target) for target in _targets(nums, max_target))
-            if problem.split == split
+            if problem.split == split and problem.key not in left_out
         ]
         problems = _reorder_until(num_problems, different, rng)
     else:
-        problems = _draw_until(num_problems, rng, split, num_numbers, low, high, max_target)
+        drawn = _draws(rng, num_numbers, low, high, max_target)
+        problems = _different_of(drawn, num_problems, split, left_out)
     if len(problems) < num_problems:
         raise ValueError(
             f"Found only {len(problems)} {split} problems of {num_numbers} numbers from {low} to {high} with targets "
@@ -224,20 +231,28 @@ def _reorder_until(
     return problems
 
 
-def _draw_until(
-    num_problems: int, rng: random.Random, split: Split, num_numbers: int, low: int, high: int, max_target: int
-) -> list[CountdownProblem]:
-    """Draw numbers, put them together at random, and keep what makes a new problem."""
-    problems: dict[tuple[tuple[int, ...], int], CountdownProblem] = {}
-    num_misses = 0
-    while len(problems) < num_problems and num_misses < MAX_MISSES:
-        num_misses += 1
+def _draws(
+    rng: random.Random, num_numbers: int, low: int, high: int, max_target: int
+) -> Iterator[CountdownProblem | None]:
+    """Numbers put together at random, for ever; None where that is no problem."""
+    while True:
         nums = tuple(rng.randint(low, high) for _ in range(num_numbers))
         value = _random_value(nums, rng)
-        if value is None or value.denominator != 1 or not 1 <= value <= max_target:
-            continue
-        problem = CountdownProblem(nums, int(value))
-        if problem.split == split and problem.key not in problems:
+        is_target = value is not None and value.denominator == 1 and 1 <= value <= max_target
+        yield CountdownProblem(nums, int(value)) if is_target else None
+
+
+def _different_of(
+    drawn: Iterator[CountdownProblem | None], num_problems: int, split: Split, left_out: set[ProblemKey]
+) -> list[CountdownProblem]:
+    """The first ``num_problems`` of the split, until no new one has come for long."""
+    problems: dict[ProblemKey, CountdownProblem] = {}
+    num_misses = 0
+    while len(problems) < num_problems and num_misses < MAX_MISSES:
+        problem = next(drawn)
+        if problem is None or problem.split != split or problem.key in left_out or problem.key in problems:
+            num_misses += 1
+        else:
             problems[problem.key] = problem
             num_misses = 0
     return list(problems.values())
