@@ -62,7 +62,8 @@ def composed(name):
 
 def test_these_are_shipped():
     assert [file.stem for file in STUDIES] == [
-        *("atlas", "countdown", "countdown_cpu", "lambda", "math_small", "noisy_grader", "sign_or_clip", "smollm2_cpu"),
+        *("atlas", "countdown", "countdown_cpu", "countdown_narrow", "lambda", "math_small", "noisy_grader"),
+        *("sign_or_clip", "smollm2_cpu"),
     ]
 
 
@@ -73,8 +74,9 @@ def test_a_study_says_what_it_asks_and_its_command(file):
     assert f"python -m verl_ext.study run studies/{file.name}\n" in comment
 
 
-def test_countdown_cpu(place, tmp_path):
-    configs = prepared("countdown_cpu", place, tmp_path)
+@pytest.mark.parametrize("name", ["countdown_cpu", "countdown_narrow"])
+def test_countdown_on_a_cpu(name, place, tmp_path):
+    configs = prepared(name, place, tmp_path)
     assert [config.algorithm.adv_estimator for config in configs.values()] == [
         "psr",
         "nsr",
@@ -83,7 +85,7 @@ def test_countdown_cpu(place, tmp_path):
         "grpo",
     ]
     assert list(configs) == [config.algorithm.adv_estimator for config in configs.values()]
-    assert len(runs_of("countdown_cpu")) == 5 * 5
+    assert len(runs_of(name)) == 5 * 5
 
 
 def test_lambda(place, tmp_path):
