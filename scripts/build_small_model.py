@@ -24,7 +24,9 @@ def main() -> None:
         "--narrow", action="store_true", help="one that leaves some problems unsolved in 256 answers, for studies"
     )
     taught.add_argument(
-        "--partial", action="store_true", help="one that was taught 3,000 of many problems (numbers up to 20), for studies"
+        "--partial",
+        action="store_true",
+        help="one that was taught 3,000 of many problems (numbers up to 20), for studies",
     )
     parser.add_argument("--random", action="store_true", help="random weights, no training: for tests")
     parser.add_argument("--tiny", action="store_true", help="with --random: the size that the tests use")

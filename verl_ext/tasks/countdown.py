@@ -238,8 +238,10 @@ def _draws(
     while True:
         nums = tuple(rng.randint(low, high) for _ in range(num_numbers))
         value = _random_value(nums, rng)
-        is_target = value is not None and value.denominator == 1 and 1 <= value <= max_target
-        yield CountdownProblem(nums, int(value)) if is_target else None
+        if value is None or value.denominator != 1 or not 1 <= value <= max_target:
+            yield None
+        else:
+            yield CountdownProblem(nums, int(value))
 
 
 def _different_of(
