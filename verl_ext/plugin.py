@@ -39,6 +39,12 @@ def _register_policy_losses(_core_algos: ModuleType) -> None:
 @when_imported("verl.trainer.ppo.v1.trainer_sync")
 def _register_trainers(_trainer_sync: ModuleType) -> None:
     """``trainer.v1.trainer_mode`` = one of ``verl_ext.objectives.names.OUR_TRAINERS``."""
+    import verl_ext.training.trainer  # noqa: F401
+
+
+@when_imported("verl_ext.training.trainer")
+def _register_async_trainer(_trainer: ModuleType) -> None:
+    """The one that is not synchronous, when what it builds on is whole: that may be what has imported verl's trainers."""
     import verl_ext.training.async_trainer  # noqa: F401
 
 

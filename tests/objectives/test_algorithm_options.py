@@ -43,6 +43,7 @@ def test_every_option_is_read():
         "one_pass": False,
         "noisy_grader": {"false_negative_rate": 0.25, "correction": "forward", "assumed_false_positive_rate": 0.5},
         "group_normalize": True,
+        "max_staleness_negative": 2,
     }
     for given in (section, OmegaConf.create(section)):
         options = AlgorithmOptions.read(given)

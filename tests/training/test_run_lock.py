@@ -17,8 +17,12 @@ import os, sys
 from pathlib import Path
 from verl_ext.host.folder_lock import locked
 with locked(Path(sys.argv[1]), "Runs"):
-    if sys.argv[2] == "forks" and os.fork() == 0:
-        os.execlp("sleep", "sleep", "600") if len(sys.argv) > 3 else __import__("time").sleep(600)
+    forked, tell = os.pipe()
+    if sys.argv[2] == "forks":
+        if os.fork() == 0:
+            os.write(tell, b"1")
+            os.execlp("sleep", "sleep", "600") if len(sys.argv) > 3 else __import__("time").sleep(600)
+        os.read(forked, 1)  # it runs, and what a fork does in a child is done
     print(os.getpid(), flush=True)
     input()
 """

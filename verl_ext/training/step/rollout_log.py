@@ -57,8 +57,9 @@ def rows_of(
 
 
 def _values(column: Any) -> list[Any]:
-    # Known by its method and not by its type: the launcher's checks import this module, and they load no torch.
-    return list(column.unbind() if hasattr(column, "unbind") else column.tolist())
+    import torch  # not above: the launcher's checks import this module, and they load no torch
+
+    return list(column.unbind() if isinstance(column, torch.Tensor) else column.tolist())
 
 
 def _row(key: str, sample: Mapping[str, Any], learned: Mapping[str, Any] | None, decode: Decode) -> Row:
