@@ -1,7 +1,7 @@
 """The guards as they are by default, on what real runs logged: none trips where a run was well, some where it fell apart.
 
 ``recorded`` has the metrics that guards look at. ``psr`` and ``nsr`` are 60 steps of ``python -m verl_ext.study run
-studies/countdown_cpu.yaml`` with a small model that is right on 40% of the problems. ``nsr_that_fell_apart`` is NSR with a model
+studies/countdown_narrow.yaml`` with a small model that is right on 40% of the problems. ``nsr_that_fell_apart`` is NSR with a model
 that is right on 3%, 16 prompts x 16 samples a step and a learning rate of 1e-4: it learns from nothing but wrong answers, after 40
 steps it has unlearned the format, and its entropy is four times what it was.
 """
