@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 from textwrap import dedent
+from types import ModuleType
 
 import psutil
 import pytest
@@ -123,3 +124,8 @@ def test_one_node_is_not_watched(monkeypatch):
     with NodeWatch(1, print, str) as watch:
         assert not watch._thread.is_alive()
     assert watch.cause_of(RuntimeError()) is None
+
+
+def test_ray_that_another_thread_is_importing_has_no_nodes(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", ModuleType("ray"))
+    assert node_watch.nodes_of_this_run() == set()

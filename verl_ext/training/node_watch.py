@@ -156,7 +156,8 @@ def faults_of(nodes: set[Node]) -> dict[Node, str]:
 def nodes_of_this_run() -> set[Node]:
     """The nodes on which this process has actors of Ray; none before Ray has started, or where it does not say."""
     ray = sys.modules.get("ray")
-    if ray is None or not ray.is_initialized():
+    # While another thread imports it, it has not all of its names.
+    if ray is None or not hasattr(ray, "is_initialized") or not ray.is_initialized():
         return set()
     from ray._private.state import actors  # ray.util.state asks the dashboard, which a run may not have
 
