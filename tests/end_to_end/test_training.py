@@ -17,6 +17,12 @@ from verl_ext.host.vllm_on_cpu import CPU_PLATFORM
 pytestmark = pytest.mark.slow
 
 
+def lines_of(path):
+    """Of a file of JSON lines: a text in it may have other ends of a line, at which ``splitlines`` cuts too."""
+    with path.open(newline="\n") as lines:
+        return list(lines)
+
+
 def test_nsr_saves_resumes_and_can_be_evaluated(run_of, train, data):
     """Two steps, a checkpoint, two more from it; then answers are sampled from the merged FSDP shards."""
     first = run_of("plain", "saved")
@@ -28,7 +34,7 @@ def test_nsr_saves_resumes_and_can_be_evaluated(run_of, train, data):
     assert json.loads((actor / "huggingface" / "config.json").read_text())["dtype"] == stored_dtype(
         actor / "huggingface"
     )
-    assert len((folder / "rollouts" / "1.jsonl").read_text().splitlines()) == 32, "dropped samples are kept on file"
+    assert len(lines_of(folder / "rollouts" / "1.jsonl")) == 32, "dropped samples are kept on file"
     step = first.steps[0]
     assert step["train/kept_samples"] == step["train/samples"] == 32, "a random model is never right"
     assert step["train/num_updates"] == 1
@@ -110,8 +116,7 @@ def test_an_asynchronous_run_drops_stale_negatives_and_goes_on_from_its_checkpoi
     assert [step["training/global_step"] for step in resumed.steps] == [1, 2, 3, 4, 5, 6]
     prompts = Counter()
     for number in range(1, 7):
-        lines = (first.folder / "rollouts" / f"{number}.jsonl").read_text().splitlines()
-        prompts.update(json.loads(line)["input"] for line in lines)
+        prompts.update(json.loads(line)["input"] for line in lines_of(first.folder / "rollouts" / f"{number}.jsonl"))
     assert len(prompts) == 6 * 8
     assert set(prompts.values()) == {4}
 
@@ -164,7 +169,7 @@ def test_two_ranks_update_in_the_papers_mini_batches(run_of):
         "once a step, whatever its parts"
     )
     for number, step in enumerate(result.steps, start=1):
-        lines = (result.folder / "rollouts" / f"{number}.jsonl").read_text().splitlines()
+        lines = lines_of(result.folder / "rollouts" / f"{number}.jsonl")
         rows = [json.loads(line) for line in lines]
         assert len(rows) == 32, "no padding among the samples"
         assert sum(row["kept"] for row in rows) == step["train/kept_samples"]
