@@ -22,6 +22,8 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"
 NO_BROWSER = f"no browser: apt-get install chromium, or name one in {BROWSER}"
 NO_AXE = f"no axe-core: npm install --no-save axe-core in the checkout, or name its axe.min.js in {AXE}"
 _SECONDS = 120.0  # for one answer; a machine may be busy
+_BETWEEN_DOCUMENTS = ("navigated or closed", "context was destroyed", "default execution context")
+"""Of what Chromium says where an expression's document goes, or its next is not there yet."""
 _OWN = ("data:", "blob:", "about:")
 _OPTIONS = (
     "--headless=new",
@@ -96,16 +98,24 @@ class Page:
         return found["result"].get("value")
 
     def wait_for(self, expression: str) -> None:
-        """Until an expression is true.
+        """Until an expression is true; a page that is just loading itself again is asked once it is there.
 
         Raises:
             TimeoutError: It does not become so.
         """
         until = time.monotonic() + _SECONDS
-        while not self.evaluate(f"Boolean({expression})"):
+        while not self._is_true(expression):
             if time.monotonic() > until:
                 raise TimeoutError(f"{expression} is not true after {_SECONDS:.0f} seconds.")
             time.sleep(0.05)
+
+    def _is_true(self, expression: str) -> bool:
+        try:
+            return bool(self.evaluate(f"Boolean({expression})"))
+        except RuntimeError as error:
+            if any(words in str(error) for words in _BETWEEN_DOCUMENTS):
+                return False
+            raise
 
     def resize(self, width: int, height: int = 900) -> None:
         """As wide as a reader's window, in CSS pixels."""

@@ -1,4 +1,4 @@
-"""What all tests share: the data sets, the marks that need hardware, and an environment that is the same everywhere."""
+"""What all tests share: the data sets, the marks that need hardware, a browser, and an environment that is the same everywhere."""
 
 import os
 import shutil
@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from tests.browser import NO_AXE, NO_BROWSER, Browser, browser_in, find_axe, find_browser
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -65,3 +67,21 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
         if not torch.cuda.is_available():
             pytest.skip("Needs a CUDA device.")
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """Chromium, started once for all pages; skips the test where there is none."""
+    if find_browser() is None:
+        pytest.skip(NO_BROWSER)
+    with browser_in(tmp_path_factory.mktemp("browser")) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def axe() -> Path:
+    """axe-core, which looks for what shuts readers out; skips the test where there is none."""
+    found = find_axe()
+    if found is None:
+        pytest.skip(NO_AXE)
+    return found

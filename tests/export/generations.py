@@ -1,6 +1,9 @@
-"""Generations files to export."""
+"""Generations files to export, and the peers that read them where they are installed."""
 
+import importlib.util
 import json
+
+import pytest
 
 ODD_TEXTS = [
     "",
@@ -11,6 +14,35 @@ ODD_TEXTS = [
     "\u2028\r\n",
     "</script>",
 ]
+
+PROMPTS = {"a\n": [{"role": "user", "content": "1 + 1"}], "7": "2 + 2 = "}
+COUNTS = {"a\n": 1, 7: 4}
+"""Question id -> how many of its four answers are right."""
+
+
+def needs(module, how=""):
+    """The mark of a test that asks a peer's own code."""
+    return pytest.mark.skipif(
+        importlib.util.find_spec(module) is None,
+        reason=f"{module} is not installed: pip install {how or module}, into an environment of its own",
+    )
+
+
+def odd_records(long_text, more=lambda number: {}):
+    """Four answers to each of two problems, in turn, one of a megabyte or more; ``more`` has fields by the answer's number."""
+    texts = iter([*ODD_TEXTS, long_text * (1 << 16)])
+    return [
+        {
+            "question_id": name,
+            "generation_id": number,
+            "label": number < count,
+            "response": next(texts),
+            "gold_answer": {"a": 1},
+        }
+        | more(number)
+        for number in range(4)
+        for name, count in COUNTS.items()
+    ]
 
 
 def write_lines(path, *records):

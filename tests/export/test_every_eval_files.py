@@ -1,41 +1,24 @@
 """Documents of Every Eval Ever. What reads them is the reader of this package, and its validator where it is installed."""
 
 import hashlib
-import importlib.util
 import json
 
 import pytest
 
-from tests.export.generations import ODD_TEXTS, run_file, write_lines
+from tests.export.generations import COUNTS, PROMPTS, needs, odd_records, run_file, write_lines
 from verl_ext.export.formats import export
 from verl_ext.metrics.foreign_files import read_answers
 from verl_ext.metrics.generations import read_generations
 from verl_ext.metrics.pass_at_k import pass_at_k
 
-needs_validator = pytest.mark.skipif(
-    importlib.util.find_spec("every_eval_ever") is None,
-    reason="every_eval_ever is not installed: pip install every-eval-ever (Python 3.12), into an environment of its own",
-)
-PROMPTS = {"a\n": [{"role": "user", "content": "1 + 1"}], "7": "2 + 2 = "}
-COUNTS = {"a\n": 1, 7: 4}
+needs_validator = needs("every_eval_ever", "every-eval-ever (Python 3.12)")
 
 
 @pytest.fixture
 def records():
-    texts = iter([*ODD_TEXTS, "\u202eשלום\x00\x1b[2J\u2028" * (1 << 16)])
-    return [
-        {
-            "question_id": name,
-            "generation_id": number,
-            "label": number < count,
-            "response": next(texts),
-            "pred_answer": None if number else "\ud83d",
-            "gold_answer": {"a": 1},
-            "level": 3,
-        }
-        for number in range(4)
-        for name, count in COUNTS.items()
-    ]
+    return odd_records(
+        "\u202eשלום\x00\x1b[2J\u2028", lambda number: {"pred_answer": None if number else "\ud83d", "level": 3}
+    )
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Logs for inspect. What reads them here is the reader of this package, and inspect's own where it is installed."""
 
-import importlib.util
 import json
 import re
 import zipfile
@@ -10,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.export.generations import ODD_TEXTS, run_file, write_lines
+from tests.export.generations import ODD_TEXTS, needs, run_file, write_lines
 from verl_ext.export.__main__ import main
 from verl_ext.export.exported_answers import ExportedAnswers
 from verl_ext.export.formats import export
@@ -20,10 +19,7 @@ from verl_ext.metrics.generations import read_generations
 from verl_ext.metrics.inspect_log import records_of
 from verl_ext.metrics.pass_at_k import pass_at_k
 
-needs_inspect = pytest.mark.skipif(
-    importlib.util.find_spec("inspect_ai") is None,
-    reason="inspect_ai is not installed: pip install inspect_ai, into an environment of its own",
-)
+needs_inspect = needs("inspect_ai")
 json_values = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text() | st.lists(st.text(), max_size=2)
 
 

@@ -1,41 +1,23 @@
 """Results for lighteval. What reads them is the reader of this package, and lighteval's own where it is installed."""
 
-import importlib.util
 import json
 
 import pyarrow.parquet
 import pytest
 
-from tests.export.generations import ODD_TEXTS, run_file, write_lines
+from tests.export.generations import COUNTS, PROMPTS, needs, odd_records, run_file, write_lines
 from verl_ext.export.formats import export
 from verl_ext.metrics.foreign_files import read_answers
 from verl_ext.metrics.generations import read_generations
 from verl_ext.metrics.pass_at_k import pass_at_k
 
-needs_lighteval = pytest.mark.skipif(
-    importlib.util.find_spec("lighteval") is None,
-    reason="lighteval is not installed: pip install lighteval, into an environment of its own",
-)
+needs_lighteval = needs("lighteval")
 TIME = "2026-11-27T09-08-11"
-PROMPTS = {"a\n": [{"role": "user", "content": "1 + 1"}], "7": "2 + 2 = "}
-COUNTS = {"a\n": 1, 7: 4}
 
 
 @pytest.fixture
 def records():
-    texts = iter([*ODD_TEXTS, "\u202eשלום\x00\x1b[2J" * (1 << 16)])
-    return [
-        {
-            "question_id": name,
-            "generation_id": number,
-            "label": number < count,
-            "response": next(texts),
-            "pred_answer": None if number else "\ud83d",
-            "gold_answer": {"a": 1},
-        }
-        for number in range(4)
-        for name, count in COUNTS.items()
-    ]
+    return odd_records("\u202eשלום\x00\x1b[2J", lambda number: {"pred_answer": None if number else "\ud83d"})
 
 
 @pytest.fixture

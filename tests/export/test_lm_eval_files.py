@@ -1,37 +1,20 @@
 """Results for lm-evaluation-harness. What reads them is the reader of this package, and lm-eval's own where it is installed."""
 
-import importlib.util
 import json
 
 import pytest
 
-from tests.export.generations import ODD_TEXTS, run_file, write_lines
+from tests.export.generations import COUNTS, PROMPTS, needs, odd_records, run_file, write_lines
 from verl_ext.export.formats import export
 from verl_ext.metrics.foreign_files import read_answers
 from verl_ext.metrics.pass_at_k import pass_at_k
 
-needs_lm_eval = pytest.mark.skipif(
-    importlib.util.find_spec("lm_eval") is None,
-    reason="lm_eval is not installed: pip install lm_eval, into an environment of its own",
-)
-PROMPTS = {"a\n": [{"role": "user", "content": "1 + 1"}], "7": "2 + 2 = "}
-COUNTS = {"a\n": 1, 7: 4}
+needs_lm_eval = needs("lm_eval")
 
 
 @pytest.fixture
 def records():
-    texts = iter([*ODD_TEXTS, "\u202eשלום\x00\x1b[2J" * (1 << 16)])
-    return [
-        {
-            "question_id": name,
-            "generation_id": number,
-            "label": number < count,
-            "response": next(texts),
-            "gold_answer": {"a": 1},
-        }
-        for number in range(4)
-        for name, count in COUNTS.items()
-    ]
+    return odd_records("\u202eשלום\x00\x1b[2J")
 
 
 @pytest.fixture

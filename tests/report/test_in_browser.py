@@ -8,6 +8,7 @@ import pytest
 
 from tests.report.test_page import made_run, run
 from tests.report.test_study import studied
+from verl_ext.host.files import write_whole
 from verl_ext.plots.training_curves import PANELS
 from verl_ext.report import run_blocks
 from verl_ext.report.html_page import render_html
@@ -145,14 +146,13 @@ def test_the_page_of_a_run_loads_itself_where_the_reader_is(browser, folder):
     page_file = folder / "live.html"
     with browser.page() as page:
         page.open(page_file)
-        page.evaluate("document.querySelector('.said details').open = true; scrollTo(0, 1200)")
-        page_file.write_text(page_file.read_text().replace("The run goes on", "The run has gone on"))
+        page.wait_for("(document.querySelector('.said details').open = true, scrollTo(0, 1200), scrollY === 1200)")
+        write_whole(page_file, page_file.read_text().replace("The run goes on", "The run has gone on"))
         page.wait_for(
             "document.readyState === 'complete' && document.querySelector('.live').innerText.includes('has gone on')"
         )
-        page.wait_for("scrollY === 1200")
-        assert page.evaluate("document.querySelector('.said details').open")
-        assert not page.evaluate("document.querySelectorAll('.said details')[1].open")
+        folds = "[...document.querySelectorAll('.said details')].slice(0, 2).map(fold => fold.open).join()"
+        page.wait_for(f"scrollY === 1200 && {folds} === 'true,false'")
         assert page.errors == page.requests == []
 
 

@@ -100,7 +100,8 @@ def test_a_trainer_that_does_not_wake_is_ended():
         import signal, socket, subprocess, sys, time
         from verl_ext.training import node_watch
         node_watch.SECONDS_TO_END = 0.1
-        node_watch.nodes_of_this_run = lambda: {node_watch.Node("away", "127.0.0.1", port)}
+        waits = []  # something once it has started its child and can be woken
+        node_watch.nodes_of_this_run = lambda: {node_watch.Node("away", "127.0.0.1", port)} if waits else set()
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
@@ -109,6 +110,7 @@ def test_a_trainer_that_does_not_wake_is_ended():
             print(child.pid, flush=True)
             while True:
                 try:
+                    waits.append(True)
                     time.sleep(1000)
                 except KeyboardInterrupt:
                     pass

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from verl_ext.host.command_line import path_option
+from verl_ext.report.reading_options import add_reading_arguments, check_written
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,10 +27,7 @@ class ReportOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.seed < 0:
-            raise ValueError(f"--seed must be a whole number from 0, got {self.seed}.")
-        if self.output_dir.exists() and not self.output_dir.is_dir():
-            raise ValueError(f"--output_dir {self.output_dir} is a file. Give the name of a folder.")
+        check_written(self.output_dir, self.seed)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,15 +90,7 @@ def report_parser(program: str) -> argparse.ArgumentParser:
     )
     parser.add_argument("--title", default=ReportOptions.title, help="heading of the page")
     parser.add_argument("--question", default="", metavar="TEXT", help="what was asked; the page begins with it")
-    parser.add_argument(
-        "--skip_bad_lines", action="store_true", help="leave out lines that are no graded answer, and count them"
-    )
-    parser.add_argument(
-        "--verdict",
-        metavar="NAME",
-        help="which verdict counts where a file of another tool has several: inspect's scorer, or lm-eval's METRIC or METRIC,FILTER",
-    )
-    parser.add_argument("--seed", type=int, default=0, help="of every bootstrap and sign-flip test (default: 0)")
+    add_reading_arguments(parser)
     return parser
 
 

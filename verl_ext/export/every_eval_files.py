@@ -18,6 +18,7 @@ from verl_ext.export.exported_answers import (
     ExportedAnswers,
     Lacks,
     mean_and_error,
+    pass_at_common_k,
     path_parts,
     records_by_problem,
     text_of,
@@ -25,7 +26,7 @@ from verl_ext.export.exported_answers import (
 from verl_ext.metrics.every_eval_samples import RECORD
 from verl_ext.metrics.exact_record import packed, readable
 from verl_ext.metrics.generations import Generations
-from verl_ext.metrics.pass_at_k import FloatArray, pass_at_k_table, powers_of_two_up_to
+from verl_ext.metrics.pass_at_k import FloatArray
 from verl_ext.metrics.summary import PassAtKCurve, curve_of
 
 SCHEMA_VERSION = "0.3.0"
@@ -164,9 +165,8 @@ def _log(source: ExportedAnswers, facts: _Facts, generations: Generations) -> di
 
 
 def _results(source: ExportedAnswers, facts: _Facts, generations: Generations) -> list[dict[str, Any]]:
-    ks = powers_of_two_up_to(int(generations.num_samples_P.min()))
+    ks, values_PK = pass_at_common_k(generations)
     curve = curve_of(generations, ks)
-    values_PK = pass_at_k_table(generations.num_samples_P, generations.num_correct_P, ks)
     return [_result(source, facts, curve, k, values_P) for k, values_P in zip(ks, values_PK.T, strict=True)]
 
 

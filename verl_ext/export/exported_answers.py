@@ -13,7 +13,7 @@ import numpy as np
 
 from verl_ext.metrics.counter import ProblemCounts
 from verl_ext.metrics.generations import Generations, read_generations, stem
-from verl_ext.metrics.pass_at_k import FloatArray
+from verl_ext.metrics.pass_at_k import FloatArray, pass_at_k_table, powers_of_two_up_to
 from verl_ext.metrics.side_file import read_run, run_path
 
 Prompt = str | list[dict[str, str]] | None
@@ -48,6 +48,11 @@ class ExportedAnswers:
         runs = self.run.get("runs") or [{}]
         changed = datetime.fromtimestamp(self.path.stat().st_mtime, UTC).isoformat(timespec="seconds")
         return str(runs[0].get("started") or changed)
+
+    @property
+    def time_in_names(self) -> str:
+        """``created`` as names of files have it."""
+        return datetime.fromisoformat(self.created).replace(tzinfo=None).isoformat().replace(":", "-")
 
     @cached_property
     def last_launch(self) -> Mapping[str, Any]:
@@ -119,6 +124,12 @@ def records_by_problem(
         records_P[problem.index].append(record)
 
     return read_generations(source.path, verdict=verdict, on_answer=note), records_P, lacks
+
+
+def pass_at_common_k(generations: Generations) -> tuple[list[int], FloatArray]:
+    """The powers of two up to the least number of samples, and pass@k of each problem (P, K)."""
+    ks = powers_of_two_up_to(int(generations.num_samples_P.min()))
+    return ks, pass_at_k_table(generations.num_samples_P, generations.num_correct_P, ks)
 
 
 def text_of(prompt: Prompt) -> str:

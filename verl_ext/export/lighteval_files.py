@@ -20,6 +20,7 @@ from verl_ext.export.exported_answers import (
     Lacks,
     file_name,
     mean_and_error,
+    pass_at_common_k,
     path_parts,
     records_by_problem,
     text_of,
@@ -27,7 +28,7 @@ from verl_ext.export.exported_answers import (
 from verl_ext.metrics.exact_record import packed, readable
 from verl_ext.metrics.generations import Generations
 from verl_ext.metrics.lighteval_details import RECORDS
-from verl_ext.metrics.pass_at_k import FloatArray, pass_at_k_table, powers_of_two_up_to
+from verl_ext.metrics.pass_at_k import FloatArray
 
 _HASHES = ("hash_examples", "hash_full_prompts", "hash_input_tokens", "hash_cont_tokens")
 
@@ -39,9 +40,8 @@ def write_lighteval_files(source: ExportedAnswers, folder: Path, verdict: str | 
         ValueError: The file cannot be counted.
     """
     generations, records_P, lacks = records_by_problem(source, verdict)
-    ks = powers_of_two_up_to(int(generations.num_samples_P.min()))
-    values_PK = pass_at_k_table(generations.num_samples_P, generations.num_correct_P, ks)
-    time = datetime.fromisoformat(source.created).replace(tzinfo=None).isoformat().replace(":", "-")
+    ks, values_PK = pass_at_common_k(generations)
+    time = source.time_in_names
     task, model = f"{file_name(source.task)}|0", Path(*path_parts(source.model))
     rows = [
         _row(source, task, records, dict(zip(ks, values_K.tolist(), strict=True)))

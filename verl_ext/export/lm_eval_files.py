@@ -13,10 +13,17 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from verl_ext.export.exported_answers import ExportedAnswers, Lacks, mean_and_error, records_by_problem, text_of
+from verl_ext.export.exported_answers import (
+    ExportedAnswers,
+    Lacks,
+    mean_and_error,
+    pass_at_common_k,
+    records_by_problem,
+    text_of,
+)
 from verl_ext.metrics.generations import Generations
 from verl_ext.metrics.lm_eval_samples import ANSWERS
-from verl_ext.metrics.pass_at_k import FloatArray, pass_at_k_table, powers_of_two_up_to
+from verl_ext.metrics.pass_at_k import FloatArray
 
 FILTER = "none"
 _SETTINGS = ("temperature", "top_p", "top_k", "max_tokens")
@@ -29,12 +36,11 @@ def write_lm_eval_files(source: ExportedAnswers, folder: Path, verdict: str | No
         ValueError: The file cannot be counted.
     """
     generations, records_P, lacks = records_by_problem(source, verdict)
-    ks = powers_of_two_up_to(int(generations.num_samples_P.min()))
-    values_PK = pass_at_k_table(generations.num_samples_P, generations.num_correct_P, ks)
+    ks, values_PK = pass_at_common_k(generations)
     place = folder / model_folder(source.model)
     place.mkdir(parents=True)
     name = re.sub(r"\W", "_", source.task)
-    time = datetime.fromisoformat(source.created).replace(tzinfo=None).isoformat().replace(":", "-")
+    time = source.time_in_names
     hashes = []
     with (place / f"samples_{name}_{time}.jsonl").open("w", encoding="ascii") as lines:
         for number, (records, values_K) in enumerate(zip(records_P, values_PK, strict=True)):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from verl_ext.host.command_line import check_names_differ, named_path, path_option, shown, typed_path
 from verl_ext.metrics.generations import find_files, stem
+from verl_ext.report.reading_options import add_reading_arguments, check_written
 from verl_ext.tasks.table import plain_name
 
 RUNS = "--runs"
@@ -40,10 +41,7 @@ class StudyOptions:
         for k in self.k or ():
             if k < 1:
                 raise ValueError(f"--k must be whole numbers from 1, got {k}.")
-        if self.seed < 0:
-            raise ValueError(f"--seed must be a whole number from 0, got {self.seed}.")
-        if self.output_dir.exists() and not self.output_dir.is_dir():
-            raise ValueError(f"--output_dir {self.output_dir} is a file. Give the name of a folder.")
+        check_written(self.output_dir, self.seed)
 
     def paths(self) -> dict[str, Path]:
         """Name -> generations file of every run.
@@ -127,15 +125,7 @@ def _parser(program: str) -> argparse.ArgumentParser:
         help="study.html, study.json and the pictures (default: %(default)s)",
     )
     parser.add_argument("--title", default=StudyOptions.title, help="heading of the page")
-    parser.add_argument(
-        "--skip_bad_lines", action="store_true", help="leave out lines that are no graded answer, and count them"
-    )
-    parser.add_argument(
-        "--verdict",
-        metavar="NAME",
-        help="which verdict counts where a file of another tool has several: inspect's scorer, or lm-eval's METRIC or METRIC,FILTER",
-    )
-    parser.add_argument("--seed", type=int, default=0, help="of every bootstrap and sign-flip test (default: 0)")
+    add_reading_arguments(parser)
     return parser
 
 
