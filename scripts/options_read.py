@@ -99,8 +99,14 @@ def _words_of_ours() -> dict[str, str]:
     """Attribute or text in this package's source -> the first file that has it."""
     found: dict[str, str] = {}
     # Asking whether a value is possible, or what it was, comes last: there are options for nothing else, but most have a use.
+    # What trains comes first: commands and the doctor also speak of a run's options.
     paths = sorted(
-        (ROOT / "verl_ext").rglob("*.py"), key=lambda path: (path.parent.name in ("checks", "dynamics"), path)
+        (ROOT / "verl_ext").rglob("*.py"),
+        key=lambda path: (
+            path.parent.name in ("checks", "dynamics"),
+            path.relative_to(ROOT / "verl_ext").parts[0] not in ("objectives", "training"),
+            path,
+        ),
     )
     for path in (path for path in paths if path.name != "option_types.py"):
         for node in ast.walk(ast.parse(path.read_text())):

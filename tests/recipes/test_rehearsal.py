@@ -200,6 +200,8 @@ def test_the_list_of_options_names_what_we_set():
     listed = {row[0].strip("| `"): row[1] for row in rows}
     assert listed == {option: ", ".join(files) for option, files in LISTS["set_by_us"]().items()}
     assert not [row for row in rows if "**nobody**" in row[2]]
+    page = LISTS["page"](LISTS["read_page"]())
+    assert page == (ROOT / "recipes/OPTIONS.md").read_text()  # what is looked for in our source is found where it was
 
 
 def test_no_dead_option_is_set_by_us():
