@@ -12,6 +12,7 @@ import yaml
 from tests.report.test_page import made_run
 from tests.report.test_study_command import write
 from tests.study.made_runs import make_runs
+from tests.viewer.pages import blocks_of
 from verl_ext.commands.report_inputs import find_inputs
 from verl_ext.report.__main__ import main
 
@@ -46,6 +47,16 @@ def test_a_folder_of_runs_and_answers(folder, capsys):
     assert page.count("<figure") == len(pictures) / 2
     assert '<a href="answers.html">Read the answers' in page
     assert Path("report/answers.html").stat().st_size > 1000
+
+
+def test_lines_that_are_no_answers_are_left_out_of_both_pages(folder):
+    with Path("out/generations/nsr.jsonl").open("a") as file:
+        file.write("no answer\n")
+    assert main(["out/generations", "--skip_bad_lines", "--output_dir", "report"]) == 0
+    assert "1 lines are no graded answer and are left out" in Path("report/report.html").read_text()
+    of_answers = blocks_of(Path("report/answers.html"))["head"]["sets"]
+    (nsr,) = (one for one in of_answers if one["run"] == "nsr")
+    assert "1 lines cannot be read as an answer" in nsr["missing"]
 
 
 def test_what_is_found(folder):

@@ -68,7 +68,7 @@ def _part(found: NamedInputs, options: ReportOptions, command: str) -> Part:
 
 def _answers_page(found: NamedInputs, options: ReportOptions) -> str:
     """Write the page of the answers themselves; the name of its file, empty where there is none to write."""
-    if not found.answers or options.skip_bad_lines:  # that page takes no file with lines that are no answers
+    if not found.answers:
         return ""
     from verl_ext.viewer.viewer_page import write_viewer
 
