@@ -52,6 +52,22 @@ def test_same_problem_of_two_files_is_one_and_another_of_its_name_is_not(tmp_pat
     assert [problem["key"] for problem in head["problems"]] == ["p1", "p1~2"]
 
 
+def test_a_runs_log_and_an_evaluation_are_about_the_same_problem(tmp_path):
+    """verl's log has no ids of problems, and prompts without special tokens; the second problem is asked twice."""
+    text = "<|im_start|>user\n2 + 2 =<|im_end|>\n<|im_start|>assistant\n"
+    evaluation(tmp_path / "base.jsonl", right={"p1": 1, "p2": 2, "p3": 2}, gold_answer="4")
+    side = json.loads((tmp_path / "base.run.json").read_text())
+    for key in ("p2", "p3"):
+        side["problems"][key]["text"] = text
+    (tmp_path / "base.run.json").write_text(json.dumps(side))
+    line = {"output": "4", "gts": "4", "score": 1.0, "step": 1}
+    prompts = ["user\n2 + 2 =\nassistant\n", "user\n2 + 3 =\nassistant\n"]
+    write_lines(tmp_path / "nsr/rollouts/1.jsonl", *({"input": prompt, **line} for prompt in prompts))
+    write_viewer([(None, tmp_path / "base.jsonl"), (None, tmp_path / "nsr/rollouts/1.jsonl")], tmp_path / "page.html")
+    head = blocks_of(tmp_path / "page.html")["head"]
+    assert [one["problems"] for one in head["sets"]] == [[0, 1, 2], [1, 3]]
+
+
 def test_problems_and_answers_are_in_the_order_of_their_numbers(tmp_path):
     ids = [("10", 1), ("9", 1), ("10", 0), ("9", 0)]
     lines = [{"question_id": key, "generation_id": i, "label": 1, "response": f"{key}/{i}"} for key, i in ids]

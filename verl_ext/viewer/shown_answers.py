@@ -1,5 +1,6 @@
 """The answers of one file as the page holds them: columns to filter by, and texts to be read."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +16,7 @@ PROBLEM_FIELDS = ("level", "subject", "type", "task", "data_source")
 TOKEN_FIELDS = ("tokens", "rollout_log_probs", "old_log_probs")
 """Texts of the sampled tokens, and their log-probs by the rollout and by the actor before the update."""
 _LEARNING_FIELDS = ("advantage", "kept")
+_SPECIAL_TOKEN = re.compile(r"<\|[^<>|]*\|>|</?s>")
 _LARGEST = 2**53
 """Up to here a browser's numbers are exact."""
 
@@ -29,6 +31,8 @@ class ShownProblem:
     prompt: Any
     fields: Mapping[str, str]
     """Those of ``PROBLEM_FIELDS`` that there are."""
+    text: str = ""
+    """The prompt that the model was given, without special tokens and spaces; empty where it is not known."""
 
 
 @dataclass
@@ -102,7 +106,14 @@ def _problem(record: Mapping[str, Any], prompts: Mapping[str, Any]) -> ShownProb
         reference=said.get("gold_answer"),
         prompt=said.get("prompt"),
         fields={name: str(said[name]) for name in PROBLEM_FIELDS if isinstance(said.get(name), str | int | float)},
+        text=_given_text(said),
     )
+
+
+def _given_text(said: Mapping[str, Any]) -> str:
+    """verl's logs have prompts decoded, without the special tokens that an evaluation has noted."""
+    given = said.get("text", said.get("prompt"))
+    return "".join(_SPECIAL_TOKEN.sub("", given).split()) if isinstance(given, str) else ""
 
 
 def _missing(answers: Answers, counted: Generations, lack: str) -> list[str]:

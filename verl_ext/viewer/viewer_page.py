@@ -7,7 +7,7 @@ and the page's policy allows one script and one style sheet by their hashes, and
 import hashlib
 from base64 import b64encode
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -92,7 +92,7 @@ class _Book:
         self.blocks: list[str] = []
         self.num_answers = 0
         self._sets: list[dict[str, Any]] = []
-        self._numbers: dict[tuple[str, str], int] = {}
+        self._numbers: dict[tuple[str, str, str], int] = {}
         self._num_of_key: Counter[str] = Counter()
         self._problems: list[dict[str, Any]] = []
         self._texts: list[dict[str, Any]] = []
@@ -115,7 +115,7 @@ class _Book:
                 "run": file.run,
                 "step": file.step,
                 "file": shown(file.path),
-                "problems": [self._number_of(problem) for problem in answers.problems],
+                "problems": self._numbers_of(answers.problems),
                 "samples": list(map(len, verdicts)),
                 "right": [each.count(1) for each in verdicts],
                 "columns": self._add_block(blocks.pack(blocks.as_json(columns.as_json()))),
@@ -124,20 +124,35 @@ class _Book:
             }
         )
 
-    def _number_of(self, problem: ShownProblem) -> int:
-        """Of a problem among those of all files: the same where id and reference are."""
-        same = (problem.key, blocks.as_json(problem.reference))
-        if same not in self._numbers:
-            self._numbers[same] = len(self._problems)
-            self._num_of_key[problem.key] += 1
-            again = self._num_of_key[problem.key]
-            self._problems.append({"key": problem.key if again == 1 else f"{problem.key}~{again}"})
-            self._texts.append({"prompt": None, "reference": problem.reference})
-        number = self._numbers[same]
+    def _numbers_of(self, problems: Sequence[ShownProblem]) -> list[int]:
+        """Of a file's problems among those of all files."""
+        found: dict[int, None] = {}
+        for problem in problems:
+            found[self._number_of(problem, found)] = None
+        return list(found)
+
+    def _number_of(self, problem: ShownProblem, taken: Container[int]) -> int:
+        """The same where id and reference are, or the text of the prompt and the reference: a run's log has ids of its own.
+
+        Two problems of one file are two, whatever their texts.
+        """
+        reference = blocks.as_json(problem.reference)
+        names = [("id", problem.key, reference)] + ([("text", problem.text, reference)] if problem.text else [])
+        known = [self._numbers[name] for name in names if name in self._numbers and self._numbers[name] not in taken]
+        number = known[0] if known else self._new_problem(problem)
+        for name in names:
+            self._numbers.setdefault(name, number)
         self._problems[number] = dict(problem.fields) | self._problems[number]
         if not self._texts[number]["prompt"]:
             self._texts[number]["prompt"] = problem.prompt
         return number
+
+    def _new_problem(self, problem: ShownProblem) -> int:
+        self._num_of_key[problem.key] += 1
+        again = self._num_of_key[problem.key]
+        self._problems.append({"key": problem.key if again == 1 else f"{problem.key}~{again}"})
+        self._texts.append({"prompt": None, "reference": problem.reference})
+        return len(self._problems) - 1
 
     def head(self, title: str, missing: Sequence[str]) -> dict[str, Any]:
         """What the page needs first."""
