@@ -26,7 +26,7 @@ bash scripts/lint.sh || failed+=("lint")
 fast=0
 # A process begins with its half of the files in their order, so that what a file makes for its tests is made once, and takes
 # from the other's when it is done.
-OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} pytest --numprocesses "${TEST_PROCESSES:-2}" --dist worksteal "$@" || fast=$?
+OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} pytest --numprocesses "${TEST_PROCESSES:-2}" --dist worksteal --durations 15 "$@" || fast=$?
 ((fast == 0 || (fast == NO_TESTS && $# > 0))) || failed+=("unit and contract tests")
 
 ((${#failed[@]} == 0)) ||
@@ -36,5 +36,5 @@ OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} pytest --numprocesses "${TEST_PROCESSES:-2
 # Thread counts as in a user's run: the trainer sets them for each of its processes.
 say "Slow tests"
 slow=0
-pytest -m "slow and not gpu" --timeout "${SLOW_TEST_SECONDS:-1800}" --durations 10 "$@" || slow=$?
+pytest -m "slow and not gpu" --timeout "${SLOW_TEST_SECONDS:-1800}" --durations 30 "$@" || slow=$?
 ((slow == NO_TESTS && fast == 0 && $# > 0)) || exit "$slow"

@@ -121,14 +121,30 @@ def test_a_trainer_that_was_killed_for_memory_says_what_it_was_doing(outcomes_of
 
 
 def test_a_request_to_end_goes_to_the_runs_first(outcomes_of, monkeypatch):
-    """They have Ray's processes to end."""
+    """They have Ray's processes to end; those that come after are not begun."""
     asks = '    if fate == "fails":\n        os.kill(os.getppid(), signal.SIGTERM)\n        signal.pause()\n'
     monkeypatch.setattr(several_runs, "SERVE", STAND_IN.replace("    code = {{", asks + "    code = {{"))
     before = signal.getsignal(signal.SIGTERM)
     codes, said = outcomes_of("ends", "fails", "ends")
-    assert codes == [0, 1, 0]
-    assert said[1] == "FAILED with code 1 (its process ended with signal SIGTERM)"
+    assert codes == [0, 130, 130]
+    assert said[1:] == ["FAILED with code 130", "not started"]
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_nothing_is_begun_after_a_request_to_end(outcomes_of, monkeypatch, code):
+    """Whatever the run says of its end: it may have been at its last step, or have taken the request for an error."""
+    asks = f"""    if fate == "fails":
+        try:
+            os.kill(os.getppid(), signal.SIGTERM)
+            signal.pause()
+        finally:
+            pipe.send({code})
+            break
+"""
+    catches = "import signal, sys; signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))\n"
+    monkeypatch.setattr(several_runs, "SERVE", catches + STAND_IN.replace("    code = {{", asks + "    code = {{"))
+    assert outcomes_of("fails", "ends")[0] == [130 if code else 0, 130]
 
 
 def test_what_the_launcher_holds_its_runs_hold(outcomes_of, monkeypatch, tmp_path, capfd):

@@ -91,6 +91,13 @@ class Member:
     code: int | None = None
 
 
+@dataclass
+class _Request:
+    """Of somebody who wants this process to end."""
+
+    is_made: bool = False
+
+
 Told = Callable[[Member], None]
 
 
@@ -159,13 +166,14 @@ def train(members: Sequence[Member], *, told: Told = lambda _: None, kept_open: 
         kept_open: Descriptors that the process of a stack has too, such as the lock of a folder.
     """
     left = [member for member in members if member.run is not None]
+    request = _Request()
     while left:
         together = _on_one_stack(left)
-        finished = _in_a_process(together, len(members), told, kept_open)
+        finished = _in_a_process(together, len(members), told, kept_open, request)
         last = together[finished - 1]
         goes_on = last.code == one_run.ROLLED_BACK and _can_go_on(last, told)
         left = left[finished - 1 if goes_on else finished :]
-        if any(member.code == one_run.INTERRUPTED for member in together):
+        if request.is_made or any(member.code == one_run.INTERRUPTED for member in together):
             for member in left:
                 member.said, member.code = "not started", one_run.INTERRUPTED
             return
@@ -196,7 +204,9 @@ def _on_one_stack(members: Sequence[Member]) -> list[Member]:
     return together
 
 
-def _in_a_process(members: Sequence[Member], total: int, told: Told, kept_open: Sequence[int]) -> int:
+def _in_a_process(
+    members: Sequence[Member], total: int, told: Told, kept_open: Sequence[int], request: _Request
+) -> int:
     """Make runs in a process that keeps their stack, until one fails; returns how many have ended."""
     assert members[0].run is not None
     mine, others = multiprocessing.Pipe()
@@ -214,20 +224,25 @@ def _in_a_process(members: Sequence[Member], total: int, told: Told, kept_open: 
     ended = 0
     seen = Seen(START, {})
     try:
-        with _terminated_first(process):
+        with _terminated_first(process, request):
             mine.send((list(members), total))
             while ended < len(members) and not (ended and members[ended - 1].code):
                 heard = mine.recv()
                 if isinstance(heard, Seen):
                     seen = heard
                 else:
-                    members[ended].code = heard
-                    if heard != one_run.ROLLED_BACK:
-                        _note(members[ended], heard, told)
+                    # However a run ends that was asked to, it has not failed.
+                    code = one_run.INTERRUPTED if heard and request.is_made else heard
+                    members[ended].code = code
+                    if code != one_run.ROLLED_BACK:
+                        _note(members[ended], code, told)
                     ended += 1
             process.wait()
     except (EOFError, ConnectionError):
         cause = _cause(process.wait())
+        if request.is_made:  # it was at its start, and had nothing to clean up
+            _note(members[ended], one_run.INTERRUPTED, told)
+            return ended + 1
         run = members[ended].run
         assert run is not None
         reason = f"the process of the run ended with {cause}"
@@ -245,12 +260,17 @@ def _in_a_process(members: Sequence[Member], total: int, told: Told, kept_open: 
 
 
 @contextmanager
-def _terminated_first(process: subprocess.Popen[bytes]) -> Iterator[None]:
+def _terminated_first(process: subprocess.Popen[bytes], request: _Request) -> Iterator[None]:
     """Who asks this process to end asks ``process``, which cleans up; it would be killed with this one."""
     if threading.current_thread() is not threading.main_thread():  # which alone is told of signals
         yield
         return
-    before = signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+
+    def hand_on(*_: object) -> None:
+        request.is_made = True
+        process.terminate()
+
+    before = signal.signal(signal.SIGTERM, hand_on)
     try:
         yield
     finally:
