@@ -3,6 +3,8 @@ can go."""
 
 import importlib.metadata
 import os
+import subprocess
+import sys
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -235,6 +237,23 @@ def test_verl_still_reads_a_heads_weight_from_outside():
     assert "vocab_weights=self.lm_head.weight" in source("models/transformers/dense_common")
     assert '_wrap_by_name = set() if _tie else {"embed_tokens", "lm_head"}' in source("utils/fsdp_utils")
     assert "cap" not in source("models/transformers/dense_common")
+
+
+def test_verl_still_names_the_socket_of_a_push_by_rays_job():
+    """push_weights_within_the_stack: the first job of every Ray is 01000000"""
+    name = 'f"ipc:///tmp/rl-colocate-zmq-{job_id}-replica-'
+    assert name in source("workers/rollout/vllm_rollout/vllm_rollout")
+    assert name in source("workers/rollout/vllm_rollout/utils")
+    assert "job_id = ray.get_runtime_context().get_job_id()" in source("workers/rollout/vllm_rollout/vllm_rollout")
+
+
+def test_two_stacks_push_at_once_and_each_gets_its_own_weights():
+    """push_weights_within_the_stack, with verl's own ends of a push"""
+    environment = os.environ | {"VERL_PLATFORM": "cpu", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, Path(__file__).with_name("two_pushes.py")]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False, timeout=600)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.splitlines()[-1] == "without the launcher the same, with it {1.0: [1.0, 1.0], 2.0: [2.0, 2.0]}"
 
 
 def test_vllm_still_starts_its_engine_from_nothing():

@@ -202,6 +202,36 @@ def hand_on_log_probs(trainer_base: Any) -> None:
     _compute_advantages(trainer_base, lambda row: row.reads_likelihoods, by_likelihood)
 
 
+STACK_VARIABLE = "VERL_EXT_STACK"
+"""In the environment of all processes of a launcher's stack: what no other stack has."""
+
+
+def push_weights_within_the_stack(adapter: Any = None, extension: Any = None) -> None:
+    """A socket for the weight push that belongs to one stack: ``ServerAdapter`` (``verl.workers.rollout.vllm_rollout.
+    vllm_rollout``) binds it, ``vLLMColocateWorkerExtension`` (``.utils`` beside it) connects to it.
+
+    verl names it in /tmp by Ray's job, and the first job of every Ray is 01000000. So of two runs on one machine, each with
+    a Ray of its own, one takes the other's socket away: both wait for ever, or a run samples from the other's weights. Both
+    sides name the socket themselves, and no option reaches it. Without a launcher of this package the name is verl's.
+    """
+    if adapter is not None:
+        original = adapter.__init__
+
+        def __init__(self: Any, *arguments: Any, **options: Any) -> None:
+            original(self, *arguments, **options)
+            self.zmq_handle = _of_this_stack(self.zmq_handle)
+
+        adapter.__init__ = __init__
+    if extension is not None:
+        handle_of_verl = extension._get_zmq_handle
+        extension._get_zmq_handle = lambda self: _of_this_stack(handle_of_verl(self))
+
+
+def _of_this_stack(handle: str) -> str:
+    stack = os.environ.get(STACK_VARIABLE)
+    return handle.replace("/rl-colocate-zmq-", f"/rl-colocate-zmq-{stack}-") if stack else handle
+
+
 def compute_extremes_exactly(metric_utils: Any) -> None:
     """Validation's ``best@k`` and ``worst@k`` without resamples (``verl.trainer.ppo.metric_utils``).
 

@@ -79,6 +79,22 @@ def _equip_learner(transformer_impl: ModuleType) -> None:
     patches.save_no_attention(transformer_impl)
 
 
+@when_imported("verl.workers.rollout.vllm_rollout.vllm_rollout")
+def _bind_own_socket(vllm_rollout: ModuleType) -> None:
+    """Two runs on one machine do not take each other's weights."""
+    from verl_ext.patches import push_weights_within_the_stack
+
+    push_weights_within_the_stack(adapter=vllm_rollout.ServerAdapter)
+
+
+@when_imported("verl.workers.rollout.vllm_rollout.utils")
+def _connect_to_own_socket(utils: ModuleType) -> None:
+    """The other side, in vLLM's worker."""
+    from verl_ext.patches import push_weights_within_the_stack
+
+    push_weights_within_the_stack(extension=utils.vLLMColocateWorkerExtension)
+
+
 def _multiply_by_one_adapter(lora_ops: ModuleType) -> None:
     from verl_ext.cpu.one_adapter import operations
     from verl_ext.patches import multiply_by_one_adapter

@@ -11,12 +11,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
+from uuid import uuid4
 
 import psutil
 from omegaconf import DictConfig, OmegaConf
 
 from verl_ext.cpu.preloaded import ld_preload
-from verl_ext.patches import append_to_metrics_file, queue_in_this_process
+from verl_ext.patches import STACK_VARIABLE, append_to_metrics_file, queue_in_this_process
 from verl_ext.training.events import STOPPING, emit
 from verl_ext.training.metrics_file import VARIABLE
 from verl_ext.training.one_process import is_one_process
@@ -80,8 +81,10 @@ def _start_ray(config: DictConfig) -> None:
         OmegaConf.merge(get_ppo_ray_runtime_env(config), config.ray_kwargs.ray_init.runtime_env), resolve=True
     )
     assert isinstance(runtime_env, dict)
+    os.environ[STACK_VARIABLE] = uuid4().hex  # also of this process, which on a CPU is learner and server
     runtime_env["env_vars"] = {name: value for name, value in runtime_env["env_vars"].items() if value is not None} | {
         "TRANSFER_QUEUE_ENABLE": "1",
+        STACK_VARIABLE: os.environ[STACK_VARIABLE],
         "VERL_USE_EXTERNAL_MODULES": os.environ["VERL_USE_EXTERNAL_MODULES"],
         # The workers of a cluster that was already running have its environment, not this process's.
         **grader_settings(),
