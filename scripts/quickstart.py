@@ -13,16 +13,19 @@ import json
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from quickstart_settings import ANSWERS, SETTINGS, SMALL, Settings
 
 from verl_ext.host.command_line import path_option, print_any_text
+from verl_ext.host.parent_death import end_with_parent
 from verl_ext.host.threads import ONE_THREAD
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -62,10 +65,21 @@ class Quickstart:
 def run(command: Sequence[str], *, env: dict[str, str] | None = None) -> None:
     """Run a command with its output in view; stop the quickstart with its exit code when it fails."""
     print(f"$ {shlex.join(str(part) for part in command)}", flush=True)
-    code = subprocess.run([str(part) for part in command], check=False, env=os.environ | (env or {})).returncode
+    process = start([str(part) for part in command], env=os.environ | (env or {}))
+    try:
+        code = process.wait()
+    except KeyboardInterrupt:
+        process.wait()  # it was interrupted, too, and cleans up
+        sys.exit(128 + signal.SIGINT)
     if code:
         print(f"error: the command above failed with exit code {code}.", file=sys.stderr)
         sys.exit(code)
+
+
+def start(command: Sequence[str | Path], **options: Any) -> "subprocess.Popen[bytes]":
+    """Start a command that is asked to end when this process has ended: nobody else would wait for it."""
+    parent = os.getpid()
+    return subprocess.Popen(command, preexec_fn=lambda: end_with_parent(signal.SIGTERM, parent), **options)
 
 
 def stage(number: int, total: int, text: str) -> None:
@@ -187,7 +201,7 @@ def evaluate(quickstart: Quickstart, names: Sequence[str]) -> None:
             # The first shows its progress; the other writes to its log.
             errors = None if row == 0 else log.open("wb")
             env = os.environ | (ONE_THREAD if settings.evaluations_at_once > 1 else {})
-            processes.append((name, log, subprocess.Popen(command, env=env, stdout=errors, stderr=errors)))
+            processes.append((name, log, start(command, env=env, stdout=errors, stderr=errors)))
         for name, log, process in processes:
             if process.wait():
                 written = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""

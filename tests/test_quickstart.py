@@ -3,8 +3,12 @@
 import dataclasses
 import importlib.util
 import json
+import os
 import shlex
+import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -113,6 +117,37 @@ def test_what_fails_ends_the_quickstart_with_its_code(quickstart, tmp_path, monk
         quickstart.run(command)
     assert ended.value.code == 1
     assert "the command above failed with exit code 1" in capsys.readouterr().err
+
+
+ENDED = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+import quickstart
+child = "import signal, sys\\nfrom pathlib import Path\\n" \
+    "def clean_up(*_):\\n    Path('cleaned up').touch(); sys.exit(1)\\n" \
+    "for number in (signal.SIGTERM, signal.SIGINT): signal.signal(number, clean_up)\\n" \
+    "Path('at work').touch()\\nwhile True: signal.pause()"
+quickstart.run([sys.executable, "-c", child])
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_what_it_has_started_is_asked_to_end_with_it(tmp_path, how):
+    """SIGTERM comes to the quickstart alone, Ctrl-C to both; what trains has Ray's processes to end."""
+    command = [sys.executable, "-c", ENDED, str(SCRIPTS)]
+    with subprocess.Popen(command, cwd=tmp_path, start_new_session=True) as process:
+        wait_for(tmp_path / "at work")
+        process.send_signal(how) if how == signal.SIGTERM else os.killpg(process.pid, how)
+        wait_for(tmp_path / "cleaned up")
+        assert process.wait(60) == (-signal.SIGTERM if how == signal.SIGTERM else 130)
+
+
+def wait_for(path):
+    until = time.monotonic() + 60
+    while not path.exists():
+        assert time.monotonic() < until, path
+        time.sleep(0.01)
 
 
 @pytest.mark.parametrize("name", NAMES)
