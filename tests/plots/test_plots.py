@@ -118,6 +118,18 @@ def test_figures_are_images_and_repeat_to_the_byte():
     assert png(pass_at_k_figure(curves(), heading="x")) == png(pass_at_k_figure(curves(), heading="x"))
 
 
+@pytest.mark.parametrize("name", ["dol$5_$x{", "$x^$", r"Pre$\alg_${", "$$", "a_b^c"])
+def test_a_name_is_no_formula(name):
+    """Names of files, levels and subjects are whatever users and data sets say."""
+    figure = pass_at_k_figure(curves(["base", name]))
+    axes = figure.axes[0]
+    axes.set_yticks([0.5], labels=[name])
+    axes.annotate(name, (1, 0.5))
+    png(figure)
+    assert [text.get_text() for text in figure.findobj(Text) if text.get_parse_math()] == []
+    assert name in [text.get_text() for text in axes.get_yticklabels()]
+
+
 def test_training_figure_names_every_run_once():
     figure = training_figure([training("psr"), training("nsr")], heading="Training")
     assert [axes.get_title(loc="left") for axes in figure.axes] == [panel.title for panel in PANELS]

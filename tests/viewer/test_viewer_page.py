@@ -68,6 +68,26 @@ def test_a_runs_log_and_an_evaluation_are_about_the_same_problem(tmp_path):
     assert [one["problems"] for one in head["sets"]] == [[0, 1, 2], [1, 3]]
 
 
+def test_problems_of_two_tasks_with_one_id_and_reference_are_two(tmp_path):
+    """Ids are row numbers in many files, and references small numbers."""
+    for task, prompt in (("math500", "What is 2 + 2?"), ("amc23", "How many primes are below 10?"), ("other", None)):
+        line = {"question_id": 0, "generation_id": 0, "response": "4", "gold_answer": "4", "label": 1, "prompt": prompt}
+        write_lines(tmp_path / f"{task}.jsonl", {name: value for name, value in line.items() if value is not None})
+    write_viewer([(None, tmp_path / f"{task}.jsonl") for task in ("math500", "amc23", "other")], tmp_path / "page.html")
+    head = blocks_of(tmp_path / "page.html")["head"]
+    assert [one["problems"] for one in head["sets"]] == [[0], [1], [0]]
+    assert [problem["title"] for problem in head["problems"]] == ["What is 2 + 2?", "How many primes are below 10?"]
+
+
+def test_values_that_no_json_has_are_shown_as_text(tmp_path):
+    line = {"question_id": 0, "response": "4", "gold_answer": float("nan"), "label": 1, "detail": [float("inf")]}
+    write_viewer([(None, write_lines(tmp_path / "a.jsonl", line))], tmp_path / "page.html")
+    packed = blocks_of(tmp_path / "page.html")
+    assert packed["block1"]
+    (text,) = texts_of(packed, 0)
+    assert text["detail"] == ["Infinity"]
+
+
 def test_problems_and_answers_are_in_the_order_of_their_numbers(tmp_path):
     ids = [("10", 1), ("9", 1), ("10", 0), ("9", 0)]
     lines = [{"question_id": key, "generation_id": i, "label": 1, "response": f"{key}/{i}"} for key, i in ids]

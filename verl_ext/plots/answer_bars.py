@@ -9,6 +9,7 @@ from matplotlib.ticker import MaxNLocator
 
 from verl_ext.plots.decomposition import FRAME_DPI, draw_probabilities, label_bars
 from verl_ext.plots.figures import DPI
+from verl_ext.plots.plain_figure import PlainFigure
 from verl_ext.plots.style import FONT_SIZE, GRAY, INK, Style, clean, percent_axis, styles_of, title
 
 _WIDTH, _HEIGHT = 10.0, 5.8
@@ -41,7 +42,7 @@ def answer_bars_figure(paths: Sequence[AnswerPath], at: int, *, problem: str, mo
         model: What was trained.
     """
     styles = styles_of([path.name for path in paths])
-    figure = Figure(figsize=(_WIDTH, _HEIGHT), dpi=FRAME_DPI, facecolor="white")
+    figure = PlainFigure(figsize=(_WIDTH, _HEIGHT), dpi=FRAME_DPI, facecolor="white")
     grid = figure.add_gridspec(1, len(paths), left=_LEFT, right=_RIGHT, top=0.8, bottom=0.48, wspace=0.1)
     top = _top(paths)
     for column, (path, style) in enumerate(zip(paths, styles, strict=True)):
@@ -71,7 +72,7 @@ def answer_bars_figure(paths: Sequence[AnswerPath], at: int, *, problem: str, mo
 def answer_bars_strip(paths: Sequence[AnswerPath], shown: Sequence[int], *, problem: str) -> Figure:
     """The bars at some checkpoints, a row for each: for paper."""
     styles = styles_of([path.name for path in paths])
-    figure = Figure(figsize=(_WIDTH, 1.5 + 1.5 * len(shown)), dpi=DPI, facecolor="white")
+    figure = PlainFigure(figsize=(_WIDTH, 1.5 + 1.5 * len(shown)), dpi=DPI, facecolor="white")
     figure.set_layout_engine("constrained", h_pad=0.05, w_pad=0.04)
     figure.suptitle(problem, x=0.012, ha="left", fontsize=FONT_SIZE + 2, fontweight="bold", color=INK)
     panels = figure.subplots(len(shown), len(paths), squeeze=False, sharey=True)

@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from verl_ext.plots.figures import DPI, narrow_figure
+from verl_ext.plots.plain_figure import PlainFigure
 from verl_ext.plots.style import FONT_SIZE, GRAY, INK, legend_below
 
 _PANEL = 3.1
@@ -15,7 +16,7 @@ _PANEL = 3.1
 def empty_figure(width: float, height: float, heading: str, note: str) -> Figure:
     """Wide enough for its heading and, at the right of it, what is drawn how."""
     width = max(width, 0.6 + 0.125 * len(heading) + 0.085 * len(note))
-    figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white")
+    figure = PlainFigure(figsize=(width, height), dpi=DPI, facecolor="white")
     figure.set_layout_engine("constrained", w_pad=0.1, h_pad=0.08)
     figure.suptitle(heading, x=0.012, ha="left", fontsize=FONT_SIZE + 2.5, fontweight="bold", color=INK)
     figure.text(0.988, 1 - 0.1 / height, note, ha="right", va="top", fontsize=FONT_SIZE - 1.5, color=GRAY)

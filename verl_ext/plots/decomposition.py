@@ -12,6 +12,7 @@ from verl_ext.analysis.next_token import NextToken
 from verl_ext.analysis.softmax_training import SoftmaxRun
 from verl_ext.objectives.logit_gradient import Floats
 from verl_ext.plots.figures import DPI
+from verl_ext.plots.plain_figure import PlainFigure
 from verl_ext.plots.style import FONT_SIZE, GRAY, INK, Style, clean, percent_axis, styles_of, title
 
 FRAME_DPI = 100
@@ -120,7 +121,7 @@ def decomposition_figure(runs: Sequence[SoftmaxRun], found: NextToken, names: Se
         step: From 0 to the number of steps, where no token is drawn any more.
     """
     styles = styles_of([run.name for run in runs])
-    figure = Figure(figsize=(_WIDTH, _HEIGHT), dpi=FRAME_DPI, facecolor="white")
+    figure = PlainFigure(figsize=(_WIDTH, _HEIGHT), dpi=FRAME_DPI, facecolor="white")
     last = len(runs[0].drawn_SRN)
     reach = 1.05 * max(float(np.abs(run.gradient_SRV[:, _FIRST]).max()) for run in runs)
     grid = figure.add_gridspec(
@@ -205,7 +206,7 @@ def decomposition_strip(
 ) -> Figure:
     """The probabilities of ``decomposition_figure`` at some steps, a row for each: for paper."""
     styles = styles_of([run.name for run in runs])
-    figure = Figure(figsize=(_WIDTH, 0.9 + 1.5 * len(steps)), dpi=DPI, facecolor="white")
+    figure = PlainFigure(figsize=(_WIDTH, 0.9 + 1.5 * len(steps)), dpi=DPI, facecolor="white")
     figure.set_layout_engine("constrained", h_pad=0.05, w_pad=0.04)
     figure.suptitle(found.prompt, x=0.012, ha="left", fontsize=FONT_SIZE + 2, fontweight="bold", color=INK)
     panels = figure.subplots(len(steps), len(runs), squeeze=False, sharey=True)

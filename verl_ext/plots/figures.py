@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from verl_ext.analysis.two_estimates import TwoEstimates
 from verl_ext.metrics.summary import PassAtKCurve
 from verl_ext.plots.curves import draw_pass_at_k, draw_two_estimates, named_ends, subtitle, where_it_ends
+from verl_ext.plots.plain_figure import PlainFigure
 from verl_ext.plots.style import FONT_SIZE, GRAY, INK, Style, legend_below, styles_of, title
 from verl_ext.plots.training_curves import PANELS, Panel, TrainingCurve, draw_training, smoothing_window
 
@@ -61,7 +62,7 @@ def narrow_figure(height: float, heading: str, note: str = "") -> Figure:
     """An empty figure for a phone, its heading and what is drawn how in as many lines as they need."""
     heading, note = fill(heading, 38), fill(note, 52)
     lines = 0.26 * (heading.count("\n") + 1) + (0.17 * (note.count("\n") + 1) if note else 0.0)
-    figure = Figure(figsize=(NARROW, height + lines), dpi=DPI, facecolor="white")
+    figure = PlainFigure(figsize=(NARROW, height + lines), dpi=DPI, facecolor="white")
     top = 1 - (lines + 0.1) / figure.get_figheight()
     figure.set_layout_engine("constrained", rect=(0, 0, 1, top), w_pad=0.06, h_pad=0.06)
     figure.text(0.02, 0.995, heading, va="top", fontsize=FONT_SIZE + 1.5, fontweight="bold", color=INK)
@@ -77,7 +78,7 @@ def _with_room_for_names(curves: Sequence[PassAtKCurve]) -> tuple[Figure, Axes]:
         f"{style.label}  100.0 %{where_it_ends(curve, curves)}" for curve, style in zip(curves, styles, strict=True)
     ]
     width = left + middle + max(2.2, 0.65 + _INCHES_PER_LETTER * max(map(len, widest), default=0))
-    figure = Figure(figsize=(width, 5.0), dpi=DPI, facecolor="white")
+    figure = PlainFigure(figsize=(width, 5.0), dpi=DPI, facecolor="white")
     return figure, figure.add_axes((left / width, 0.115, middle / width, 0.755))
 
 
@@ -103,7 +104,7 @@ def training_figure(
     if is_narrow:
         figure = narrow_figure(0.4 + 2.6 * num_rows, heading, note)
     else:
-        figure = Figure(figsize=(4.2 * num_columns, 0.6 + 3.6 * num_rows), dpi=DPI, facecolor="white")
+        figure = PlainFigure(figsize=(4.2 * num_columns, 0.6 + 3.6 * num_rows), dpi=DPI, facecolor="white")
         figure.set_layout_engine("constrained", w_pad=0.14, h_pad=0.08, wspace=0.06)
         figure.suptitle(heading, x=0.012, ha="left", fontsize=FONT_SIZE + 3, fontweight="bold", color=INK)
         above = 1 - 0.1 / figure.get_figheight()

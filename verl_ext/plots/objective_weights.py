@@ -9,6 +9,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentF
 
 from verl_ext.objectives.weight_curve import WeightCurve
 from verl_ext.plots.figures import DPI
+from verl_ext.plots.plain_figure import PlainFigure
 from verl_ext.plots.style import FONT_SIZE, GRAY, INK, STYLES, clean, title
 
 POSITIVE, NEGATIVE = "weight of correct responses, w₊(p)", "weight of wrong responses, w₋(p)"
@@ -63,7 +64,7 @@ def draw_trained(axes: Axes, curve: WeightCurve) -> None:
 def objective_weights_figure(curves: Sequence[WeightCurve], *, heading: str) -> Figure:
     """A panel for each objective, weights above and what is trained on below, all on the same scales."""
     num_rows = ceil(len(curves) / _NUM_COLUMNS)
-    figure = Figure(figsize=(3.5 * _NUM_COLUMNS, 0.9 + 3.1 * num_rows), dpi=DPI, facecolor="white")
+    figure = PlainFigure(figsize=(3.5 * _NUM_COLUMNS, 0.9 + 3.1 * num_rows), dpi=DPI, facecolor="white")
     figure.set_layout_engine("constrained", w_pad=0.08, h_pad=0.06)
     figure.suptitle(heading, x=0.012, ha="left", fontsize=FONT_SIZE + 3, fontweight="bold", color=INK)
     grid = figure.add_gridspec(num_rows, _NUM_COLUMNS)

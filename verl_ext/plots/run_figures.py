@@ -13,6 +13,7 @@ from verl_ext.metrics.summary import PassAtKCurve
 from verl_ext.plots.coverage_map import MANY_RUNS, draw_coverage
 from verl_ext.plots.dose_response import Aside, DoseLine, draw_dose_response
 from verl_ext.plots.figures import DPI, narrow_figure
+from verl_ext.plots.plain_figure import PlainFigure
 from verl_ext.plots.reason_stack import REASON_KEYS, draw_reasons
 from verl_ext.plots.score_bars import (
     ScoreBar,
@@ -133,7 +134,7 @@ def reasons_figure(runs: Sequence[TrainingCurve], *, is_narrow: bool = False) ->
 
 
 def _empty(width: float, height: float, heading: str) -> Figure:
-    figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white")
+    figure = PlainFigure(figsize=(width, height), dpi=DPI, facecolor="white")
     figure.set_layout_engine("constrained", w_pad=0.1, h_pad=0.08)
     figure.suptitle(heading, x=0.012, ha="left", fontsize=FONT_SIZE + 2, fontweight="bold", color=INK)
     return figure

@@ -9,6 +9,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from verl_ext.plots.figures import DPI, narrow_figure
+from verl_ext.plots.plain_figure import PlainFigure
 from verl_ext.plots.run_figures import without_seed
 from verl_ext.plots.style import FONT_SIZE, GRAY, INK, clean, legend_below, percent_axis, style_by_name
 
@@ -46,7 +47,7 @@ def step_choices_figure(
     if is_narrow:
         figure = narrow_figure(4.2, _HEADING)
     else:
-        figure = Figure(figsize=(8.6, 4.4), dpi=DPI, facecolor="white")
+        figure = PlainFigure(figsize=(8.6, 4.4), dpi=DPI, facecolor="white")
         figure.set_layout_engine("constrained", w_pad=0.1, h_pad=0.08)
         figure.suptitle(_HEADING, x=0.012, ha="left", fontsize=FONT_SIZE + 2, fontweight="bold", color=INK)
     axes = figure.subplots()

@@ -19,9 +19,15 @@ def pack(json_text: str) -> str:
 def as_json(value: Any) -> str:
     """A value as JSON in ASCII: half a pair of UTF-16 stays what it is, since browsers read it so.
 
-    Raises:
-        ValueError: It holds NaN or an infinity, which no browser reads.
+    NaN and infinities, which no browser reads, are texts.
     """
+    try:
+        return _dumps(value)
+    except ValueError:
+        return _dumps(json.loads(json.dumps(value), parse_constant=str))
+
+
+def _dumps(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"), allow_nan=False)
 
 

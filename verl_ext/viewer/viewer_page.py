@@ -92,9 +92,12 @@ class _Book:
         self.blocks: list[str] = []
         self.num_answers = 0
         self._sets: list[dict[str, Any]] = []
-        self._numbers: dict[tuple[str, str, str], int] = {}
+        self._numbers: dict[tuple[str, str, str], dict[int, None]] = {}
+        """What names a problem, and the problems that it names, in order."""
         self._num_of_key: Counter[str] = Counter()
         self._problems: list[dict[str, Any]] = []
+        self._given: list[str] = []
+        """The text of each problem's prompt as a model was given it."""
         self._texts: list[dict[str, Any]] = []
 
     def _add_block(self, block: str) -> int:
@@ -134,23 +137,30 @@ class _Book:
     def _number_of(self, problem: ShownProblem, taken: Container[int]) -> int:
         """The same where id and reference are, or the text of the prompt and the reference: a run's log has ids of its own.
 
-        Two problems of one file are two, whatever their texts.
+        Two problems of one file are two, whatever their texts, and so are two that have an id and a reference in common and
+        not the prompt: ids are often numbers, and of another task.
         """
         reference = blocks.as_json(problem.reference)
         names = [("id", problem.key, reference)] + ([("text", problem.text, reference)] if problem.text else [])
-        known = [self._numbers[name] for name in names if name in self._numbers and self._numbers[name] not in taken]
-        number = known[0] if known else self._new_problem(problem)
+        found = [number for name in names for number in self._numbers.get(name, ())]
+        same = [number for number in found if number not in taken and self._may_be(number, problem.text)]
+        number = same[0] if same else self._new_problem(problem)
         for name in names:
-            self._numbers.setdefault(name, number)
+            self._numbers.setdefault(name, {})[number] = None
         self._problems[number] = dict(problem.fields) | self._problems[number]
+        self._given[number] = self._given[number] or problem.text
         if not self._texts[number]["prompt"]:
             self._texts[number]["prompt"] = problem.prompt
         return number
+
+    def _may_be(self, number: int, text: str) -> bool:
+        return not text or not self._given[number] or text == self._given[number]
 
     def _new_problem(self, problem: ShownProblem) -> int:
         self._num_of_key[problem.key] += 1
         again = self._num_of_key[problem.key]
         self._problems.append({"key": problem.key if again == 1 else f"{problem.key}~{again}"})
+        self._given.append("")
         self._texts.append({"prompt": None, "reference": problem.reference})
         return len(self._problems) - 1
 
