@@ -7,6 +7,7 @@ import subprocess
 import time
 
 import pytest
+import yaml
 
 from tests.study.conftest import command, fates, made, options_of, study_file
 from verl_ext.host.folder_lock import locked
@@ -20,7 +21,8 @@ def study(folder, tmp_path):
 
     def run(*more: str, content=None, **named: str):
         content = {"grid": {"fate": fates(**named)}} if content is None else content
-        file = study_file(tmp_path, {"options": options_of(folder)} | content)
+        is_text = isinstance(content, str)
+        file = study_file(tmp_path, content if is_text else {"options": options_of(folder)} | content)
         return main(["run", str(file), f"trainer.output_dir={tmp_path}/out", *more])
 
     run.output = tmp_path / "out"
@@ -158,6 +160,16 @@ def test_a_mistake_is_told_in_one_line_before_anything_starts(study, capsys, con
     assert error.startswith(f"error: {message}")
     assert error.count("\n") == 1
     assert made(study.output) == []
+
+
+@pytest.mark.parametrize("option", ["actor_rollout_ref.model.path", "data.train_files"])
+def test_a_file_that_is_not_there_yet_points_to_the_commands_that_make_it(study, folder, tmp_path, capsys, option):
+    content = yaml.safe_dump({"options": options_of(folder) | {option: str(tmp_path / "not made")}, "seeds": [1]})
+    assert study(content=f"# python scripts/prepare_data.py ...\n{content}") == 2
+    error = capsys.readouterr().err
+    assert error.endswith(f" The first lines of {tmp_path}/study.yaml say how its model and data are made.\n")
+    assert study(content=content) == 2
+    assert "The first lines" not in capsys.readouterr().err
 
 
 def test_runs_without_checkpoints_are_refused(study, capsys):

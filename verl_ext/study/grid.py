@@ -17,6 +17,8 @@ from verl_ext.training.configuration import compose_on_device
 from verl_ext.training.one_run import INTERRUPTED, LOG_NAME
 
 EXPERIMENT = "trainer.experiment_name"
+INPUTS = ("actor_rollout_ref.model.path", "data.train_files", "data.val_files")
+"""What a study's file names and does not bring."""
 
 
 def check_options(overrides: Sequence[str]) -> None:
@@ -97,11 +99,20 @@ class Grid:
             record = StudyRecord(self._output, str(file), [self._entry(run) for run in self._runs])
             record.take_over()
             print(f"checking {len(runs)} runs", flush=True)
-            members = several_runs.prepare([self.arguments(run) for run in runs], [f"run {run.name}" for run in runs])
+            members = self._prepared(runs, file)
             _check_checkpoints(members)
             watched = _Watched(record, members, [run.name for run in runs])
             several_runs.train(members, told=watched.ended, kept_open=[lock])
         return watched.summary()
+
+    def _prepared(self, runs: Sequence[GridRun], file: Path) -> list[several_runs.Member]:
+        try:
+            return several_runs.prepare([self.arguments(run) for run in runs], [f"run {run.name}" for run in runs])
+        except ValueError as error:
+            is_of_inputs = any(option in str(error) for option in INPUTS)
+            if not is_of_inputs or not file.read_text(encoding="utf-8").startswith("#"):
+                raise
+            raise ValueError(f"{error} The first lines of {file} say how its model and data are made.") from None
 
     def _entry(self, run: GridRun) -> RunEntry:
         return RunEntry(run.name, dict(run.place), self.arguments(run), run.name)
