@@ -27,9 +27,16 @@ def main(arguments: Sequence[str]) -> int:
                 f"There is no analysis {arguments[0]!r}. There is dynamics: {name} --checkpoints NAME=PATH..."
             )
         options = parse_dynamics(arguments[1:], name)
-        from verl_ext.dynamics.dynamics_command import run_dynamics  # torch
+        from verl_ext.dynamics.checkpoint_list import find_run
+        from verl_ext.evaluation.problems import problems_of_file
 
-        run_dynamics(options)
+        runs = [find_run(name, path, options.base) for name, path in options.checkpoints]
+        problems = problems_of_file(options.data, limit=options.limit)
+        if not problems:
+            raise ValueError(f"{options.data} holds no problems.")
+        from verl_ext.dynamics.dynamics_command import run_dynamics  # torch: what is named is looked for before
+
+        run_dynamics(runs, problems, options)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from verl_ext.dynamics.checkpoint_list import CheckpointRun, find_run
+from verl_ext.dynamics.checkpoint_list import CheckpointRun
 from verl_ext.dynamics.checkpoint_measures import Asked, CheckpointMeasures, LogitsOf, ask, logits_of, measure
 from verl_ext.dynamics.dynamics_options import DynamicsOptions
 from verl_ext.dynamics.logit_changes import LogitChanges, logit_changes
 from verl_ext.dynamics.policy import Policy
 from verl_ext.dynamics.sign_gradients import NSR, PSR
-from verl_ext.evaluation.problems import Problem, problems_of_file
+from verl_ext.evaluation.problems import Problem
 from verl_ext.host.files import replacing, write_whole
 from verl_ext.plots.dynamics_panels import PANELS, LogitPart, logit_changes_figure
 from verl_ext.plots.figures import png, training_figure
@@ -34,19 +34,11 @@ COLUMNS = (
 )
 
 
-def run_dynamics(options: DynamicsOptions) -> None:
-    """Measure, print and write.
-
-    Raises:
-        ValueError: A path holds no checkpoints, or the problems cannot be read.
-    """
+def run_dynamics(runs: Sequence[CheckpointRun], problems: Sequence[Problem], options: DynamicsOptions) -> None:
+    """Measure, print and write."""
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # a line for each checkpoint that is loaded
-    runs = [find_run(name, path, options.base) for name, path in options.checkpoints]
-    problems = problems_of_file(options.data, limit=options.limit)
-    if not problems:
-        raise ValueError(f"{options.data} holds no problems.")
     curves: list[TrainingCurve] = []
     for run in runs:
         curves.append(_curve(run, problems, options))
