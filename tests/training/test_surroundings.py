@@ -179,6 +179,13 @@ def test_an_own_address_that_does_not_answer():
 # ---------------------------------------------------------------------- variables, and the launcher
 
 
+def test_what_a_learner_of_this_process_has_set_is_nobodys_fault(config, monkeypatch):
+    monkeypatch.setenv("RANK", "0")
+    (at_start,) = (one for one in surroundings.surroundings(config, {}) if one.subject == surroundings.VARIABLES)
+    (now,) = (one for one in surroundings.surroundings(config) if one.subject == surroundings.VARIABLES)
+    assert (at_start.level, now.level) == (Level.OK, Level.WARN)
+
+
 def test_variables_of_torchrun():
     found = surroundings.variables({"LOCAL_RANK": "1", "MASTER_ADDR": "host", "HOME": "/"})
     assert (found.level, found.remedy) == (Level.WARN, "unset LOCAL_RANK MASTER_ADDR")

@@ -5,7 +5,7 @@ import shlex
 import sys
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -73,8 +73,11 @@ def log_of(prepared: Prepared) -> Path:
     return Path(prepared.config.trainer.output_dir) / LOG_NAME
 
 
-def begin(prepared: Prepared, shown: TextIO, errors: TextIO) -> bool:
-    """Write the record of a run and say what a reader should know before it trains; False where that cannot be written."""
+def begin(prepared: Prepared, shown: TextIO, errors: TextIO, environment: Mapping[str, str] | None = None) -> bool:
+    """Write the record of a run and say what a reader should know before it trains; False where that cannot be written.
+
+    ``environment`` is what this process was started with, by default what it has: a learner in it has set variables of its own.
+    """
     config = prepared.config
     chosen = presets.chosen(prepared.overrides)
     settings = presets.table(prepared.changed, chosen)
@@ -102,7 +105,7 @@ def begin(prepared: Prepared, shown: TextIO, errors: TextIO) -> bool:
         limits_that_do_not_apply(config),
         asynchronous.described(config),
         str(read_noisy_grader(config.algorithm)),
-        *doubtful(surroundings(config)),
+        *doubtful(surroundings(config, environment)),
     ):
         if line:
             print(line, file=shown)

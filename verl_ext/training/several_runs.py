@@ -299,6 +299,7 @@ def serve(descriptor: int) -> NoReturn:
     """
     end_with_parent(signal.SIGKILL)  # at once: whoever starts the run again may not find it still there
     preload_for_this_process_only()
+    environment = dict(os.environ)
     pipe = Connection(descriptor)
     members, total = pipe.recv()
     one_run.print_any_name()
@@ -313,7 +314,7 @@ def serve(descriptor: int) -> NoReturn:
             print(f"\nrun {member.number} of {total}: {' '.join(run.overrides)}", file=terminal)
         code = one_run.CANNOT_BEGIN
         with ExitStack() as folders:
-            if run_lock.take(run.config, folders, errors) and one_run.begin(run, terminal, errors):
+            if run_lock.take(run.config, folders, errors) and one_run.begin(run, terminal, errors, environment):
                 send_output_to(one_run.log_of(run))
                 training = _Training(stack, is_last=member is members[-1])
                 code = one_run.ended(run, one_run.train_watched(run, training, terminal, pipe.send), terminal, errors)

@@ -37,15 +37,15 @@ RAYS_FULL_DISK = 0.95
 """Of a disk that is fuller than this Ray uses nothing."""
 
 
-def surroundings(config: Any) -> list[Finding]:
-    """What the launcher looks at before every run, in less than a second."""
+def surroundings(config: Any, environment: Mapping[str, str] | None = None) -> list[Finding]:
+    """What the launcher looks at before every run, in less than a second; ``environment`` as in ``variables``."""
     return [
         versions(),
         shared_memory(config),
         temporary_files(),
         rays(config),
         addresses(config),
-        variables(),
+        variables(environment),
     ]
 
 
@@ -174,7 +174,10 @@ def _gib(number: int) -> str:
 
 
 def variables(environment: Mapping[str, str] | None = None) -> Finding:
-    """Whether something that started processes for each device has left its variables; ``check_launcher`` refuses the worst."""
+    """Whether something that started processes for each device has left its variables; ``check_launcher`` refuses the worst.
+
+    ``environment`` is that of this process, or what it was before a learner in it set the same variables.
+    """
     values = os.environ if environment is None else environment
     left = [name for name in (*STARTED_BY_TORCHRUN, *LEFT_BY_TORCHRUN) if name in values]
     if not left:
