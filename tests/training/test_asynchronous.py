@@ -1,7 +1,9 @@
 """The asynchronous trainer without Ray: what reaches the learner, what is counted and reported; what is refused beforehand."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import cache
+from itertools import cycle, repeat
 
 import numpy as np
 import pytest
@@ -200,6 +202,67 @@ def test_verls_replay_buffer_still_knows_the_prompts_that_are_out():
 
     assert "prompt_global_steps" in getsource(ReplayBuffer._sync_metadata_from_transfer_queue)
     assert "self.prompt_global_steps[partition_id].pop(uid, None)" in getsource(ReplayBuffer._clear_groups)
+
+
+# ---------------------------------------------------------------------- prompts that fail and are replaced
+
+
+class Prompts:
+    """TransferQueue, with prompts that are back from the rollout as soon as they are sent."""
+
+    def __init__(self, outcomes: Iterable[str]) -> None:
+        self.outcomes = iter(outcomes)
+        self.tags: dict[str, dict] = {}
+        self.num_sent = 0
+
+    def send(self, number: int) -> None:
+        for _ in range(number):
+            self.num_sent += 1
+            uid = f"u{self.num_sent}"
+            self.tags[uid] = {"is_prompt": True, "status": next(self.outcomes), "global_steps": STEP}
+            self.tags[f"{uid}_0_0"] = {"global_steps": STEP}
+
+    def kv_list(self) -> dict[str, dict]:
+        return {"train": dict(self.tags)}
+
+    def kv_clear(self, keys, partition_id) -> None:
+        for key in keys:
+            self.tags.pop(key, None)
+
+
+def sampling(monkeypatch, outcomes: Iterable[str]):
+    """verl's replay buffer as the trainer makes it, with 10 prompts to a step, and what it finds in TransferQueue."""
+    from verl.trainer.ppo.v1 import replay_buffer
+
+    prompts = Prompts(outcomes)
+    monkeypatch.setattr(replay_buffer, "tq", prompts)
+    trainer = trainer_with(ASYNC, "data.train_batch_size=10", "trainer.output_dir=outputs/run")
+    monkeypatch.setattr(trainer, "_add_prompts_to_generate", prompts.send)
+    return trainer._build_replay_buffer(), prompts
+
+
+def test_a_step_whose_prompts_all_fail_ends_the_run(monkeypatch):
+    """verl would replace them for ever. Batches of 10: the fifth is more than 40."""
+    buffer, prompts = sampling(monkeypatch, repeat("failure", 1000))
+    prompts.send(10)
+    with pytest.raises(RuntimeError) as raised:
+        buffer.sample(global_steps=STEP, partition_id="train", batch_size=10)
+    assert prompts.num_sent == 50
+    assert str(raised.value) == (
+        "step 6 waits for its samples, and 50 of its prompts have failed in the rollout and were replaced. outputs/run/train.log has "
+        "the error of each; a reward function that raises fails all of them. Repair that and run the same command again: it goes on "
+        "from the last checkpoint."
+    )
+
+
+def test_prompts_that_fail_now_and_then_are_replaced(monkeypatch):
+    """More of them over the run than a step may have."""
+    buffer, prompts = sampling(monkeypatch, cycle(["failure", "failure", "failure", "finished"]))
+    for step in range(STEP, STEP + 4):
+        prompts.send(10)
+        batch, metrics = buffer.sample(global_steps=step, partition_id="train", batch_size=10)
+        assert len(batch.keys) == 10
+        assert metrics["training/rollout_failure/evicted_samples"] == 30
 
 
 # ---------------------------------------------------------------------- before anything starts

@@ -174,6 +174,7 @@ def test_a_run_goes_back_and_on_with_a_smaller_learning_rate(tmp_path, verls, mo
     checkpoints = tmp_path / "checkpoints"
     for step in (4, 8):
         (checkpoints / f"global_step_{step}" / "actor").mkdir(parents=True)
+        (checkpoints / f"global_step_{step}" / "data.pt").touch()
     with pytest.raises(RolledBackError, match="The run goes back to step 4, with 0.5 times"):
         over(trainer, 8)
     assert [(one.step, one.to_step) for one in rollbacks(checkpoints)] == [(8, 4)]

@@ -4,6 +4,8 @@ import socket
 import subprocess
 import sys
 import threading
+import time
+from itertools import chain, repeat
 from textwrap import dedent
 from types import ModuleType
 
@@ -13,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from verl_ext.training import node_watch
+from verl_ext.training.events import TRAINING
 from verl_ext.training.node_watch import Node, NodeWatch, Silence, faults_of
 
 A, B = Node("first", "10.0.0.1", 1), Node("second", "10.0.0.2", 2)
@@ -70,6 +73,51 @@ def test_the_trainer_is_woken_where_it_waits(listening, monkeypatch):
     said = watch.cause_of(raised.value)
     assert said.startswith("node away (127.0.0.1) is gone: connection refused for 0 s, at port ")
     assert said.endswith(" of its Ray. Go on with: main")
+
+
+def test_a_learner_on_a_node_that_is_known_late_is_watched(listening, monkeypatch):
+    """TransferQueue may be on other nodes than the learners, and before them: as many are known by then as the run has."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        early = {Node("head", *other.getsockname()), Node("learner", *other.getsockname())}
+        looks = chain([early], repeat(early | {node_at(listening)}))
+        monkeypatch.setattr(node_watch, "nodes_of_this_run", lambda: next(looks))
+
+        def wait():
+            listening.accept()[0].close()
+            listening.close()
+            threading.Event().wait()
+
+        watch = NodeWatch(2, print, str, silence=0.05, between_looks=0.01)
+        with watch, pytest.raises(KeyboardInterrupt) as raised:
+            wait()
+    assert watch.cause_of(raised.value).startswith("node away (127.0.0.1) is gone")
+
+
+@pytest.mark.parametrize("faults", [{}, {A: "no answer"}])
+def test_ray_is_asked_while_the_run_starts_and_all_nodes_answer(monkeypatch, faults):
+    """Where Ray's head is gone, an answer takes minutes."""
+    asked, looked = [], []
+    monkeypatch.setattr(node_watch, "faults_of", lambda _nodes: looked.append(None) or faults)
+    monkeypatch.setattr(node_watch, "nodes_of_this_run", lambda: asked.append(None) or {A, B})
+
+    def look(number):
+        enough = len(looked) + number
+        while len(looked) < enough:
+            time.sleep(0.001)
+
+    with NodeWatch(2, print, str, silence=1e9, between_looks=0.001) as watch:
+        look(5)
+        assert bool(asked) == (not faults)
+        watch.hear("phase", {"text": "loading"})
+        before = len(asked)
+        look(5)
+        assert (len(asked) > before) == (not faults)
+        watch.hear("phase", {"text": TRAINING})
+        before = len(asked)
+        look(10)
+        assert len(asked) <= before + 2, "once more, after the look at work"
 
 
 def test_a_failure_is_explained_by_a_node_that_is_gone(listening, monkeypatch):

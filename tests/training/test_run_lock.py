@@ -76,6 +76,19 @@ def test_checkpoints_of_two_runs_in_one_folder(folder, tmp_path, save_freq, is_r
         preflight.check(config)
 
 
+@pytest.mark.parametrize("checkpoints", ["run", "link"])
+def test_a_run_may_have_one_folder_for_everything(folder, tmp_path, checkpoints):
+    """It does not refuse itself, as another that trains there."""
+    (tmp_path / "run").mkdir()
+    (tmp_path / "link").symlink_to("run")
+    places = (f"trainer.output_dir={tmp_path}/run", f"trainer.default_local_dir={tmp_path}/{checkpoints}")
+    config = config_of(folder, *places, "trainer.save_freq=1")
+    with run_lock.held(config):
+        pass
+    with another_run(tmp_path / "run"), pytest.raises(ValueError, match=f"trainer.output_dir={tmp_path}/run: another"):
+        run_lock.check_alone(config)
+
+
 def test_looking_makes_no_folder_and_holds_nothing(folder, tmp_path):
     config = config_of(folder, f"trainer.output_dir={tmp_path}/run")
     preflight.check(config)

@@ -82,6 +82,36 @@ def test_a_model_may_have_other_weights_and_no_other_configuration(folder, tmp_p
     assert reason.startswith("the architecture of actor_rollout_ref.model.path is ")
 
 
+@pytest.mark.parametrize(
+    ("option", "own"),
+    [
+        ("rollout_data_dir", "${trainer.output_dir}/rollouts"),
+        ("validation_data_dir", "${trainer.output_dir}/validation"),
+        ("rollout_gap_file", "${trainer.output_dir}/gaps.jsonl"),
+    ],
+)
+def test_what_each_run_writes_beside_its_folder_is_its_own(folder, option, own):
+    """verl overwrites the file of a step."""
+
+    def found(value):
+        return list(
+            collisions(
+                [config_of(folder, f"trainer.output_dir={name}", f"trainer.{option}={value}") for name in ("a", "b")]
+            )
+        )
+
+    (message,) = found("samples")
+    assert message.startswith(f"runs 1 and 2 both have trainer.{option}=")
+    assert f"trainer.{option}='{own}'" in message
+    assert found(own) == found("null") == []
+
+
+def test_a_folder_under_two_names_is_one(folder, tmp_path):
+    (tmp_path / "link").symlink_to(".")
+    configs = [config_of(folder, f"trainer.output_dir={tmp_path}/{place}") for place in ("a", "link/a")]
+    assert len(list(collisions(configs))) == 2
+
+
 def test_runs_that_would_write_into_each_other_are_named(folder, monkeypatch):
     configs = [config_of(folder, f"trainer.output_dir={place}") for place in ("a", "b", "./a")]
     messages = list(collisions(configs))

@@ -15,9 +15,9 @@ from verl.trainer.ppo.v1.trainer_base import register_trainer
 from verl.trainer.ppo.v1.trainer_colocate_async import PPOTrainerColocateAsync
 
 from verl_ext.objectives.names import OUR_ASYNC_TRAINER
-from verl_ext.training.step import staleness
+from verl_ext.training.step import arrivals, staleness
 from verl_ext.training.step.samples import Samples
-from verl_ext.training.trainer import FilteringTrainer
+from verl_ext.training.trainer import NUM_REPLACED, FilteringTrainer
 
 
 @register_trainer(OUR_ASYNC_TRAINER)
@@ -25,6 +25,23 @@ class SignFilterColocateAsyncTrainer(FilteringTrainer, PPOTrainerColocateAsync):
     """verl's ``colocate_async`` trainer with the filter; says how old its samples are."""
 
     verl_mode = "colocate_async"
+
+    def _build_replay_buffer(self) -> Any:
+        """The filter's; verl's replaces prompts that fail without end, so those of a step are counted."""
+        buffer = super()._build_replay_buffer()
+        folder = self.config.trainer.get("output_dir")  # none in a stock run of verl
+        log = "its log" if folder is None else f"{folder}/train.log"
+        replaced = arrivals.Replacements(self.config.data.train_batch_size, log)
+        evict = buffer._evict_terminal_groups
+
+        def evict_and_count(global_steps: int, *of_the_step: Any) -> Any:
+            evicted = evict(global_steps, *of_the_step)
+            *_, metrics = evicted
+            replaced.add(global_steps, metrics.get(NUM_REPLACED, 0))
+            return evicted
+
+        buffer._evict_terminal_groups = evict_and_count
+        return buffer
 
     def _balance_batch(
         self,

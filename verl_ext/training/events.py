@@ -7,6 +7,8 @@ from typing import Any
 Listener = Callable[[str, dict[str, Any]], None]
 STOPPING = "stopping"
 """The event after which the run only ends what it has started."""
+TRAINING = "training"
+"""The text of the phase before which everything of the run has been started."""
 _listeners: list[Listener] = []
 
 

@@ -34,7 +34,7 @@ class GuardedTrainer(PPOTrainer):
         finding = self._guardrails.look(moment, self.global_steps, numbers)
         if finding is not None:
             self.logger.log(data=numbers | self._guardrails.counters, step=self.global_steps)
-            raise roll_back.ending_of(finding, self._guardrails, self.config)
+            raise roll_back.ending_of(finding, self._guardrails, self.config, self._checkpoints.with_actor)
 
     def _look_at_gap(self, gap: float | None, num_tokens: int) -> None:
         """Ask whether the step's samples come from the weights that they are about to train; None: nothing tells."""

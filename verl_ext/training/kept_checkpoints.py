@@ -107,6 +107,12 @@ class KeptCheckpoints:
         return step not in self._other_course and (self.folder_of(step) / WRITTEN_LAST).is_file()
 
     @property
+    def with_actor(self) -> list[int]:
+        """The steps in order that this course can go back to: of what was kept no longer the critic may be left."""
+        steps = saved_steps(self._folder)
+        return [step for step in steps if self._counts(step) and (self.folder_of(step) / "actor").is_dir()]
+
+    @property
     def _trained(self) -> list[Score]:
         return [score for score in self._scores if score.step > 0]
 

@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from verl_ext.cpu.preloaded import ld_preload
 from verl_ext.patches import STACK_VARIABLE, append_to_metrics_file, queue_in_this_process
-from verl_ext.training.events import STOPPING, emit
+from verl_ext.training.events import STOPPING, TRAINING, emit
 from verl_ext.training.metrics_file import VARIABLE
 from verl_ext.training.one_process import is_one_process
 from verl_ext.training.resources import check_cluster, cluster_of, ray_init_options
@@ -230,7 +230,7 @@ class Stack:
             trainer.init()
             self._starting.result()
             self._manager = _agent_loop_manager(config, trainer)
-            emit("phase", text="training")
+            emit("phase", text=TRAINING)
             trainer.fit(self._manager)
             is_done = True
         finally:

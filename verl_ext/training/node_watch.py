@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import psutil
 
 from verl_ext.host.own_address import reach
-from verl_ext.training.events import STOPPING
+from verl_ext.training.events import STOPPING, TRAINING
 from verl_ext.training.launch import end_processes
 
 SECONDS_BETWEEN_LOOKS = 2.0
@@ -83,6 +83,7 @@ class NodeWatch:
         self._nodes: set[Node] = set()
         self._lost: str | None = None
         self._is_stopping, self._is_over = threading.Event(), threading.Event()
+        self._has_begun = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="node-watch", daemon=True)
 
     def __enter__(self) -> "NodeWatch":
@@ -97,10 +98,12 @@ class NodeWatch:
             self._thread.join()
             signal.signal(SIGNAL, self._before)
 
-    def hear(self, kind: str, _fields: Mapping[str, Any]) -> None:
-        """Note that the run ends as it is: a node that is gone would only keep it from doing so."""
+    def hear(self, kind: str, fields: Mapping[str, Any]) -> None:
+        """Note that all of the run is there, or that it ends as it is: a node that is gone would only keep it from doing so."""
         if kind == STOPPING:
             self._is_stopping.set()
+        elif kind == "phase" and fields["text"] == TRAINING:
+            self._has_begun.set()
 
     def cause_of(self, failure: BaseException) -> str | None:
         """What to tell of a run that ended with ``failure`` when a node was gone, or is gone now; None where all are there."""
@@ -110,7 +113,7 @@ class NodeWatch:
         return self._lost
 
     def _watch(self) -> None:
-        silence = Silence(self._silence)
+        silence, are_known = Silence(self._silence), False
         while not self._is_over.wait(self._between_looks):
             faults = faults_of(self._nodes)
             node = silence.look(time.monotonic(), faults)
@@ -118,9 +121,12 @@ class NodeWatch:
                 self._lost = self._told(node, f"{faults[node]} for {self._silence:.0f} s")
                 self._end()
                 return
-            if len(self._nodes) < self._num_nodes:
-                # Not asked for longer than needed: where Ray's head is gone, the answer takes minutes.
+            if not faults and not are_known:
+                # Not asked for longer than needed: where Ray's head is gone, the answer takes minutes. As many nodes as the run has
+                # need not be its own while it starts: TransferQueue is on any of the cluster, and before the learners.
+                has_begun = self._has_begun.is_set()
                 self._nodes |= nodes_of_this_run()
+                are_known = has_begun and len(self._nodes) >= self._num_nodes
 
     def _told(self, node: Node, fault: str) -> str:
         return f"node {node} is gone: {fault}, at port {node.port} of its Ray. {self._remedy()}"

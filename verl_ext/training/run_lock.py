@@ -13,11 +13,14 @@ PATIENCE_SECONDS = 2.0
 
 
 def _folders(config: Any) -> Iterator[tuple[str, Path]]:
-    """The folders that a run writes into, by their options."""
+    """The folders that a run writes into, each once, by their options."""
     options = ["output_dir", *(["default_local_dir"] if config.trainer.save_freq > 0 else [])]
+    found: set[Path] = set()
     for option in options:
-        if not is_remote(config.trainer[option]):
-            yield f"trainer.{option}", local_path(config.trainer[option]).absolute()
+        folder = local_path(config.trainer[option]).absolute()
+        if not is_remote(config.trainer[option]) and folder.resolve() not in found:
+            found.add(folder.resolve())
+            yield f"trainer.{option}", folder
 
 
 def check_alone(config: Any) -> None:

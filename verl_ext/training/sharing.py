@@ -37,6 +37,14 @@ OF_THE_STACK = ("trainer.device", "trainer.n_gpus_per_node", "trainer.nnodes")
 WEIGHTS = ("*.safetensors", "*.safetensors.index.json", "*.bin", "*.bin.index.json", "*.pt", "*.gguf")
 OUTPUT_VARIABLES = ("TENSORBOARD_DIR", METRICS_VARIABLE)
 """Where they are set, they win over the folder of a run."""
+OUTPUTS = {
+    "output_dir": "output_dir='outputs/${algorithm.adv_estimator}'",
+    "default_local_dir": "output_dir='outputs/${algorithm.adv_estimator}'",
+    "rollout_data_dir": "rollout_data_dir='${trainer.output_dir}/rollouts'",
+    "validation_data_dir": "validation_data_dir='${trainer.output_dir}/validation'",
+    "rollout_gap_file": "rollout_gap_file='${trainer.output_dir}/gaps.jsonl'",
+}
+"""Options of ``trainer`` that name what a run writes, and what to set so that each run has its own."""
 
 
 def architecture_identity(path: str) -> str:
@@ -97,13 +105,15 @@ def collisions(configs: list[Any]) -> Iterator[str]:
     for variable in OUTPUT_VARIABLES:
         if variable in os.environ and len(configs) > 1:
             yield f"{variable}={os.environ[variable]} would be the place of all runs: unset it, or start them one by one."
-    folders: dict[tuple[str, Path], int] = {}
+    places: dict[tuple[str, Path], int] = {}
     for number, config in enumerate(configs, start=1):
-        for option in ("output_dir", "default_local_dir"):
-            folder = local_path(config.trainer[option]).absolute()
-            first = folders.setdefault((option, folder), number)
+        for option, own in OUTPUTS.items():
+            if config.trainer.get(option) is None:
+                continue
+            place = local_path(config.trainer[option]).absolute()
+            first = places.setdefault((option, place.resolve()), number)
             if first != number:
                 yield (
-                    f"runs {first} and {number} both have trainer.{option}={folder}. Give each its own, or put what they "
-                    r"differ in into the name, like trainer.output_dir='outputs/${algorithm.adv_estimator}'."
+                    f"runs {first} and {number} both have trainer.{option}={place}. Give each its own, or put what they "
+                    f"differ in into the name, like trainer.{own}."
                 )

@@ -70,6 +70,9 @@ LEARNER_FIELDS = (
 )
 """What forward passes and losses of a text model read of a sample; those that a sample does not have are left out."""
 
+NUM_REPLACED = "training/rollout_failure/evicted_samples"
+"""verl's number of prompts that have failed and were replaced by others."""
+
 
 class NothingKeptError(Exception):
     """Every sample of the step, ``batch``, has advantage zero: there is nothing to learn from, and nothing to run."""
@@ -334,7 +337,7 @@ class FilteringTrainer(GuardedTrainer):
             failed=self.replay_buffer.failure_keys.get("train", ()),
             num_submitted=self._num_submitted,
             default_num_samples=self.config.actor_rollout_ref.rollout.n,
-            num_replaced=metrics.get("training/rollout_failure/evicted_samples", 0),
+            num_replaced=metrics.get(NUM_REPLACED, 0),
         )
 
     def _filter(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:

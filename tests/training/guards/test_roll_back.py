@@ -12,6 +12,7 @@ from verl_ext.training.guards import roll_back
 from verl_ext.training.guards.guard import OPTIONS, Moment
 from verl_ext.training.guards.guardrails import Guardrails
 from verl_ext.training.guards.roll_back import GuardrailError, RolledBackError
+from verl_ext.training.kept_checkpoints import WRITTEN_LAST, KeptCheckpoints
 
 BACK = f"{OPTIONS}.not_finite.action=roll_back"
 
@@ -21,12 +22,15 @@ class Run:
 
     def __init__(self, folder, *steps: int, options: tuple[str, ...] = ()) -> None:
         self.checkpoints = folder / "checkpoints"
-        self.config = options_with(f"trainer.output_dir={folder}", BACK, *options)
+        self.config = options_with(f"trainer.output_dir={folder}", "actor_rollout_ref.model.path=/none", BACK, *options)
+        self.kept = KeptCheckpoints(self.config)
         self.save(*steps)
 
     def save(self, *steps: int) -> None:
         for step in steps:
-            (self.checkpoints / f"global_step_{step}" / "actor").mkdir(parents=True)
+            with self.kept.saving(step):
+                (self.checkpoints / f"global_step_{step}" / "actor").mkdir(parents=True)
+                (self.checkpoints / f"global_step_{step}" / WRITTEN_LAST).touch()
             (self.checkpoints / roll_back.TRACKER).write_text(str(step))
 
     def breaks(self, step: int) -> RuntimeError:
@@ -35,7 +39,7 @@ class Run:
         past = roll_back.rollbacks(self.checkpoints)
         guardrails.learning_rate_factor = past[-1].learning_rate_factor if past else 1.0
         finding = guardrails.look(Moment.UPDATED, step, {"actor/loss": math.nan})
-        return roll_back.ending_of(finding, guardrails, self.config)
+        return roll_back.ending_of(finding, guardrails, self.config, self.kept.with_actor)
 
 
 def test_it_goes_on_from_the_last_checkpoint_before(tmp_path):
@@ -88,6 +92,34 @@ def test_without_a_checkpoint_from_before_it_stops_and_says_so(tmp_path):
     assert roll_back.rollbacks(run.checkpoints) == []
 
 
+def test_the_beginning_of_a_checkpoint_is_none_to_go_back_to(tmp_path):
+    """Killed while it saved step 15, the run has gone on from 10, and saves every tenth step since."""
+    run = Run(tmp_path, 10)
+    (run.checkpoints / "global_step_15" / "actor").mkdir(parents=True)
+    run.breaks(18)
+    assert roll_back.rollbacks(run.checkpoints)[0].to_step == 10
+    assert saved_steps(run.checkpoints) == [10]
+
+
+@pytest.mark.parametrize("began_after", [None, 5])
+def test_it_does_not_go_back_to_an_earlier_course_of_its_folder(tmp_path, began_after):
+    """Which had saved 15 before somebody began anew or from step 5."""
+    Run(tmp_path, 5, 10, 15)
+    run = Run(tmp_path)
+    run.kept.restore(began_after)
+    run.save(10)
+    run.breaks(18)
+    assert roll_back.rollbacks(run.checkpoints)[0].to_step == 10
+
+
+@pytest.mark.parametrize(("began_after", "error"), [(None, GuardrailError), (5, RolledBackError)])
+def test_where_there_is_none_of_this_course_it_stops(tmp_path, began_after, error):
+    Run(tmp_path, 5, 10, 15)
+    run = Run(tmp_path)
+    run.kept.restore(began_after)
+    assert type(run.breaks(8)) is error
+
+
 def test_a_stop_changes_nothing(tmp_path):
     run = Run(tmp_path, 10, 20, options=(f"{OPTIONS}.not_finite.action=stop",))
     error = run.breaks(20)
@@ -115,6 +147,18 @@ def test_it_goes_back_to_the_one_that_it_was_given(tmp_path):
     assert roll_back.restart_options(run.config) == []
     assert saved_steps(run.checkpoints / "rolled_back_1") == [10]
     assert saved_steps(given.checkpoints) == [7]
+
+
+@pytest.mark.parametrize("left", [5, 7])
+def test_the_given_one_comes_before_what_the_folder_had(tmp_path, left):
+    given = Run(tmp_path / "other", 7)
+    Run(tmp_path / "run", left)
+    options = ("trainer.resume_mode=resume_path", f"trainer.resume_from_path={given.checkpoints}/global_step_7")
+    run = Run(tmp_path / "run", options=options)
+    run.kept.restore(7)
+    run.breaks(9)
+    assert roll_back.rollbacks(run.checkpoints)[0].to_step == 7
+    assert saved_steps(run.checkpoints) == []
 
 
 @pytest.mark.parametrize(("mode", "more"), [("auto", []), ("disable", ["trainer.resume_mode=auto"])])

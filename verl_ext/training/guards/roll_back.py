@@ -6,6 +6,7 @@ Whoever starts the run again goes on from there, whether the launcher or a perso
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -54,20 +55,25 @@ def rollbacks(folder: Path) -> list[Rollback]:
     return [Rollback(*one) for one in read_object(folder / RECORD, "Delete it to go on.")["rollbacks"]]
 
 
-def good_checkpoint(config: Any, before: int) -> Checkpoint | None:
-    """The last checkpoint from before a step that has the actor; without one of its own, the one that the run began with."""
+def good_checkpoint(config: Any, own_steps: Sequence[int], before: int) -> Checkpoint | None:
+    """The last checkpoint from before a step, of the run's own and the one that it was given to begin with."""
     folder = checkpoints_folder(config)
-    for step in reversed(saved_steps(folder)):
-        checkpoint = Checkpoint(step, folder / f"{STEP_FOLDER}{step}")
-        # Of one that was kept no longer verl leaves the folder, with the state of the data.
-        if step < before and (checkpoint.folder / "actor").is_dir():
-            return checkpoint
     given = resumed_checkpoint(config) if config.trainer.resume_mode == "resume_path" else None
-    return given if given is not None and given.step < before else None
+    # The given one first: of its step the run has none of its own, whatever its folder had before.
+    known = [given, *(Checkpoint(step, folder / f"{STEP_FOLDER}{step}") for step in own_steps)]
+    earlier = [checkpoint for checkpoint in known if checkpoint is not None and checkpoint.step < before]
+    return max(earlier, key=lambda checkpoint: checkpoint.step, default=None)
 
 
-def ending_of(finding: Alarm, guardrails: Guardrails, config: Any) -> RuntimeError:
-    """Do to the run's folder what a finding asks for, and return the error that the run ends with."""
+def ending_of(finding: Alarm, guardrails: Guardrails, config: Any, own_steps: Sequence[int]) -> RuntimeError:
+    """Do to the run's folder what a finding asks for, and return the error that the run ends with.
+
+    Args:
+        finding: What a guard has found.
+        guardrails: Of the run.
+        config: Of the run.
+        own_steps: Its checkpoints that it can go back to, in order.
+    """
     if finding.action != ROLL_BACK:
         return GuardrailError(f"{finding}. The run stops ({OPTIONS}.{finding.guardrail}.action={finding.action}).")
     section, folder = config.trainer.guardrails, checkpoints_folder(config)
@@ -76,7 +82,7 @@ def ending_of(finding: Alarm, guardrails: Guardrails, config: Any) -> RuntimeErr
         return GuardrailError(
             f"{finding}. It has gone back {_times(len(earlier))}, and {OPTIONS}.max_rollbacks={section.max_rollbacks}: the run stops."
         )
-    checkpoint = good_checkpoint(config, before=since)
+    checkpoint = good_checkpoint(config, own_steps, before=since)
     if checkpoint is None:
         return GuardrailError(
             f"{finding}. There is no checkpoint in {folder} from before step {since}, in which it began, so the run stops and "

@@ -54,3 +54,32 @@ def count_missing(
         "train/failed_prompts": len(failed) + num_replaced,
         "train/missing_samples": num_expected - len(sessions),
     }
+
+
+class Replacements:
+    """How many prompts have failed in the rollout and were replaced by others while a step waits for its samples.
+
+    Args:
+        batch_size: How many prompts a step takes.
+        log: Where the errors are, for a reader.
+    """
+
+    def __init__(self, batch_size: int, log: str) -> None:
+        self._most, self._log = max(4 * batch_size, 32), log
+        self._step, self._number = 0, 0
+
+    def add(self, step: int, number: int) -> None:
+        """Count some more, of which a step may have four times as many as it takes prompts, and always 32.
+
+        Raises:
+            RuntimeError: They are more: it would go on for ever.
+        """
+        if step != self._step:
+            self._step, self._number = step, 0
+        self._number += number
+        if self._number > self._most:
+            raise RuntimeError(
+                f"step {step} waits for its samples, and {self._number} of its prompts have failed in the rollout and were replaced. "
+                f"{self._log} has the error of each; a reward function that raises fails all of them. Repair that and run the same "
+                "command again: it goes on from the last checkpoint."
+            )
