@@ -5,6 +5,7 @@ from functools import cache
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -171,25 +172,55 @@ def test_a_limit_changes_nothing_in_a_synchronous_run(monkeypatch, name):
 # ---------------------------------------------------------------------- samples that come back in a later step
 
 
-def test_what_was_submitted_is_known_until_it_is_back_or_given_up(monkeypatch):
-    """Prompts b and a come back a step later, of which verl has given up c; d was sent in this step and is not back."""
+def asynchronous_steps(monkeypatch, *overrides):
+    """A trainer to which prompts b and a, then c, then d have been sent; verl has given up c, and d is not back."""
     from verl.trainer.ppo.v1.trainer_base import PPOTrainer
     from verl.utils.tensordict_utils import get_tensordict
 
     monkeypatch.setattr(PPOTrainer, "_submit_batch_to_rollout", lambda _self, batch: len(batch["uid"]))
     monkeypatch.setattr(PPOTrainer, "prepare_step", lambda _self: {})
-    trainer = trainer_with(ASYNC, "algorithm.adv_estimator=reinforce")
+    trainer = trainer_with(ASYNC, *overrides)
     trainer.global_steps = STEP
     for prompts in (["b", "a"], ["c"], ["d"]):
         trainer._submit_batch_to_rollout(get_tensordict({"uid": np.array(prompts, dtype=object)}))
         trainer.prepare_step()
     trainer.replay_buffer.prompt_global_steps["train"] = {"b": 4, "a": 4, "d": 6}
-    rows = [{"key": f"{prompt}_{session}_0", "began": 3} for prompt in ("a", "b") for session in (1, 0)]
+    return trainer
+
+
+def sessions_of(prompts, scores=(0.0, 0.0)) -> list[dict]:
+    return [
+        {"key": f"{prompt}_{session}_0", "began": 3, "score": scores[session]}
+        for prompt in prompts
+        for session in (1, 0)
+    ]
+
+
+def test_what_was_submitted_is_known_until_the_step_after_it_is_back_or_given_up(monkeypatch):
+    trainer = asynchronous_steps(monkeypatch, "algorithm.adv_estimator=reinforce")
     metrics: dict = {}
-    batch = trainer._balance_batch(step_of(monkeypatch, rows), metrics)
+    batch = trainer._balance_batch(step_of(monkeypatch, sessions_of("ab")), metrics)
     assert list(batch.keys) == ["b_0_0", "b_1_0", "a_0_0", "a_1_0"]
     assert (metrics["train/prompts"], metrics["train/missing_samples"]) == (2, 4)
+    assert list(trainer._num_submitted) == ["b", "a", "d"]
+    trainer.replay_buffer.prompt_global_steps["train"] = {"d": 6}
+    trainer._balance_batch(step_of(monkeypatch, sessions_of("d")), {})
     assert list(trainer._num_submitted) == ["d"]
+
+
+def test_the_log_has_the_order_of_submission_also_where_the_update_needs_few(monkeypatch):
+    """The first prompt is solved, so that NSR drops its samples; of the second it keeps one."""
+    from verl_ext.training import trainer as module
+
+    trainer = asynchronous_steps(monkeypatch, "algorithm.adv_estimator=nsr")
+    rows = sessions_of("a", scores=(1.0, 0.0)) + sessions_of("b", scores=(1.0, 1.0))
+    batch = trainer._balance_batch(step_of(monkeypatch, rows), {})
+    assert list(batch.keys) == ["a_1_0"]
+    trainer.tokenizer.decode = lambda tokens, **_: str(tokens)
+    for row in module.tq.rows.values():
+        row |= {"reward_model": {"ground_truth": "x"}, "data_source": "math", "advantages": torch.zeros(NUM_TOKENS)}
+    logged = trainer._logged_rows(batch)
+    assert [row["uid"] for row in logged] == ["b_0_0", "b_1_0", "a_0_0", "a_1_0"]
 
 
 def test_verls_replay_buffer_still_knows_the_prompts_that_are_out():
