@@ -233,6 +233,49 @@ def test_verls_replay_buffer_still_knows_the_prompts_that_are_out():
     assert "self.prompt_global_steps[partition_id].pop(uid, None)" in getsource(ReplayBuffer._clear_groups)
 
 
+# ---------------------------------------------------------------------- checkpoints
+
+
+class RestoredQueue(dict):
+    """Keys and tags of verl's queue, as a checkpoint has brought them."""
+
+    def kv_list(self, partition_id):
+        return {partition_id: dict(self)}
+
+    def kv_clear(self, keys, partition_id):
+        assert partition_id == "train"
+        for key in keys:
+            del self[key]
+
+
+def test_a_checkpoint_brings_no_sample_back_that_has_been_trained_on(monkeypatch):
+    """Prompt a was trained on, with a row of padding; b waits to be; c is asked again, with one of its answers there."""
+    from verl_ext.training import async_trainer
+    from verl_ext.training.trainer import FilteringTrainer
+
+    waiting = {uid: {"is_prompt": True, "status": status} for uid, status in (("b", "finished"), ("c", "pending"))}
+    samples = {key: {"status": "success"} for key in ("a_0_0", "a_1_0", "b_0_0", "b_1_0", "c_0_0")}
+    queue = RestoredQueue(samples | waiting | {"pad_0_0": {"is_padding": True}})
+    monkeypatch.setattr(async_trainer, "tq", queue)
+    monkeypatch.setattr(FilteringTrainer, "_load_checkpoint", lambda _self: None)
+    trainer = trainer_with(ASYNC, "algorithm.adv_estimator=nsr")
+    trainer._load_checkpoint()
+    assert set(queue) == {"b_0_0", "b_1_0", "c_0_0", "b", "c"}
+    trainer._load_checkpoint()
+    queue.clear()
+    trainer._load_checkpoint()
+
+
+def test_verl_still_saves_a_step_before_it_clears_its_samples():
+    from inspect import getsource
+
+    from verl.trainer.ppo.v1.trainer_base import PPOTrainer
+
+    fit = getsource(PPOTrainer.fit)
+    assert 0 < fit.index("self._save_checkpoint()") < fit.index("tq.kv_clear(keys=batch.keys")
+    assert "tq.save_checkpoint(" in getsource(PPOTrainer._save_checkpoint)
+
+
 # ---------------------------------------------------------------------- before anything starts
 
 REFUSED = {

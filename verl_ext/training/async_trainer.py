@@ -15,7 +15,7 @@ from verl.trainer.ppo.v1.trainer_base import register_trainer
 from verl.trainer.ppo.v1.trainer_colocate_async import PPOTrainerColocateAsync
 
 from verl_ext.objectives.names import OUR_ASYNC_TRAINER
-from verl_ext.training.step import staleness
+from verl_ext.training.step import arrivals, staleness
 from verl_ext.training.step.samples import Samples
 from verl_ext.training.trainer import FilteringTrainer
 
@@ -40,6 +40,16 @@ class SignFilterColocateAsyncTrainer(FilteringTrainer, PPOTrainerColocateAsync):
         known = self.replay_buffer.prompt_global_steps["train"].keys() | {key.rsplit("_", 2)[0] for key in batch.keys}
         self._num_submitted = {uid: number for uid, number in self._num_submitted.items() if uid in known}
         return super()._balance_batch(batch, metrics, logging_prefix, keep_minibatch)
+
+    def _load_checkpoint(self) -> None:
+        """verl's, without the samples that the restored step was trained on.
+
+        verl saves before it clears a step's samples: no prompt would ever claim them, and every later checkpoint would have them.
+        """
+        super()._load_checkpoint()
+        trained = arrivals.without_prompt((tq.kv_list("train") or {}).get("train", {}))
+        if trained:
+            tq.kv_clear(keys=trained, partition_id="train")
 
     def _describe_samples(self, samples: Samples) -> dict[str, float]:
         return super()._describe_samples(samples) | staleness.describe(samples)
