@@ -150,7 +150,9 @@ def _made_together(train: Callable[..., Result], folder: Path, stack: Stack) -> 
         (name,) = stack.runs
         return {name: Result(ended.code, ended.shown, folder / name, ended.left_running)}
     assert ended.shown.count("starting Ray") == 1, ended.shown
-    assert "of torchrun" not in ended.shown, ended.shown  # a run is not warned of what the learner of the one before has set
+    assert "of torchrun" not in ended.shown, (
+        ended.shown
+    )  # a run is not warned of what the learner of the one before has set
     results = {}
     for number, name in enumerate(stack.runs, start=1):
         head = f"\nrun {number} of {len(stack.runs)}: "

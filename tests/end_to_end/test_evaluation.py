@@ -46,7 +46,7 @@ def kept_draw(folder: Path, name: str, model: Path, data: Path) -> Draw:
     """What ``evaluate`` draws, by an engine that stays."""
     places = ("--model_path", str(model), "--data", str(data / "test.parquet"))
     arguments = (*places, "--output_path", str(folder / f"{name}.jsonl"), "--num_problems", "4", *SHORT)
-    return Draw(name=name, run_folder=folder / name, step=5, arguments=arguments)
+    return Draw(name=name, run_folders=(folder / name,), step=5, arguments=arguments, drawn={"by": "evaluate"})
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from verl_ext.metrics.validations import ValidationCounts, pooled, read_validations
+from verl_ext.metrics.validations import ValidationCounts, pooled, read_series, read_validations
 from verl_ext.training.validation_counts import NAME, append
 
 
@@ -42,6 +42,26 @@ def test_a_step_that_was_made_again_counts_as_it_came_last_and_steps_are_in_orde
     assert plain(found)["countdown"][100] == ([64, 64], [9, 9])
 
 
+def test_answers_that_were_drawn_in_other_ways_are_no_validation_of_one_series(tmp_path):
+    """Of a validation while training, and of evaluate at two temperatures of which the second was not drawn to its end."""
+    old, new = ({"by": "evaluate", "temperature": temperature} for temperature in (1.0, 0.5))
+    rows = [line(0), line(50), line(0, drawn=old), line(50, drawn=old), line(100), line(0, correct=(7, 7), drawn=new)]
+    path = tmp_path / NAME
+    path.write_text("".join(rows))
+    found = read_series(path, told=[].append)["countdown"]
+    assert {by: (series.drawn, list(series.steps)) for by, series in found.items()} == {
+        "training": ({}, [0, 50, 100]),
+        "evaluate": (new, [0]),
+    }
+    assert list(read_validations(path, told=[].append)["countdown"]) == [0, 50, 100], (
+        "no checkpoint has been drawn from anew"
+    )
+    path.write_text(path.read_text() + line(50, correct=(8, 8), drawn=new))
+    assert plain(read_validations(path, told=[].append)) == {
+        "countdown": {0: ([64, 64], [7, 7]), 50: ([64, 64], [8, 8])}
+    }
+
+
 def test_a_cut_last_line_is_left_out_with_a_word(tmp_path):
     said = []
     assert list(read(tmp_path, line(0) + line(50)[:30], said)["countdown"]) == [0]
@@ -57,6 +77,7 @@ def test_a_cut_last_line_is_left_out_with_a_word(tmp_path):
         (line(source=3), "line 1, is no validation like"),
         (line(correct=[0.5, 1]), "line 1, is no validation like"),
         (line(correct=[], samples=[]), "line 1, is no validation like"),
+        (line(drawn="evaluate"), "line 1, is no validation like"),
         (line(correct=[1]), "has num_correct of 1 problems and num_samples of 2. Correct or delete it."),
         (line(correct=[1, 65]), "has 65 correct of 64 samples of problem 1."),
         (line() + line(100, correct=[1], samples=[4]), "line 2, has 1 problems of countdown and a line before it 2"),

@@ -90,7 +90,7 @@ def log_metrics(folder: Path, num_steps: int, rise: float) -> None:
             file.write(json.dumps({"step": step, "data": data}) + "\n")
 
 
-def add_validation(folder: Path, step: int, num_correct, num_samples: int, source: str = "countdown") -> None:
+def add_validation(folder: Path, step: int, num_correct, num_samples: int, source: str = "countdown", **more) -> None:
     counts = {"num_correct": [int(c) for c in num_correct], "num_samples": [num_samples] * len(num_correct)}
     with (folder / "validation.jsonl").open("a") as file:
-        file.write(json.dumps({"step": step, "data_source": source, **counts}) + "\n")
+        file.write(json.dumps({"step": step, "data_source": source, **counts, **more}) + "\n")

@@ -15,13 +15,14 @@ from verl_ext.study.grid import Grid
 from verl_ext.study.grid_file import GridRun
 from verl_ext.training import validation_counts
 
+TEMPERATURE = "actor_rollout_ref.rollout.temperature"
 COMMON = {
     "device": "cpu",
     "actor_rollout_ref.model.path": "models/base",
     "data.val_files": "data/test.parquet",
     "data.max_response_length": 16,
     "actor_rollout_ref.rollout.max_model_len": 48,
-    "actor_rollout_ref.rollout.temperature": 0.7,
+    TEMPERATURE: 0.7,
 }
 
 
@@ -33,10 +34,14 @@ def drawn(output: Path, names: dict[str, dict], steps: dict[str, list[int]]) -> 
     found = []
     for draw in draws_of(Grid(runs, output, []), runs, output):
         words = dict(zip(draw.arguments[::2], draw.arguments[1::2], strict=True))
-        assert words["--temperature"] == "0.7"
+        assert words["--temperature"] == str(draw.drawn["temperature"])
+        temperatures = {names[folder.name].get(TEMPERATURE, 0.7) for folder in draw.run_folders}
+        assert draw.drawn == {"by": "evaluate", "temperature": temperatures.pop(), "top_p": 1.0, "max_tokens": 16}
+        assert not temperatures
         assert (words["--top_p"], words["--max_tokens"], words["--max_model_len"]) == ("1.0", "16", "48")
         assert Path(words["--output_path"]) == output / f"answers/{draw.name}.jsonl"
-        found.append((draw.name, draw.run_folder.name, draw.step, words["--model_path"]))
+        folders = " ".join(folder.name for folder in draw.run_folders)
+        found.append((draw.name, folders, draw.step, words["--model_path"]))
     return found
 
 
@@ -45,13 +50,19 @@ def test_every_checkpoint_and_each_base_once(tmp_path):
     found = drawn(tmp_path, names, {"a": [20, 40], "b": [40], "c": [40]})
     folder = f"{tmp_path}/{{}}/checkpoints/global_step_{{}}"
     assert found == [
-        ("base", "a", 0, "models/base"),
+        ("base", "a b", 0, "models/base"),
         ("a-step20", "a", 20, folder.format("a", 20)),
         ("a-step40", "a", 40, folder.format("a", 40)),
         ("b-step40", "b", 40, folder.format("b", 40)),
         ("base2", "c", 0, "models/other"),
         ("c-step40", "c", 40, folder.format("c", 40)),
     ]
+
+
+def test_runs_that_sample_at_other_temperatures_have_bases_of_their_own(tmp_path):
+    names = {"a": {}, "b": {TEMPERATURE: 1.2}, "c": {TEMPERATURE: 1.2}}
+    found = drawn(tmp_path, names, {name: [40] for name in names})
+    assert [(name, folders) for name, folders, step, _ in found if step == 0] == [("base", "a"), ("base2", "b c")]
 
 
 def test_a_study_without_checkpoints_is_named(tmp_path, monkeypatch, capsys):
@@ -69,14 +80,17 @@ def test_a_number_of_answers_is_one(number, capsys):
 
 def test_counts_replace_those_of_their_step(tmp_path):
     path = tmp_path / "run" / "validation.jsonl"
-    validation_counts.put(path, 5, {"math": ([1], [2]), "aime": ([0], [2])})
+    at = {"by": "evaluate", "temperature": 1.0}
+    validation_counts.put(path, 5, {"math": ([1], [2]), "aime": ([0], [2])}, at)
+    validation_counts.append(path, 5, {"math": ([2], [2])})
     validation_counts.append(path, 10, {"math": ([2], [2])})
-    validation_counts.put(path, 5, {"math": ([3], [8])})
+    validation_counts.put(path, 5, {"math": ([3], [8])}, at | {"temperature": 0.5})
     rows = [json.loads(line) for line in path.read_text().splitlines()]
-    assert [(row["step"], row["data_source"], row["num_correct"], row["num_samples"]) for row in rows] == [
-        (5, "aime", [0], [2]),
-        (10, "math", [2], [2]),
-        (5, "math", [3], [8]),
+    assert [(row["step"], row["data_source"], row["num_correct"], row.get("drawn", {})) for row in rows] == [
+        (5, "aime", [0], at),
+        (5, "math", [2], {}),
+        (10, "math", [2], {}),
+        (5, "math", [3], {"by": "evaluate", "temperature": 0.5}),
     ]
 
 

@@ -162,6 +162,48 @@ def test_options_that_were_given_behind_the_file_are_in_the_command(made):
     assert command.endswith("study.yaml trainer.test_freq=5")
 
 
+def evaluated(made, correct=2, *, only="*", **drawn):
+    """Let evaluate have drawn from the base and the last checkpoint of runs, with ``correct`` of 4 answers to each problem."""
+    for folder in made.output.glob(f"{only}-seed*"):
+        for step in (0, 20):
+            add_validation(folder, step, [correct] * 8, 4, drawn={"by": "evaluate", "temperature": 1.0, **drawn})
+
+
+def test_what_evaluate_drew_is_not_compared_with_validations(made):
+    """Training changes nothing; validation takes the likeliest answer, which is right where half of all answers are."""
+    made.runs()
+    for path in made.output.glob("*/validation.jsonl"):
+        path.unlink()
+        for step in (0, 20):
+            add_validation(path.parent, step, [4] * 8, 4)
+    evaluated(made, only="psr")
+    for more, score in ((None, 1.0), ("nsr", 0.5)):
+        if more:
+            evaluated(made, only=more)
+        assert made.show() == 0
+        numbers = made.numbers()
+        assert [base["pass_at_k"][0]["mean"] for base in numbers["bases"]] == [score]
+        assert {cell["pass_at_k"][0]["mean"] for cell in numbers["cells"]} == {score}
+        assert {row["difference"] for row in numbers["versus_base"]} == {0.0}
+        assert ("are in no number" in numbers["facts"]["answers"]) == (more is None)
+
+
+def test_a_base_at_another_temperature_is_another_one(made):
+    temperature = "actor_rollout_ref.rollout.temperature"
+    made.runs(content={"grid": {"t": {f"t_{t}": {temperature: t} for t in (0.5, 1.0)}}, "seeds": [1, 2]})
+    assert made.show() == 0
+    assert len(made.numbers()["bases"]) == 1, "validations do not depend on it"
+    evaluated(made, 1, only="t_0.5", temperature=0.5)
+    evaluated(made, 3, only="t_1.0", temperature=1.0)
+    assert made.show() == 0
+    numbers = made.numbers()
+    assert {base["model"]: base["pass_at_k"][0]["mean"] for base in numbers["bases"]} == {
+        "temperature 0.5": pytest.approx(0.25),
+        "temperature 1.0": pytest.approx(0.75),
+    }
+    assert {row["difference"] for row in numbers["versus_base"]} == {0.0}
+
+
 def empty(made):
     shutil.rmtree(made.output)
 
@@ -186,6 +228,17 @@ def damaged(made):
     (made.output / "study.json").write_text("{")
 
 
+def some_evaluated(made):
+    for path in made.output.glob("*/validation.jsonl"):
+        path.write_text(path.read_text().splitlines(keepends=True)[0])
+    evaluated(made, only="psr")
+
+
+def seeds_at_two_temperatures(made):
+    evaluated(made, only="*", temperature=1.0)
+    add_validation(made.output / "nsr-seed2", 20, [1] * 8, 4, drawn={"by": "evaluate", "temperature": 0.5})
+
+
 def none_has_validations(made):
     for path in made.output.glob("*/validation.jsonl"):
         path.unlink()
@@ -207,6 +260,16 @@ def none_has_validations(made):
             two_sources,
             ["--data_source", "gsm"],
             "--data_source gsm is in no validation. Choose --data_source from countdown, gsm8k.",
+        ),
+        (
+            some_evaluated,
+            [],
+            "nsr-seed1 was not drawn from by evaluate, as other runs were, and psr-seed1 has no validation",
+        ),
+        (
+            seeds_at_two_temperatures,
+            [],
+            r"nsr-seed2 .temperature 0.5. and nsr-seed1 .temperature 1.0. are seeds of one cell",
         ),
         (damaged, [], "study.json is empty or damaged"),
         (None, ["--data_source"], "--data_source needs the name of a data source"),

@@ -7,6 +7,7 @@ from itertools import cycle, repeat
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -173,25 +174,55 @@ def test_a_limit_changes_nothing_in_a_synchronous_run(monkeypatch, name):
 # ---------------------------------------------------------------------- samples that come back in a later step
 
 
-def test_what_was_submitted_is_known_until_it_is_back_or_given_up(monkeypatch):
-    """Prompts b and a come back a step later, of which verl has given up c; d was sent in this step and is not back."""
+def asynchronous_steps(monkeypatch, *overrides):
+    """A trainer to which prompts b and a, then c, then d have been sent; verl has given up c, and d is not back."""
     from verl.trainer.ppo.v1.trainer_base import PPOTrainer
     from verl.utils.tensordict_utils import get_tensordict
 
     monkeypatch.setattr(PPOTrainer, "_submit_batch_to_rollout", lambda _self, batch: len(batch["uid"]))
     monkeypatch.setattr(PPOTrainer, "prepare_step", lambda _self: {})
-    trainer = trainer_with(ASYNC, "algorithm.adv_estimator=reinforce")
+    trainer = trainer_with(ASYNC, *overrides)
     trainer.global_steps = STEP
     for prompts in (["b", "a"], ["c"], ["d"]):
         trainer._submit_batch_to_rollout(get_tensordict({"uid": np.array(prompts, dtype=object)}))
         trainer.prepare_step()
     trainer.replay_buffer.prompt_global_steps["train"] = {"b": 4, "a": 4, "d": 6}
-    rows = [{"key": f"{prompt}_{session}_0", "began": 3} for prompt in ("a", "b") for session in (1, 0)]
+    return trainer
+
+
+def sessions_of(prompts, scores=(0.0, 0.0)) -> list[dict]:
+    return [
+        {"key": f"{prompt}_{session}_0", "began": 3, "score": scores[session]}
+        for prompt in prompts
+        for session in (1, 0)
+    ]
+
+
+def test_what_was_submitted_is_known_until_the_step_after_it_is_back_or_given_up(monkeypatch):
+    trainer = asynchronous_steps(monkeypatch, "algorithm.adv_estimator=reinforce")
     metrics: dict = {}
-    batch = trainer._balance_batch(step_of(monkeypatch, rows), metrics)
+    batch = trainer._balance_batch(step_of(monkeypatch, sessions_of("ab")), metrics)
     assert list(batch.keys) == ["b_0_0", "b_1_0", "a_0_0", "a_1_0"]
     assert (metrics["train/prompts"], metrics["train/missing_samples"]) == (2, 4)
+    assert list(trainer._num_submitted) == ["b", "a", "d"]
+    trainer.replay_buffer.prompt_global_steps["train"] = {"d": 6}
+    trainer._balance_batch(step_of(monkeypatch, sessions_of("d")), {})
     assert list(trainer._num_submitted) == ["d"]
+
+
+def test_the_log_has_the_order_of_submission_also_where_the_update_needs_few(monkeypatch):
+    """The first prompt is solved, so that NSR drops its samples; of the second it keeps one."""
+    from verl_ext.training import trainer as module
+
+    trainer = asynchronous_steps(monkeypatch, "algorithm.adv_estimator=nsr")
+    rows = sessions_of("a", scores=(1.0, 0.0)) + sessions_of("b", scores=(1.0, 1.0))
+    batch = trainer._balance_batch(step_of(monkeypatch, rows), {})
+    assert list(batch.keys) == ["a_1_0"]
+    trainer.tokenizer.decode = lambda tokens, **_: str(tokens)
+    for row in module.tq.rows.values():
+        row |= {"reward_model": {"ground_truth": "x"}, "data_source": "math", "advantages": torch.zeros(NUM_TOKENS)}
+    logged = trainer._logged_rows(batch)
+    assert [row["uid"] for row in logged] == ["b_0_0", "b_1_0", "a_0_0", "a_1_0"]
 
 
 def test_verls_replay_buffer_still_knows_the_prompts_that_are_out():
@@ -263,6 +294,49 @@ def test_prompts_that_fail_now_and_then_are_replaced(monkeypatch):
         batch, metrics = buffer.sample(global_steps=step, partition_id="train", batch_size=10)
         assert len(batch.keys) == 10
         assert metrics["training/rollout_failure/evicted_samples"] == 30
+
+
+# ---------------------------------------------------------------------- checkpoints
+
+
+class RestoredQueue(dict):
+    """Keys and tags of verl's queue, as a checkpoint has brought them."""
+
+    def kv_list(self, partition_id):
+        return {partition_id: dict(self)}
+
+    def kv_clear(self, keys, partition_id):
+        assert partition_id == "train"
+        for key in keys:
+            del self[key]
+
+
+def test_a_checkpoint_brings_no_sample_back_that_has_been_trained_on(monkeypatch):
+    """Prompt a was trained on, with a row of padding; b waits to be; c is asked again, with one of its answers there."""
+    from verl_ext.training import async_trainer
+    from verl_ext.training.trainer import FilteringTrainer
+
+    waiting = {uid: {"is_prompt": True, "status": status} for uid, status in (("b", "finished"), ("c", "pending"))}
+    samples = {key: {"status": "success"} for key in ("a_0_0", "a_1_0", "b_0_0", "b_1_0", "c_0_0")}
+    queue = RestoredQueue(samples | waiting | {"pad_0_0": {"is_padding": True}})
+    monkeypatch.setattr(async_trainer, "tq", queue)
+    monkeypatch.setattr(FilteringTrainer, "_load_checkpoint", lambda _self: None)
+    trainer = trainer_with(ASYNC, "algorithm.adv_estimator=nsr")
+    trainer._load_checkpoint()
+    assert set(queue) == {"b_0_0", "b_1_0", "c_0_0", "b", "c"}
+    trainer._load_checkpoint()
+    queue.clear()
+    trainer._load_checkpoint()
+
+
+def test_verl_still_saves_a_step_before_it_clears_its_samples():
+    from inspect import getsource
+
+    from verl.trainer.ppo.v1.trainer_base import PPOTrainer
+
+    fit = getsource(PPOTrainer.fit)
+    assert 0 < fit.index("self._save_checkpoint()") < fit.index("tq.kv_clear(keys=batch.keys")
+    assert "tq.save_checkpoint(" in getsource(PPOTrainer._save_checkpoint)
 
 
 # ---------------------------------------------------------------------- before anything starts

@@ -98,6 +98,51 @@ def test_more_memory_gives_no_smaller_sizes(models):
     assert sizes[0] < sizes[-1]
 
 
+DETERMINISTIC = "trainer.deterministic=True"
+
+
+def sizes_of(config) -> tuple:
+    return (
+        OmegaConf.select(config, memory.BUDGET),
+        OmegaConf.select(config, memory.CRITIC_BUDGET),
+        memory.cache_of(config),
+    )
+
+
+def test_what_others_take_does_not_move_a_run_that_repeats(models):
+    """Nor does it promise them that there is room: the launch says what is missing now."""
+    alone, beside = (
+        settled(models["smollm2"], having(free, total=16), DETERMINISTIC, "actor_rollout_ref.rollout.n=64")
+        for free in (16, 6)
+    )
+    assert sizes_of(beside) == sizes_of(alone)
+    assert "more than is free now" in memory.described(beside, having(6, total=16))
+    assert "more than is free now" not in memory.described(alone, having(16))
+    others = [settled(models["smollm2"], having(free, total=16)) for free in (16, 6)]
+    assert sizes_of(others[1]) < sizes_of(others[0])
+    with pytest.raises(ValueError, match="more even with one row"):
+        memory.check_memory(settled(models["smollm2"], having(3), DETERMINISTIC), having(3))
+
+
+def test_a_run_that_repeats_goes_on_with_the_sizes_that_it_has_had(models, tmp_path):
+    """On another machine; also with what it was given, and with the cache of the runs that it shares an engine with."""
+    own = (DETERMINISTIC, f"trainer.output_dir={tmp_path}")
+    first = settled(models["smollm2"], having(6), *own)
+    OmegaConf.update(first, memory.CACHE, 2 * memory.cache_of(first))
+    record = {"config": OmegaConf.to_container(first, resolve=True)}
+    (tmp_path / "run.json").write_text(json.dumps(record))
+    larger = settled(models["smollm2"], having(64), *own)
+    assert sizes_of(larger) != sizes_of(first), "there is no checkpoint to go on from"
+    (tmp_path / "checkpoints/global_step_1").mkdir(parents=True)
+    assert sizes_of(settled(models["smollm2"], having(64), *own)) == sizes_of(first)
+    for option in ("trainer.resume_mode=disable", "trainer.deterministic=False"):
+        assert sizes_of(settled(models["smollm2"], having(64), *own, option)) == sizes_of(larger)
+    given = settled(models["smollm2"], having(64), *own, f"{memory.BUDGET}=777", f"{memory.CACHE}=12345")
+    assert sizes_of(given)[::2] == (777, 12345)
+    (tmp_path / "run.json").unlink()
+    assert sizes_of(settled(models["smollm2"], having(64), *own)) == sizes_of(larger)
+
+
 def test_a_larger_vocabulary_without_chunks_gets_smaller_micro_batches(models):
     chunks, whole = (
         OmegaConf.select(

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.training.stand_in import trainer_with
-from verl_ext.training import events, metrics_file, validation
+from verl_ext.training import events, metrics_file, validation, validation_counts
 
 REASONS = ("correct", "incorrect", "timed_out", "grader_error")
 
@@ -103,3 +103,12 @@ def test_the_counts_of_every_problem_are_on_file(monkeypatch, tmp_path):
     assert metrics_file.keep_until(path, 7) == 2
     assert metrics_file.keep_until(path, 6) == 2
     assert path.read_text() == ""
+
+
+def test_what_evaluate_drew_stays_beside_a_validation_of_its_step(tmp_path):
+    path = tmp_path / validation_counts.NAME
+    validation_counts.append(path, 5, {"math": ([1], [2])})
+    for step in (5, 6):
+        validation_counts.put(path, step, {"math": ([2], [2])}, {"by": "evaluate", "temperature": 1.0})
+    assert metrics_file.keep_until(path, 5) == 1
+    assert [json.loads(line)["num_correct"] for line in path.read_text().splitlines()] == [[1], [2]]

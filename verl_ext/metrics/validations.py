@@ -2,10 +2,12 @@
 
     {"step": 50, "data_source": "countdown", "num_correct": [3, 0, ...], "num_samples": [64, 64, ...]}
 
-A line per validation and data source, problems in the order of the validation file. Shapes: P = problems.
+A line per validation and data source, problems in the order of the validation file. Those of ``python -m verl_ext.study
+evaluate`` also have ``"drawn": {"by": "evaluate", "temperature": 1.0, "top_p": 1.0, "max_tokens": 256}``; those without were drawn
+by a validation while training, as the run's ``val_kwargs`` say. Shapes: P = problems.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +17,9 @@ from verl_ext.metrics.json_lines import read_objects
 from verl_ext.metrics.pass_at_k import IntArray
 
 NAME = "validation.jsonl"
+DRAWN, BY = "drawn", "by"
+TRAINING, EVALUATE = "training", "evaluate"
+"""Who draws."""
 
 
 class ValidationCounts(NamedTuple):
@@ -45,8 +50,33 @@ Validations = dict[int, ValidationCounts]
 """Step -> counts; 0 is before training."""
 
 
+class Series(NamedTuple):
+    """Validations whose answers were drawn in the same way: those of two series are not compared."""
+
+    drawn: Mapping[str, Any]
+    """By whom and how, as the rows say; empty where they do not."""
+    steps: Validations
+
+
+def drawn_by(row: Mapping[str, Any]) -> str:
+    """Who drew the answers of a row."""
+    drawn = row.get(DRAWN)
+    return str(drawn.get(BY, TRAINING)) if isinstance(drawn, dict) else TRAINING
+
+
 def read_validations(path: Path, *, told: Callable[[str], None]) -> dict[str, Validations]:
-    """The validations of a run, by data source, in the order of their steps.
+    """The validations of a run, by data source: of ``read_series`` those of evaluate, once it has drawn from what was trained."""
+    return {source: _shown(of_source).steps for source, of_source in read_series(path, told=told).items()}
+
+
+def _shown(of_source: Mapping[str, Series]) -> Series:
+    return max(of_source.values(), key=lambda series: (max(series.steps) > 0, of_source.get(EVALUATE) is series))
+
+
+def read_series(path: Path, *, told: Callable[[str], None]) -> dict[str, dict[str, Series]]:
+    """The validations of a run, by data source and by who drew, in the order of their steps.
+
+    Where one has drawn in several ways, as with another temperature, the last one counts.
 
     A step that was made again after a resume has several lines: the last one counts. A last line that is cut, as when a run is
     killed while it writes, is left out, and ``told`` gets a sentence.
@@ -60,31 +90,49 @@ def read_validations(path: Path, *, told: Callable[[str], None]) -> dict[str, Va
             f"There is no {path}. A run writes it when it validates: set trainer.test_freq to a number of steps, and "
             "trainer.val_before_train=True for the base. python -m verl_ext.study evaluate draws from checkpoints."
         )
-    found: dict[str, Validations] = {}
+    found: dict[str, dict[str, Series]] = {}
     lines = list(read_objects(path))
     for number, record, text in lines:
         if record is None and number == lines[-1][0] and not text.endswith(b"\n"):
             told(f"{path}, line {number}, is cut and left out.")
             continue
-        step, source, counts = _validation(record, f"{path}, line {number},")
+        where = f"{path}, line {number},"
+        record = record or {}
+        step, source, counts = _validation(record, where)
         of_source = found.setdefault(source, {})
-        for known in of_source.values():
-            if len(known.num_correct_P) != len(counts.num_correct_P):
-                raise ValueError(
-                    f"{path}, line {number}, has {len(counts.num_correct_P):,} problems of {source} and a line before it "
-                    f"{len(known.num_correct_P):,}: the run's validation file was changed. Make the run again."
-                )
-        of_source[step] = counts
+        _check_problems(of_source, source, counts, where)
+        by, drawn = drawn_by(record), record.get(DRAWN, {})
+        if by not in of_source or of_source[by].drawn != drawn:
+            of_source[by] = Series(drawn, {})
+        of_source[by].steps[step] = counts
     if not found:
         raise ValueError(f"{path} holds no validation yet.")
-    return {source: dict(sorted(of_source.items())) for source, of_source in found.items()}
+    return {
+        source: {by: Series(series.drawn, dict(sorted(series.steps.items()))) for by, series in of_source.items()}
+        for source, of_source in found.items()
+    }
 
 
-def _validation(record: dict[str, Any] | None, where: str) -> tuple[int, str, ValidationCounts]:
+def _check_problems(of_source: Mapping[str, Series], source: str, counts: ValidationCounts, where: str) -> None:
+    for known in (each for series in of_source.values() for each in series.steps.values()):
+        if known.num_problems != counts.num_problems:
+            raise ValueError(
+                f"{where} has {counts.num_problems:,} problems of {source} and a line before it {known.num_problems:,}: the "
+                "run's validation file was changed. Make the run again."
+            )
+
+
+def _validation(record: Mapping[str, Any], where: str) -> tuple[int, str, ValidationCounts]:
     example = '{"step": 50, "data_source": "countdown", "num_correct": [3, 0], "num_samples": [64, 64]}. Correct or delete it.'
-    known = record or {}
-    step, source, *lists = (known.get(key) for key in ("step", "data_source", "num_samples", "num_correct"))
-    if type(step) is not int or step < 0 or not isinstance(source, str) or not all(map(_are_numbers, lists)):
+    step, source, *lists = (record.get(key) for key in ("step", "data_source", "num_samples", "num_correct"))
+    is_said = isinstance(record.get(DRAWN, {}), dict)
+    if (
+        type(step) is not int
+        or step < 0
+        or not isinstance(source, str)
+        or not all(map(_are_numbers, lists))
+        or not is_said
+    ):
         raise ValueError(f"{where} is no validation like {example}")
     counts = ValidationCounts(*(np.array(values, dtype=np.int64) for values in lists))
     if len(counts.num_samples_P) != len(counts.num_correct_P):

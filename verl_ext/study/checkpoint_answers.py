@@ -1,15 +1,16 @@
 """Answers of a study's checkpoints and their bases, drawn from one warm engine, and how many of them are correct.
 
-The counts go to each run's ``validation.jsonl``, where validation while training would have left them: a warm engine draws
-many more answers in the same time, since nothing but the answers is made.
+The counts go to each run's ``validation.jsonl``, beside those of validation while training and apart from them: these are drawn as
+the policy was trained, validation as ``val_kwargs`` say. A warm engine draws many more answers in the same time, since nothing but
+the answers is made.
 """
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from omegaconf import DictConfig, ListConfig
 
@@ -18,6 +19,7 @@ from verl_ext.evaluation.plan import Plan, make_plan
 from verl_ext.evaluation.run import evaluate_in_loop
 from verl_ext.evaluation.run_options import EvaluationOptions, parse
 from verl_ext.host.command_line import shown
+from verl_ext.metrics.validations import BY, EVALUATE
 from verl_ext.study.grid import Grid
 from verl_ext.study.grid_file import GridRun
 from verl_ext.training import validation_counts
@@ -33,31 +35,39 @@ class Draw:
     """A model whose answers to the problems of a file are drawn."""
 
     name: str
-    run_folder: Path
-    """Of the run whose ``validation.jsonl`` gets the counts."""
+    run_folders: tuple[Path, ...]
+    """Of the runs whose ``validation.jsonl`` gets the counts: of a base, all that start from it and sample in the same way."""
     step: int
     arguments: tuple[str, ...]
     """Of ``eval/eval.py``, without the number of samples."""
+    drawn: Mapping[str, Any]
+    """What ``validation.jsonl`` says of how."""
 
 
 def draws_of(grid: Grid, runs: Sequence[GridRun], output: Path) -> list[Draw]:
-    """The base of the runs, counted as step 0 of the first of them, and all their checkpoints; a base is drawn once.
+    """The base of the runs, counted as step 0 of each of them, and all their checkpoints.
+
+    A base is drawn once for all runs that sample in the same way: at another temperature it gives other answers.
 
     Raises:
         ValueError: None of the runs has a checkpoint.
     """
     found: list[Draw] = []
-    bases: set[tuple[str, str]] = set()
+    bases: dict[tuple[tuple[str, object], ...], int] = {}
     for run in runs:
         config = compose_on_device(grid.arguments(run))
         folder = checkpoints_folder(config)
         steps = saved_steps(folder)
-        for data in _files(config):
-            base = (str(config.actor_rollout_ref.model.path), data)
-            if steps and base not in bases:
+        for data in _files(config) if steps else []:
+            model = str(config.actor_rollout_ref.model.path)
+            sampled = tuple(_options(config, model, data).items())
+            if sampled in bases:
+                base = found[bases[sampled]]
+                found[bases[sampled]] = replace(base, run_folders=(*base.run_folders, output / run.name))
+            else:
                 name = f"base{len(bases) + 1}" if bases else "base"
-                bases.add(base)
-                found.append(_draw(config, run.name, name, BASE_STEP, base[0], data, output))
+                bases[sampled] = len(found)
+                found.append(_draw(config, run.name, name, BASE_STEP, model, data, output))
             found += [
                 _draw(
                     config, run.name, f"{run.name}-step{step}", step, str(folder / f"{STEP_FOLDER}{step}"), data, output
@@ -75,22 +85,31 @@ def _files(config: DictConfig) -> list[str]:
 
 
 def _draw(config: DictConfig, run: str, name: str, step: int, model: str, data: str, output: Path) -> Draw:
-    """The policy as it was trained: at its temperature, from the whole distribution."""
-    rollout = config.actor_rollout_ref.rollout
     several = len(_files(config)) > 1
     answers = output / ANSWERS / (f"{name}-{Path(data).stem}.jsonl" if several else f"{name}.jsonl")
-    options = {
+    options = _options(config, model, data)
+    words = (options | {"output_path": answers}).items()
+    return Draw(
+        name=name,
+        run_folders=(output / run,),
+        step=step,
+        arguments=tuple(word for key, value in words if value is not None for word in (f"--{key}", str(value))),
+        drawn={BY: EVALUATE} | {key: options[key] for key in ("temperature", "top_p", "max_tokens")},
+    )
+
+
+def _options(config: DictConfig, model: str, data: str) -> dict[str, Any]:
+    """Of ``eval/eval.py``, for the policy as it was trained: at its temperature, from the whole distribution."""
+    rollout = config.actor_rollout_ref.rollout
+    return {
         "model_path": model,
         "data": data,
-        "output_path": answers,
         "temperature": rollout.temperature,
         "top_p": 1.0,
         "max_tokens": config.data.max_response_length,
         "max_model_len": rollout.max_model_len,
         "template": config.prompt_template,
     }
-    arguments = [word for key, value in options.items() if value is not None for word in (f"--{key}", str(value))]
-    return Draw(name=name, run_folder=output / run, step=step, arguments=tuple(arguments))
 
 
 async def evaluate(draws: Sequence[Draw], *, num_samples: int, log_path: Path) -> None:
@@ -111,7 +130,8 @@ async def evaluate(draws: Sequence[Draw], *, num_samples: int, log_path: Path) -
                 began = time.time()
                 plan = await _evaluate(draw, num_samples, engines, log, began)
                 counts = dict(_counts(plan))
-                validation_counts.put(draw.run_folder / validation_counts.NAME, draw.step, counts)
+                for folder in draw.run_folders:
+                    validation_counts.put(folder / validation_counts.NAME, draw.step, counts, draw.drawn)
                 print(
                     f"{number} of {len(draws)}: {draw.name}: {_accuracies(counts)} ({time.time() - began:.1f} s)",
                     flush=True,

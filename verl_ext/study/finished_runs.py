@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from verl_ext.analysis.grid_scores import CellRuns
+from verl_ext.analysis.grid_scores import START, CellRuns
 from verl_ext.host.files import read_object
-from verl_ext.metrics.validations import NAME, Validations, read_validations
+from verl_ext.metrics.validations import BY, EVALUATE, NAME, TRAINING, Series, read_series
 from verl_ext.objectives.catalog import OBJECTIVES
 from verl_ext.objectives.objective import AnotherName
 from verl_ext.study.grid_file import SEED_AXIS, SEED_OPTIONS, GridRun
@@ -21,14 +22,15 @@ CHECKPOINTS = "checkpoints"
 
 OF_THE_BASE = (
     "actor_rollout_ref.model.path",
+    "prompt_template",
     "data.max_prompt_length",
     "data.max_response_length",
-    "actor_rollout_ref.rollout.val_kwargs.temperature",
-    "actor_rollout_ref.rollout.val_kwargs.top_p",
-    "actor_rollout_ref.rollout.val_kwargs.top_k",
-    "actor_rollout_ref.rollout.val_kwargs.do_sample",
 )
-"""What a validation before training depends on: runs that share them share a base."""
+"""What the answers of a base depend on, beside how they are drawn: runs that share both share a base."""
+VAL_KWARGS = tuple(
+    f"actor_rollout_ref.rollout.val_kwargs.{name}" for name in ("temperature", "top_p", "top_k", "do_sample")
+)
+"""How a validation draws."""
 PROBLEMS = "data.val_files"
 
 
@@ -39,8 +41,8 @@ class FinishedRun:
     run: GridRun
     record: Mapping[str, Any]
     """Its run.json."""
-    validations: Mapping[str, Validations]
-    """By data source."""
+    validations: Mapping[str, Mapping[str, Series]]
+    """By data source and by who drew."""
 
     def option(self, name: str) -> Any:
         """Of the resolved configuration; None where it has no such option."""
@@ -89,7 +91,7 @@ def finished_runs(
                 LeftOut(run.name, f"has no {NAME}: it was made without trainer.test_freq, and not evaluated")
             )
         else:
-            found.append(FinishedRun(run, record, read_validations(folder / NAME, told=told)))
+            found.append(FinishedRun(run, record, read_series(folder / NAME, told=told)))
     return found, left_out
 
 
@@ -119,11 +121,37 @@ def data_source_of(finished: Sequence[FinishedRun], wanted: str | None) -> str:
     raise ValueError(f"{said} Choose --data_source from {', '.join(sources)}.")
 
 
-def cells_of(finished: Sequence[FinishedRun], source: str) -> list[CellRuns]:
-    """The runs by cell of the grid, in the order of the file.
+def who_drew(finished: Sequence[FinishedRun], source: str) -> str:
+    """Whose answers are compared: evaluate's where every run has them, else those of validation while training.
 
     Raises:
-        ValueError: Runs were validated on different files.
+        ValueError: Neither has drawn from all runs after the start.
+    """
+    runs = [run for run in finished if source in run.validations]
+    if not any(EVALUATE in run.validations[source] for run in runs):
+        return TRAINING
+    lacking = {by: [run.run.name for run in runs if not _has_trained(run, source, by)] for by in (EVALUATE, TRAINING)}
+    for by, names in lacking.items():
+        if not names:
+            return by
+    raise ValueError(
+        f"{lacking[EVALUATE][0]} was not drawn from by evaluate, as other runs were, and {lacking[TRAINING][0]} has no validation "
+        "while training, whose answers are drawn in another way: as val_kwargs say. Draw from all runs: python -m verl_ext.study "
+        "evaluate, with the study's file."
+    )
+
+
+def _has_trained(run: FinishedRun, source: str, by: str) -> bool:
+    """Whether it was drawn from after the start."""
+    series = run.validations[source].get(by)
+    return series is not None and max(series.steps) > START
+
+
+def cells_of(finished: Sequence[FinishedRun], source: str) -> list[CellRuns]:
+    """The runs by cell of the grid, in the order of the file, with the answers that were drawn in the same way.
+
+    Raises:
+        ValueError: Runs were validated on different files, or drawn from in different ways.
     """
     files = {run.run.name: str(run.option(PROBLEMS)) for run in finished}
     for name, file in files.items():
@@ -136,7 +164,10 @@ def cells_of(finished: Sequence[FinishedRun], source: str) -> list[CellRuns]:
     for run in finished:
         if source in run.validations:
             groups.setdefault(cell_name(run.run), []).append(run)
-    models = _models(finished)
+    by = who_drew(finished, source)
+    models = _models([run for group in groups.values() for run in group], source, by)
+    for group in groups.values():
+        _check_seeds({run.run.name: models[run.run.name] for run in group})
     return [
         CellRuns(
             name=name,
@@ -144,10 +175,19 @@ def cells_of(finished: Sequence[FinishedRun], source: str) -> list[CellRuns]:
             place={axis: value for axis, value in group[0].run.place.items() if axis != SEED_AXIS},
             options={key: as_hydra(value) for key, value in group[0].run.own.items() if key not in SEED_OPTIONS},
             model=models[group[0].run.name],
-            runs={run.run.place.get(SEED_AXIS, ""): run.validations[source] for run in group},
+            runs={run.run.place.get(SEED_AXIS, ""): run.validations[source][by].steps for run in group},
         )
         for name, group in groups.items()
     ]
+
+
+def _check_seeds(models: Mapping[str, str]) -> None:
+    for (first, expected), (name, model) in pairwise(models.items()):
+        if model != expected:
+            raise ValueError(
+                f"{name} ({model}) and {first} ({expected}) are seeds of one cell, and were made or drawn from in different ways. "
+                "Draw from both with the same options: python -m verl_ext.study evaluate, with the study's file."
+            )
 
 
 def cell_name(run: GridRun) -> str:
@@ -156,17 +196,26 @@ def cell_name(run: GridRun) -> str:
     return run.name.removesuffix(seed).removesuffix("-") or "run"
 
 
-def _models(finished: Sequence[FinishedRun]) -> dict[str, str]:
+def _models(runs: Sequence[FinishedRun], source: str, by: str) -> dict[str, str]:
     """Name of a run -> what its base is called: what sets it apart from other bases, or the model's path where it is one."""
-    settings = {run.run.name: {name: run.option(name) for name in OF_THE_BASE} for run in finished}
-    differing = [name for name in OF_THE_BASE if len({str(each[name]) for each in settings.values()}) > 1]
+    settings = {run.run.name: _settings_of_base(run, run.validations[source][by].drawn) for run in runs}
+    names = dict.fromkeys(name for each in settings.values() for name in each)
+    differing = [name for name in names if len({str(each.get(name)) for each in settings.values()}) > 1]
     shown = differing or OF_THE_BASE[:1]
     return {
         run: ", ".join(
-            str(own[name]) if name == OF_THE_BASE[0] else f"{name.rpartition('.')[2]} {own[name]}" for name in shown
+            str(own[name]) if name == OF_THE_BASE[0] else f"{name.rpartition('.')[2]} {own.get(name)}" for name in shown
         )
         for run, own in settings.items()
     }
+
+
+def _settings_of_base(run: FinishedRun, drawn: Mapping[str, Any]) -> dict[str, Any]:
+    """What its answers depend on; of a validation, whose rows do not say how it draws, the run's options do."""
+    how = {name: value for name, value in drawn.items() if name != BY} or {
+        name: run.option(name) for name in VAL_KWARGS
+    }
+    return {name: run.option(name) for name in OF_THE_BASE} | how
 
 
 def _objective(run: FinishedRun) -> str:

@@ -14,8 +14,17 @@ from verl_ext.host.command_line import shown
 from verl_ext.host.files import write_whole
 from verl_ext.host.processor import processor_name
 from verl_ext.metrics.summary import as_json
+from verl_ext.metrics.validations import EVALUATE
 from verl_ext.report.page_blocks import PageContent
-from verl_ext.study.finished_runs import FinishedRun, LeftOut, cell_name, cells_of, data_source_of, finished_runs
+from verl_ext.study.finished_runs import (
+    FinishedRun,
+    LeftOut,
+    cell_name,
+    cells_of,
+    data_source_of,
+    finished_runs,
+    who_drew,
+)
 from verl_ext.study.grid_file import SEED_AXIS, GridRun, read_grid
 from verl_ext.study.question import question_of
 from verl_ext.study.study_record import shown_seconds, study_entries
@@ -186,12 +195,22 @@ def facts(finished: Sequence[FinishedRun], scores: GridScores, source: str, outp
         ("runs", f"{len(finished)}, begun {began[0]} to {began[-1]}"),
         ("seeds", ", ".join(seed.removeprefix(SEED_AXIS) for seed in seeds) if seeds != [""] else "one, not named"),
         ("problems", f"{scores.num_problems:,} of {source}, {scores.num_samples:,} samples of each"),
+        ("answers", _answers(finished, source)),
         ("base", f"pooled from {draws} before training" if draws else "none"),
         ("time", f"{shown_seconds(sum(seconds))} for {len(seconds)} runs" if seconds else "not recorded"),
         ("processor", "; ".join(sorted(processors))),
         ("versions", "; ".join(sorted(versions))),
         ("code", "; ".join(sorted(commits))),
     ]
+
+
+def _answers(finished: Sequence[FinishedRun], source: str) -> str:
+    """Who drew those that are compared, and whose are left out."""
+    if who_drew(finished, source) == EVALUATE:
+        return "drawn by evaluate, as each policy was trained"
+    num_evaluated = sum(EVALUATE in run.validations.get(source, {}) for run in finished)
+    left_out = f"; those of evaluate, from {num_evaluated} of {len(finished)} runs, are in no number"
+    return f"of validations while training{left_out if num_evaluated else ''}"
 
 
 def _commit(git: Any) -> str:

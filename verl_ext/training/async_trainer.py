@@ -50,13 +50,23 @@ class SignFilterColocateAsyncTrainer(FilteringTrainer, PPOTrainerColocateAsync):
         logging_prefix: str = "global_seqlen",
         keep_minibatch: bool = False,
     ) -> KVBatchMeta:
-        """The filter's; what was submitted stays known until its samples have come, in whichever step, or verl has let go of it."""
-        returned = {key.rsplit("_", 2)[0] for key in batch.keys}
-        try:
-            return super()._balance_batch(batch, metrics, logging_prefix, keep_minibatch)
-        finally:
-            known = self.replay_buffer.prompt_global_steps["train"].keys() - returned
-            self._num_submitted = {uid: number for uid, number in self._num_submitted.items() if uid in known}
+        """The filter's; what was submitted stays known until its samples have come, in whichever step, or verl has let go of it.
+
+        The step that it comes in reads it to its end: the rollout log has the order of the data too.
+        """
+        known = self.replay_buffer.prompt_global_steps["train"].keys() | {key.rsplit("_", 2)[0] for key in batch.keys}
+        self._num_submitted = {uid: number for uid, number in self._num_submitted.items() if uid in known}
+        return super()._balance_batch(batch, metrics, logging_prefix, keep_minibatch)
+
+    def _load_checkpoint(self) -> None:
+        """verl's, without the samples that the restored step was trained on.
+
+        verl saves before it clears a step's samples: no prompt would ever claim them, and every later checkpoint would have them.
+        """
+        super()._load_checkpoint()
+        trained = arrivals.without_prompt((tq.kv_list("train") or {}).get("train", {}))
+        if trained:
+            tq.kv_clear(keys=trained, partition_id="train")
 
     def _describe_samples(self, samples: Samples) -> dict[str, float]:
         return super()._describe_samples(samples) | staleness.describe(samples)

@@ -18,10 +18,12 @@ from omegaconf import OmegaConf, open_dict
 from verl_ext.host.free_memory import GIB, Memory, read_memory
 from verl_ext.host.vllm_on_cpu import BLOCK_SIZE, KV_CACHE_VARIABLE
 from verl_ext.training.checks.critic import uses_critic
+from verl_ext.training.deterministic import is_deterministic
 from verl_ext.training.model_file import model_config
 from verl_ext.training.model_size import num_parameters
 from verl_ext.training.one_process import is_one_process
 from verl_ext.training.resources import num_ranks
+from verl_ext.training.sizes_before import sizes_before
 
 ACTOR, ROLLOUT, MODEL = "actor_rollout_ref.actor", "actor_rollout_ref.rollout", "actor_rollout_ref.model"
 BUDGET = f"{ACTOR}.ppo_max_token_len_per_gpu"
@@ -270,16 +272,25 @@ def planner_of(config: Any) -> Planner | None:
 
 
 def settle(config: Any, memory: Memory | None = None) -> None:
-    """Replace ``null`` in a CPU run's token budgets and its cache by what fits into ``memory`` (by default, what is free)."""
+    """Replace ``null`` in a CPU run's token budgets and its cache by what fits into what is free of ``memory``.
+
+    A run that repeats to the bit counts on all that there is, since other sizes are other bits, and goes on with those that it
+    has had.
+    """
     if config.trainer.device != "cpu":
         return
     if config.actor_rollout_ref.rollout.max_model_len is None:
         longest = config.data.max_prompt_length + config.data.max_response_length
         config.actor_rollout_ref.rollout.max_model_len = longest
     planner = planner_of(config)
-    free = int(SHARE * (memory or read_memory()).available)
-    _settle_cache(config, planner, free)
+    memory = memory or read_memory()
+    free = int(SHARE * (memory.total if is_deterministic(config) else memory.available))
+    before = sizes_before(config, (CACHE, BUDGET, CRITIC_BUDGET))
+    _settle_cache(config, planner, free, before.get(CACHE))
     cache = cache_of(config)
+    for option in (BUDGET, CRITIC_BUDGET):
+        if option in before and OmegaConf.select(config, option) is None:
+            OmegaConf.update(config, option, before[option])
     if OmegaConf.select(config, BUDGET) is None:
         OmegaConf.update(config, BUDGET, planner.budget_within(free, cache) if planner else LARGEST_BUDGET)
     if OmegaConf.select(config, CRITIC_BUDGET) is None:
@@ -288,8 +299,11 @@ def settle(config: Any, memory: Memory | None = None) -> None:
         OmegaConf.update(config, CRITIC_BUDGET, tokens)
 
 
-def _settle_cache(config: Any, planner: Planner | None, free: int) -> None:
-    """By the variable where somebody has set it, which counts in GiB and wins in vLLM; else by the option, in bytes."""
+def _settle_cache(config: Any, planner: Planner | None, free: int, before: int | None) -> None:
+    """By the variable where somebody has set it, which counts in GiB and wins in vLLM; else by the option, in bytes.
+
+    ``before`` is the option's of a run that goes on with what it has had.
+    """
     if OmegaConf.select(config, CACHE_IN_GIB) is None and KV_CACHE_VARIABLE in os.environ:
         OmegaConf.update(config, CACHE_IN_GIB, os.environ[KV_CACHE_VARIABLE])
     if OmegaConf.select(config, CACHE_IN_GIB) is not None:
@@ -297,7 +311,7 @@ def _settle_cache(config: Any, planner: Planner | None, free: int) -> None:
     with open_dict(config):
         config.ray_kwargs.ray_init.runtime_env.env_vars.pop(KV_CACHE_VARIABLE, None)  # none where it was settled before
     if OmegaConf.select(config, CACHE) is None:
-        OmegaConf.update(config, CACHE, planner.cache_within(free) if planner else GIB)
+        OmegaConf.update(config, CACHE, before or (planner.cache_within(free) if planner else GIB))
 
 
 def agree(configs: Sequence[Any], overrides: Sequence[Sequence[str]]) -> None:

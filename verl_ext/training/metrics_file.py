@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from verl_ext.host.files import write_whole
+from verl_ext.metrics.validations import drawn_by
 
 VARIABLE = "VERL_FILE_LOGGER_PATH"
 """Where verl's FileLogger writes."""
@@ -25,14 +26,14 @@ def recorded_steps(path: Path) -> set[int]:
     return {found[0] for line in lines if line.endswith("\n") and (found := _place(line)) is not None}
 
 
-def _place(line: str) -> tuple[int, str] | None:
-    """The step of a row, and of a row of validation.jsonl the data source; None for what a killed run left half written."""
+def _place(line: str) -> tuple[int, str, str] | None:
+    """The step of a row, and of a row of validation.jsonl the data source and who drew; None for what is half written."""
     try:
         row = json.loads(line)
     except ValueError:
         return None
     step = row.get("step") if isinstance(row, dict) else None
-    return (step, str(row.get("data_source", ""))) if isinstance(step, int) else None
+    return (step, str(row.get("data_source", "")), drawn_by(row)) if isinstance(step, int) else None
 
 
 def keep_until(path: Path, step: int) -> int:
@@ -44,7 +45,7 @@ def keep_until(path: Path, step: int) -> int:
     if not path.is_file():
         return 0
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
-    kept: dict[tuple[int, str], str] = {}
+    kept: dict[tuple[int, str, str], str] = {}
     for line in lines:
         found = _place(line)
         if found is not None and found[0] <= step and line.endswith("\n"):

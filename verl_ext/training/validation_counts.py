@@ -1,14 +1,17 @@
 """``validation.jsonl``: how many samples of each validation problem were correct, a row for each validation and data source.
 
 ``{"step": 50, "data_source": "countdown", "num_correct": [3, 0, 64], "num_samples": [64, 64, 64]}``, the problems in the order
-of the data. Means over problems, which ``metrics.jsonl`` has, do not tell two runs apart as well as the same problems do.
+of the data, and ``drawn`` where it was not a validation while training. Means over problems, which ``metrics.jsonl`` has, do not
+tell two runs apart as well as the same problems do.
 """
 
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from verl_ext.host.files import write_whole
+from verl_ext.metrics.validations import DRAWN, drawn_by
 from verl_ext.metrics.validations import NAME as NAME  # what reads it is below what writes it
 
 
@@ -44,10 +47,13 @@ def counts(
 Rows = Mapping[str, tuple[Sequence[int], Sequence[int]]]
 
 
-def _lines(step: int, by_source: Rows) -> str:
+def _lines(step: int, by_source: Rows, drawn: Mapping[str, Any]) -> str:
+    said = {DRAWN: dict(drawn)} if drawn else {}
     return "".join(
         json.dumps(
-            {"step": step, "data_source": source, "num_correct": list(num_correct), "num_samples": list(num_samples)}
+            {"step": step, "data_source": source}
+            | said
+            | {"num_correct": list(num_correct), "num_samples": list(num_samples)}
         )
         + "\n"
         for source, (num_correct, num_samples) in by_source.items()
@@ -57,12 +63,20 @@ def _lines(step: int, by_source: Rows) -> str:
 def append(path: Path, step: int, by_source: Rows) -> None:
     """Add the rows of one validation to the file."""
     with path.open("a", encoding="utf-8") as file:
-        file.write(_lines(step, by_source))
+        file.write(_lines(step, by_source, {}))
 
 
-def put(path: Path, step: int, by_source: Rows) -> None:
-    """Let the file have these rows in place of those that it has of the step and its data sources."""
+def put(path: Path, step: int, by_source: Rows, drawn: Mapping[str, Any]) -> None:
+    """Let the file have these rows in place of those that it has of the step and its data sources by who drew them.
+
+    Args:
+        drawn: By whom and how, see ``verl_ext.metrics.validations``.
+    """
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.is_file() else []
     rows = [(line, json.loads(line)) for line in lines]
-    kept = [line for line, row in rows if row["step"] != step or row["data_source"] not in by_source]
-    write_whole(path, "".join(kept) + _lines(step, by_source))
+    kept = [
+        line
+        for line, row in rows
+        if row["step"] != step or row["data_source"] not in by_source or drawn_by(row) != drawn_by({DRAWN: drawn})
+    ]
+    write_whole(path, "".join(kept) + _lines(step, by_source, drawn))

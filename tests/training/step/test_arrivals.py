@@ -1,6 +1,6 @@
 """What came back from the rollout: in which order, and how much is missing."""
 
-from verl_ext.training.step.arrivals import count_missing, data_order
+from verl_ext.training.step.arrivals import count_missing, data_order, without_prompt
 
 
 def test_prompts_sessions_and_outputs_are_in_order_and_strangers_last():
@@ -46,3 +46,10 @@ def test_a_prompt_of_an_earlier_step_has_the_default_number():
 
 def test_prompts_that_verl_replaced_have_failed():
     assert missing(P0, num_replaced=2) == (3, 2, 0)
+
+
+def test_outputs_without_their_prompt_are_those_of_a_step_that_is_over():
+    prompts = {"p1": {"is_prompt": True}, "p2": {"is_prompt": True}}
+    outputs = {key: {"status": "success"} for key in ("p1_0_0", "p1_1_0", "p0_0_0", "p0_0_1")}
+    assert without_prompt(prompts | outputs) == ["p0_0_0", "p0_0_1"]
+    assert without_prompt({}) == []

@@ -5,6 +5,7 @@ loop may give several outputs in a session.
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 
 def places(keys: Sequence[str], submitted: Collection[str]) -> list[tuple[int, int, int]]:
@@ -83,3 +84,13 @@ class Replacements:
                 f"{self._log} has the error of each; a reward function that raises fails all of them. Repair that and run the same "
                 "command again: it goes on from the last checkpoint."
             )
+
+
+def without_prompt(tags: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """The outputs, rows of padding among them, whose prompt is not there: a step has taken it, and nobody asks for them again.
+
+    Args:
+        tags: Of every key in verl's queue, prompts and outputs.
+    """
+    prompts = {key for key, tag in tags.items() if tag.get("is_prompt", False)}
+    return [key for key in tags if key not in prompts and key.rsplit("_", 2)[0] not in prompts]
