@@ -67,7 +67,10 @@ def test_question_answer_and_picture_come_first(page):
         "4 of 6 comparisons are not decided: what was seen leaves room for differences of up to"
     )
     assert undecided.evidence_summary == "all 4 of them"
-    assert "<script> \N{MINUS SIGN} Base, pass@1: the same on each of the 30 problems." in undecided.evidence
+    assert (
+        "<script> \N{MINUS SIGN} Base, pass@1: the same on each of the 30 problems (95 % interval −11.6 to +11.6)."
+        in undecided.evidence
+    )
     assert mind.text == "The base is weak."
     assert content.picture.name == "pass_at_k"
     assert "NSR 100.0 %" in content.picture.alt

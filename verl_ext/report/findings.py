@@ -107,8 +107,9 @@ def _decided(row: PairedDifference) -> str:
 
 def _open_question(row: PairedDifference, family: int) -> str:
     start = f"Whether {label(row.name)} and {label(row.base)} differ at pass@{row.k}"
-    if row.low == row.high == 0:
-        return f"{start}: they score the same on each of the {row.num_problems:,} problems."
+    if row.num_different == 0 and row.num_problems > 1:
+        seen = f"95 % interval {points(row.low)} to {points(row.high)}"
+        return f"{start}: they score the same on each of the {row.num_problems:,} problems ({seen})."
     sentence = f"{start}: the difference seen is {points(row.difference)} points ({_evidence(row)})."
     if row.excludes_zero:
         sentence += f" The interval alone excludes 0; corrected for {family} comparisons it is not enough."
