@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -176,6 +177,19 @@ def test_limits_of_easy_problems_and_missing_samples():
     assert "Base: up to 2 problems have fewer than k samples and are left out" in " ".join(
         findings(results(curves=short)).limits
     )
+
+
+@pytest.mark.parametrize("samples", [([8] * 29 + [1], [8] * 30), ([8] * 30, [24] * 30)])
+def test_k_ends_at_the_fewest_samples(samples):
+    """Only where every problem has n samples does pass@n use all of them."""
+    curves = [
+        pass_at_k_curve(name, counts, [1] * 30, [min(map(min, samples))])
+        for name, counts in zip(("base", "nsr"), samples, strict=True)
+    ]
+    fewest, most = curves[0].ks[0], max(map(max, samples))
+    text = " ".join(findings(replace(results(curves=curves), ks=(fewest,))).limits)
+    assert f"k ends at {fewest}, the fewest samples that a problem has. Others have up to {most}:" in text
+    assert "at once" not in text
 
 
 def test_points():

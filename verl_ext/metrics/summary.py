@@ -56,6 +56,10 @@ class PassAtKCurve:
         """Index of k in the tuples."""
         return self.ks.index(k)
 
+    def uses_every_sample(self, k: int) -> bool:
+        """Whether k is n of every problem."""
+        return self.min_samples == k == self.max_samples
+
 
 def pass_at_k_curve(
     name: str,

@@ -109,8 +109,8 @@ def _pass_at_k(results: Results, drawings: dict[str, Drawing]) -> list[Block]:
             [
                 DataTable(name="noise", caption="Intervals from sampling alone", header=header, rows=noise),
                 Paragraph(
-                    "95 % interval in %, from the noise of sampling alone. None at k = n, because pass@n uses all samples of a "
-                    "problem at once.",
+                    "95 % interval in %, from the noise of sampling alone. None at a k that is n of some problem, because pass@n "
+                    "uses all samples of a problem at once.",
                     is_quiet=True,
                 ),
             ],

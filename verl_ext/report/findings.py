@@ -130,11 +130,7 @@ def _limits(results: Results, num_training_seeds: int) -> list[str]:
         f"{_one_or_more(num_training_seeds)} The intervals are about what other problems of this kind would give, "
         "not about what another seed would give, which can move a method by more than its interval.",
     ]
-    if any(curve.is_every_sample[curve.at(n)] for curve in results.curves):
-        limits.append(
-            f"pass@{n} uses all {n} samples of a problem at once: it is the share of problems with any correct "
-            "answer, and nothing in the files tells how it would vary if the same problems were sampled again."
-        )
+    limits += _where_k_ends(results)
     if all(curve.pass_at_k[curve.at(n)] >= _SATURATED for curve in results.curves):
         lowest = min(curve.pass_at_k[curve.at(n)] for curve in results.curves)
         limits.append(
@@ -147,6 +143,23 @@ def _limits(results: Results, num_training_seeds: int) -> list[str]:
         "another task, on a larger model or after more steps."
     )
     return limits
+
+
+def _where_k_ends(results: Results) -> list[str]:
+    """What the largest k has to do with the number of samples; nothing where every problem has more."""
+    n = results.largest_k
+    most = max(curve.max_samples for curve in results.curves)
+    if all(curve.uses_every_sample(n) for curve in results.curves):
+        return [
+            f"pass@{n} uses all {n} samples of a problem at once: it is the share of problems with any correct "
+            "answer, and nothing in the files tells how it would vary if the same problems were sampled again."
+        ]
+    if n == min(curve.min_samples for curve in results.curves):
+        return [
+            f"k ends at {n}, the fewest samples that a problem has. Others have up to {most:,}: all of them count up to there, "
+            "and no larger k is shown."
+        ]
+    return []
 
 
 def _one_or_more(num_training_seeds: int) -> str:
