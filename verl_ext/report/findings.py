@@ -10,6 +10,7 @@ from verl_ext.plots.style import styles_of
 from verl_ext.report.results import Results
 
 _SATURATED = 0.95
+_MOST_NAMED = 4
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,26 @@ def findings(results: Results, *, num_training_seeds: int = 1) -> Findings:
     if results.versus_base and not any(row.is_decided for row in results.versus_base):
         shown.insert(0, f"No difference from {label(results.base)} is decided at k = 1 or at k = {results.largest_k}.")
     return Findings(shown, undecided, _limits(results, num_training_seeds))
+
+
+def on_different_problems(results: Results) -> list[str]:
+    """That runs have other problems than those that they share, which is what their difference is over; empty if none has."""
+    k = results.ks[0]
+    num_own = {curve.name: curve.num_problems[curve.at(k)] for curve in results.curves}
+    pairs = [
+        f"{label(row.name)} ({num_own[row.name]:,}) and {label(row.base)} ({num_own[row.base]:,}) share {row.num_problems:,}"
+        for row in [*results.versus_base, *results.between_methods]
+        if row.k == k and row.num_problems < max(num_own[row.name], num_own[row.base])
+    ]
+    if not pairs:
+        return []
+    named = "; ".join(
+        [*pairs[:_MOST_NAMED], *([f"and {len(pairs) - _MOST_NAMED} more pairs"] * (len(pairs) > _MOST_NAMED))]
+    )
+    return [
+        f"The files are not all about the same problems: {named}. A difference is over the shared problems alone, pass@k of "
+        "each over all of its own."
+    ]
 
 
 def label(name: str) -> str:

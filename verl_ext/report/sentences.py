@@ -64,3 +64,8 @@ def evidence_of(row: PairedDifference, label: str) -> str:
 def listed(words: Sequence[str]) -> str:
     """a, b and c."""
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def range_text(low: int, high: int) -> str:
+    """One number, or two that others are between."""
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
