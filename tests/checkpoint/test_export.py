@@ -11,7 +11,8 @@ from tests.adapters import assert_says_the_same, logits_of, lora_shards, tiny_mo
 from tests.checkpoint.save_shards import save_on_three_ranks
 from verl_ext.checkpoint import hf_folder
 from verl_ext.checkpoint.__main__ import main
-from verl_ext.checkpoint.saved_weights import find_weights
+from verl_ext.checkpoint.model_card import card
+from verl_ext.checkpoint.saved_weights import SavedWeights, find_weights
 from verl_ext.evaluation import shards
 from verl_ext.host import disk
 
@@ -97,6 +98,17 @@ def test_the_card_is_one_of_the_hub(run, tmp_path, capsys):
         "commit abc with changes, on 2 cores of Linux",
     ):
         assert text in card.content, card.content
+
+
+@pytest.mark.parametrize("step", [None, 4])
+def test_scores_are_of_a_step_that_is_known(tmp_path, step):
+    """A folder may have any name, and a line of metrics no step; scores before training are not those of the weights."""
+    rows = [*METRICS, {"data": {"val-core/math500/acc/mean@4": 0.99}}]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    weights = SavedWeights(folder=tmp_path / "my_checkpoint", kind="shards", step=step, run=tmp_path)
+    text = card(weights, {"logit_difference": None, "dtype": "float32", "made": "today"}, None)
+    assert ("0.2500" in text, "0.7500" in text, "0.99" in text) == (step is not None, step is not None, False)
+    assert ("## Scores" in text, "model-index" in text) == (step is not None, step is not None)
 
 
 def test_a_step_by_its_number_in_another_precision(run, tmp_path, capsys):

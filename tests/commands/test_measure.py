@@ -56,6 +56,16 @@ def test_strict_beside_lenient(folder, capsys):
     assert float(rows[0]["strict_low"]) < 9 / 40 < float(rows[0]["strict_high"])
 
 
+def test_json_has_no_nan(folder):
+    """Whatever a header holds, and of one problem that has no interval."""
+    Path("one.jsonl").write_text(
+        '{"kind": "header", "loss": NaN, "best": [Infinity]}\n{"question_id": 0, "label": 1}\n'
+    )
+    main(file_path="one.jsonl", json="out.json")
+    (curve,) = json.loads(Path("out.json").read_text(), parse_constant=pytest.fail)["files"]
+    assert curve["headers"] == [{"kind": "header", "loss": None, "best": [None]}]
+
+
 def test_no_strict_column_without_tiers(folder, capsys):
     Path("old.jsonl").write_text('{"question_id": 0, "label": true}\n')
     main(file_path="old.jsonl")

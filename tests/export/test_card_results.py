@@ -59,6 +59,39 @@ def test_a_card_that_is_there_keeps_the_rest(answers, tmp_path):
     assert read_generations(answers).num_answers == 8
 
 
+def test_every_k_is_of_all_problems(tmp_path):
+    """k ends at the fewest samples of a problem: beyond it, pass@k would be of the others alone."""
+    records = [
+        {"question_id": name, "label": name == "b"} for name, number in (("a", 2), ("b", 8)) for _ in range(number)
+    ]
+    card = tmp_path / "README.md"
+    export(write_lines(tmp_path / "answers.jsonl", *records), "hf-card", card)
+    results = ModelCard.load(card).data.eval_results
+    assert [(one.metric_type, one.metric_value, one.metric_args["problems"]) for one in results] == [
+        ("pass@1", 0.5, 2),
+        ("pass@2", 0.5, 2),
+    ]
+
+
+def test_one_problem_has_no_interval(tmp_path):
+    records = [{"question_id": "a", "label": label} for label in (0, 1)]
+    card = tmp_path / "README.md"
+    export(write_lines(tmp_path / "answers.jsonl", *records), "hf-card", card)
+    assert ModelCard.load(card).data.eval_results[0].metric_args == {"k": 1, "n": 2, "problems": 1}
+    assert "| 1 | 50.0 | none |" in card.read_text()
+    assert "nan" not in card.read_text()
+
+
+@pytest.mark.parametrize("head", ["license: [mit", "just words"])
+def test_a_card_whose_metadata_cannot_be_read(answers, tmp_path, capsys, head):
+    card = tmp_path / "README.md"
+    card.write_text(f"---\n{head}\n---\n\n# Mine\n")
+    before = card.read_text()
+    assert main([str(answers), "--to", "hf-card", "--out", str(card)]) == 2
+    assert f"--out {card}: the metadata between its lines of --- cannot be read (" in capsys.readouterr().err
+    assert card.read_text() == before
+
+
 def test_a_file_without_the_ending_of_a_card_is_refused(answers):
     with pytest.raises(ValueError, match=r"--out .*answers\.txt: the name of a model card must end in \.md"):
         export(answers, "hf-card", answers.with_suffix(".txt"))

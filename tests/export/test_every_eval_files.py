@@ -57,6 +57,14 @@ def test_the_document(files):
     assert files[1].as_posix().endswith(detail["file_path"])
 
 
+def test_one_problem_has_no_interval_and_no_nan(tmp_path):
+    records = [{"question_id": "a", "label": label} for label in (0, 1)]
+    export(write_lines(tmp_path / "answers.jsonl", *records), "every-eval-ever", tmp_path / "out")
+    (document,) = (tmp_path / "out").rglob("*.json")
+    log = json.loads(document.read_text(), parse_constant=pytest.fail)
+    assert log["evaluation_results"][0]["score_details"] == {"score": 0.5, "uncertainty": {"num_samples": 1}}
+
+
 def test_the_same_answers_have_the_same_name_and_others_another(tmp_path, files):
     run_file(tmp_path / "again.run.json", PROMPTS)
     answers = [json.loads(line) for line in (tmp_path / "answers.jsonl").read_text().splitlines()]

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
+from calculate_metrics import main
 from verl_ext.metrics.foreign_files import read_answers
 from verl_ext.metrics.generations import read_generations
 
@@ -294,6 +295,19 @@ def test_every_eval_ever_of_several_results(write):
     assert [read_generations(path, verdict=name).num_correct for name in ("exact_match", "f1")] == [1, 0]
     agentic = eee_line(True, output=None, messages=[{"turn_idx": 0, "role": "user"}])
     assert read_generations(write(agentic)).num_correct == 1
+
+
+def test_a_verdict_that_no_line_has(write, capsys):
+    """It names those that there are; "holds no answers" would send the reader to the wrong place."""
+    samples = write(sample(1.0, name="strict-match"), sample(0.0, name="flexible-extract"))
+    with pytest.raises(SystemExit) as ended:
+        main(file_path=str(samples), verdict="exact_match,strictmatch")
+    assert ended.value.code == 2
+    message = f"--verdict exact_match,strictmatch: {samples} has the filters strict-match, flexible-extract."
+    assert message in capsys.readouterr().err
+    results = write(eee_line(True), eee_line(False, result="f1"), name="results.jsonl")
+    with pytest.raises(ValueError, match="--verdict exact: .* has the verdicts of exact_match, f1"):
+        read_generations(results, verdict="exact")
 
 
 # ---------------------------------------------------------------------- fields that are not as they should be

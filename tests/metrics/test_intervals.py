@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from verl_ext.metrics import intervals
 from verl_ext.metrics.intervals import (
     bootstrap_interval,
+    difference_interval,
     fixed_problems_interval,
     holm,
     resampled_means,
@@ -144,6 +145,31 @@ def test_all_problems_solved_still_has_a_width():
     low, high = share_interval(np.hstack([solved, 0 * solved]), num_resamples=50)
     assert low.tolist() == [pytest.approx(0.025 ** (1 / 200)), 0.0]
     assert high.tolist() == [1.0, pytest.approx(1 - 0.025 ** (1 / 200))]
+
+
+@given(
+    value=st.integers(-8, 8).map(lambda eighths: eighths / 8),
+    other=st.sampled_from([-1.0, 1.0]),
+    share=st.floats(0, 1),
+    num_problems=st.integers(2, 400),
+)
+def test_equal_differences_still_have_a_width(value, other, share, num_problems):
+    """It misses the mean only where all problems were the same with a probability of 2.5 % or less."""
+    (low,), (high,) = difference_interval(np.full((num_problems, 1), value), num_resamples=2)
+    assert -1 <= low <= value <= high <= 1
+    assert low < high
+    mean = (1 - share) * value + share * other
+    assert low - 1e-9 <= mean <= high + 1e-9 or (1 - share) ** num_problems <= 0.025 + 1e-9
+
+
+def test_equal_differences_by_hand():
+    """0.025^(1/2) = 0.158: of two equal ones 84.2 % of other problems may be at an end of the range."""
+    for value, expected in ((0.0, (-0.8419, 0.8419)), (0.5, (-0.7628, 0.9209)), (1.0, (-0.6838, 1.0))):
+        low, high = difference_interval(np.full((2, 1), value), num_resamples=2)
+        assert (low[0], high[0]) == pytest.approx(expected, abs=1e-4)
+    low, high = difference_interval(np.array([[0.3 - 0.2], [0.2 - 0.1]]), num_resamples=2)
+    assert high[0] - low[0] > 1, "equal but for rounding"
+    assert np.isnan(difference_interval(np.array([[0.25]]), num_resamples=2)).all()
 
 
 @given(differences=st.lists(st.integers(-4, 4), min_size=1, max_size=7))

@@ -39,6 +39,24 @@ def test_many_samples():
     assert maj_at_k(answers | {"right": 100}, {"right": 100}, 256, [256]) == [pytest.approx(0.5)]
 
 
+def test_a_sure_winner_has_exactly_1():
+    """128 draws hold at least 72 right answers, and no other was given so often."""
+    counts = {"right": 200, "wrong": 30, "other": 26}
+    ks = [128, 256]
+    assert maj_at_k(counts, {"right": 200}, 256, ks) == [1.0] * len(ks)
+    assert maj_at_k({"a": 11, "b": 46}, {"a": 11, "b": 46}, 57, [25]) == [1.0]
+
+
+@given(counts=st.lists(st.integers(1, 12), min_size=1, max_size=4), which=st.sets(st.integers(0, 3)))
+def test_rounding_leaves_the_range_of_a_share_alone(counts, which):
+    """Never above 1; exactly 1 where every response has a correct answer, ties among them or not."""
+    answers = {str(number): count for number, count in enumerate(counts)}
+    right = {name: count for name, count in answers.items() if int(name) in which}
+    ks = list(range(1, sum(counts) + 1))
+    assert all(0 <= value <= 1 for value in maj_at_k(answers, right, sum(counts), ks))
+    assert maj_at_k(answers, answers, sum(counts), ks) == [1.0] * len(ks)
+
+
 def test_an_answer_labeled_both_ways_counts_for_its_share():
     assert maj_at_k({"a": 4}, {"a": 1}, 4, [1, 4]) == pytest.approx([0.25, 0.25])
 

@@ -32,6 +32,7 @@ def test_difference_table(p_holm, verdict):
         p_value=0.005,
         p_holm=p_holm,
         num_problems=1200,
+        num_different=900,
     )
     header, line = difference_table([row]).splitlines()
     assert line.split() == [

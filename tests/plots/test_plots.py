@@ -98,6 +98,15 @@ def test_no_label_covers_another_or_leaves_the_page(names):
     assert all(text.x1 <= figure.bbox.x1 and text.y1 <= figure.bbox.y1 and text.y0 >= 0 for text in texts)
 
 
+@pytest.mark.parametrize(("samples", "is_said"), [([8, 8], True), ([8, 24], False)])
+def test_every_sample_is_used_only_where_it_is(samples, is_said):
+    """Two files that are shown up to the 8 samples of one of them."""
+    axes = Figure().subplots()
+    drawn = zip(("base", "nsr"), samples, strict=True)
+    draw_pass_at_k(axes, [pass_at_k_curve(name, [n] * 3, [1, 2, 3], [1, 8]) for name, n in drawn])
+    assert any("every sample is" in text.get_text() for text in axes.texts) == is_said
+
+
 def test_n_that_is_no_power_of_two_is_on_the_axis():
     axes = Figure().subplots()
     draw_pass_at_k(axes, curves(["nsr"], num_samples=70))

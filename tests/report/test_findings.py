@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,9 +10,10 @@ from verl_ext.metrics.generations import Generations
 from verl_ext.metrics.summary import PairedDifference, pass_at_k_curve
 from verl_ext.report.findings import findings, points
 from verl_ext.report.results import Results, build_results, results_as_json
+from verl_ext.report.sentences import compatible
 
 
-def row(name, k, low, high, *, base="base", p_holm=0.001, difference=None):
+def row(name, k, low, high, *, base="base", p_holm=0.001, difference=None, num_different=9):
     middle = (low + high) / 2 if difference is None else difference
     return PairedDifference(
         name=name,
@@ -23,6 +25,7 @@ def row(name, k, low, high, *, base="base", p_holm=0.001, difference=None):
         p_value=p_holm / 2,
         p_holm=p_holm,
         num_problems=200,
+        num_different=num_different,
     )
 
 
@@ -108,10 +111,20 @@ def test_a_small_p_is_not_enough():
 
 
 def test_the_same_score_everywhere():
-    said = findings(results(row("nsr", 1, *UP), row("nsr", 256, 0.0, 0.0, p_holm=1.0)))
+    said = findings(results(row("nsr", 1, *UP), row("nsr", 256, -0.018, 0.018, p_holm=1.0, num_different=0)))
     assert said.undecided == [
-        "Whether NSR and Base differ at pass@256: they score the same on each of the 200 problems."
+        "Whether NSR and Base differ at pass@256: they score the same on each of the 200 problems "
+        "(95 % interval −1.8 to +1.8)."
     ]
+
+
+def test_no_room_for_0_points():
+    """Files that agree on every problem leave room, the less the more problems there are."""
+    same = generations("base", [1, 2, 3] * 10), generations("nsr", [1, 2, 3] * 10)
+    said = compatible(build_results(same).versus_base)
+    assert said.startswith("2 of 2 comparisons are not decided: what was seen leaves room for differences of up to ")
+    assert "0.0 points" not in said
+    assert "of less than 0.1 points" in compatible([row("nsr", 1, -0.0004, 0.0004, num_different=0)])
 
 
 ends = st.tuples(st.floats(-1, 1), st.floats(-1, 1)).map(sorted)
@@ -164,6 +177,19 @@ def test_limits_of_easy_problems_and_missing_samples():
     assert "Base: up to 2 problems have fewer than k samples and are left out" in " ".join(
         findings(results(curves=short)).limits
     )
+
+
+@pytest.mark.parametrize("samples", [([8] * 29 + [1], [8] * 30), ([8] * 30, [24] * 30)])
+def test_k_ends_at_the_fewest_samples(samples):
+    """Only where every problem has n samples does pass@n use all of them."""
+    curves = [
+        pass_at_k_curve(name, counts, [1] * 30, [min(map(min, samples))])
+        for name, counts in zip(("base", "nsr"), samples, strict=True)
+    ]
+    fewest, most = curves[0].ks[0], max(map(max, samples))
+    text = " ".join(findings(replace(results(curves=curves), ks=(fewest,))).limits)
+    assert f"k ends at {fewest}, the fewest samples that a problem has. Others have up to {most}:" in text
+    assert "at once" not in text
 
 
 def test_points():

@@ -29,6 +29,7 @@ def row(name, base, difference, *, k=1, is_decided=True, detectable=0.02, at=200
         p_value=0.001 if is_decided else 0.4,
         p_holm=0.01 if is_decided else 0.9,
         num_problems=10,
+        num_different=10,
         at=at,
         num_seeds=3,
         degrees=2.0,

@@ -67,7 +67,10 @@ def test_question_answer_and_picture_come_first(page):
         "4 of 6 comparisons are not decided: what was seen leaves room for differences of up to"
     )
     assert undecided.evidence_summary == "all 4 of them"
-    assert "<script> \N{MINUS SIGN} Base, pass@1: the same on each of the 30 problems." in undecided.evidence
+    assert (
+        "<script> \N{MINUS SIGN} Base, pass@1: the same on each of the 30 problems (95 % interval −11.6 to +11.6)."
+        in undecided.evidence
+    )
     assert mind.text == "The base is weak."
     assert content.picture.name == "pass_at_k"
     assert "NSR 100.0 %" in content.picture.alt
@@ -77,7 +80,7 @@ def test_question_answer_and_picture_come_first(page):
 def test_tables(page):
     tables = tables_of(page[0])
     assert list(tables) == ["pass_at_k", "noise", "differences", "comparisons", "diversity", "reasons", "made_with"]
-    assert tables["pass_at_k"].header == ["method", "k = 1", "k = 2", "k = 4", "k = 8", "k = 16"]
+    assert tables["pass_at_k"].header == ["method", "k = 1", "k = 2", "k = 4", "k = 8", "k = 16", "problems"]
     rows = [texts(row) for row in tables["pass_at_k"].rows]
     assert [row[0] for row in rows] == ["Base", "NSR", "<script>"]
     assert re.fullmatch(r"36\.9 \[\d+\.\d, \d+\.\d\]", rows[0][1])
@@ -105,6 +108,24 @@ def test_many_methods_are_compared_with_the_base_alone():
     content, _ = compose_report(ReportInputs(results=results, num_not_paired=1), title="x")
     assert results.between_methods == []
     assert "1 pairs of methods are not compared with each other" in render_markdown(content)
+
+
+def test_files_of_other_problems_say_so():
+    """A report during an evaluation: of the 30 problems of the base, the method has answered 8 so far."""
+    part = run("nsr", COUNTS).take(list(range(8)))
+    content, _ = compose_report(ReportInputs(results=build_results([run("base", COUNTS), part])), title="x")
+    assert content.subtitle == "2 models, 8 to 30 problems: 608 graded answers"
+    assert content.question == (
+        "Does NSR solve more or fewer of the 8 problems that it shares with Base, with one answer to each and with many?"
+    )
+    assert content.answer[-1].text == (
+        "The files are not all about the same problems: NSR (8) and Base (30) share 8. A difference is over the shared "
+        "problems alone, pass@k of each over all of its own."
+    )
+    tables = tables_of(content)
+    assert [texts(row)[-1] for row in tables["pass_at_k"].rows] == ["30", "8"]
+    assert texts(tables["differences"].rows[0])[-1] == "8"
+    assert [texts(row)[-2] for row in tables["comparisons"].rows] == ["8", "8"]
 
 
 def test_only_a_base():

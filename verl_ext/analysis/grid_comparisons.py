@@ -180,6 +180,7 @@ def _difference(differences_SP: FloatArray, name: str, base: str, k: int, at: fl
         p_value=found.p_value,
         p_holm=found.p_value,
         num_problems=differences_SP.shape[1],
+        num_different=int(np.count_nonzero(np.any(differences_SP, axis=0))),
         at=at,
         num_seeds=differences_SP.shape[0],
         degrees=found.degrees,

@@ -83,7 +83,7 @@ def _metadata(weights: SavedWeights, record: Mapping[str, Any] | None, scores: M
             metric_name=metric,
             metric_value=value,
         )
-        for name, value in scores.get(weights.step or 0, {}).items()
+        for name, value in _own(weights.step, scores).items()
         for source, metric in [_parts(name)]
     ]
     data = ModelCardData(
@@ -107,8 +107,8 @@ def _parts(name: str) -> tuple[str, str]:
 
 
 def _scores(weights: SavedWeights) -> dict[int, Scores]:
-    """Validation's scores before training and at the step, as far as the run has them."""
-    file = None if weights.run is None else weights.run / METRICS
+    """Validation's scores before training and at the step, as far as the run has them; none where the step is not known."""
+    file = None if weights.run is None or weights.step is None else weights.run / METRICS
     if file is None or not file.is_file():
         return {}
     found: dict[int, Scores] = {}
@@ -120,6 +120,11 @@ def _scores(weights: SavedWeights) -> dict[int, Scores]:
         if scores:
             found[row["step"]] = scores
     return found
+
+
+def _own(step: int | None, scores: Mapping[int, Scores]) -> Scores:
+    """Those of the weights themselves."""
+    return {} if step is None else scores.get(step, {})
 
 
 def _what_it_is(weights: SavedWeights, facts: Mapping[str, Any], record: Mapping[str, Any] | None) -> str:
@@ -144,7 +149,7 @@ def _what_it_is(weights: SavedWeights, facts: Mapping[str, Any], record: Mapping
 
 
 def _score_table(step: int | None, scores: Mapping[int, Scores]) -> str:
-    own = scores.get(step or 0)
+    own = _own(step, scores)
     if not own:
         return ""
     base = scores.get(0, {}) if step else {}

@@ -82,7 +82,7 @@ def run(options: Options) -> None:
     _print(files, differences, not_compared, has_majority=options.maj)
     if options.json is not None:
         options.json.write_text(
-            json.dumps(_as_json(files, differences, not_compared), indent=1) + "\n", encoding="utf-8"
+            json.dumps(_as_json(files, differences, not_compared), indent=1, allow_nan=False) + "\n", encoding="utf-8"
         )
     if options.csv is not None:
         with options.csv.open("w", encoding="utf-8", newline="") as rows:
@@ -196,7 +196,7 @@ def _as_json(
                 "counted_from": measured.generations.counted_from,
                 "reasons": dict(measured.generations.reasons),
                 "num_undecided": sum(undecided_in(measured.generations.reasons).values()),
-                "headers": measured.generations.headers,
+                "headers": as_json(measured.generations.headers),
                 "pass_at_k": as_json(measured.curve),
                 "strict_pass_at_k": as_json(measured.strict),
                 "maj_at_k": as_json(measured.majority),

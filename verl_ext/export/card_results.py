@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -23,23 +24,38 @@ def write_model_card(
     Raises:
         ValueError: The file cannot be counted, or the card's metadata cannot be read.
     """
-    from huggingface_hub import ModelCard, ModelCardData
-
     generations = read_counts(
         source.path, verdict=verdict, on_unusable=lambda reason: print(left_aside(reason), file=sys.stderr)
     )
-    curve = curve_of(generations, powers_of_two_up_to(int(generations.num_samples_P.max())))
+    curve = curve_of(generations, powers_of_two_up_to(int(generations.num_samples_P.min())))
     results = _results(source, curve)
-    if target.exists():
-        card = ModelCard(target.read_text(encoding="utf-8"))
-    else:
-        head = ModelCardData(library_name="transformers", pipeline_tag="text-generation")
-        card = ModelCard(f"---\n{head.to_yaml()}\n---\n\n{_text(source, curve)}")
+    card = _card(target, source, curve)
     data: Any = card.data
     data.eval_results = [*_others(data.eval_results or [], results), *results]
     data.model_name = data.model_name or Path(source.model).name
     place.write_text(str(card), encoding="utf-8")
     return generations, Lacks()
+
+
+def _card(target: Path, source: ExportedAnswers, curve: PassAtKCurve) -> Any:
+    """The ``ModelCard`` that is there, or a new one.
+
+    Raises:
+        ValueError: The metadata of the one that is there cannot be read.
+    """
+    from huggingface_hub import ModelCard, ModelCardData
+    from yaml import YAMLError
+
+    if not target.exists():
+        head = ModelCardData(library_name="transformers", pipeline_tag="text-generation")
+        return ModelCard(f"---\n{head.to_yaml()}\n---\n\n{_text(source, curve)}")
+    try:
+        return ModelCard(target.read_text(encoding="utf-8"))
+    except (YAMLError, ValueError) as error:
+        said = " ".join(str(error).split())
+        raise ValueError(
+            f"--out {target}: the metadata between its lines of --- cannot be read ({said}). Correct them, or name a new file."
+        ) from error
 
 
 def _results(source: ExportedAnswers, curve: PassAtKCurve) -> list[Any]:
@@ -57,7 +73,8 @@ def _results(source: ExportedAnswers, curve: PassAtKCurve) -> list[Any]:
             metric_type=f"pass@{k}",
             metric_name=f"pass@{k}",
             metric_value=value,
-            metric_args={"k": k, "n": curve.max_samples, "problems": problems, "low": low, "high": high},
+            metric_args={"k": k, "n": curve.max_samples, "problems": problems}
+            | ({} if isnan(low) else {"low": low, "high": high}),
         )
         for k, value, problems, low, high in zip(
             curve.ks, curve.pass_at_k, curve.num_problems, curve.low, curve.high, strict=True
@@ -73,7 +90,7 @@ def _others(old: Sequence[Any], new: Sequence[Any]) -> list[Any]:
 
 def _text(source: ExportedAnswers, curve: PassAtKCurve) -> str:
     rows = "\n".join(
-        f"| {k} | {100 * value:.1f} | {100 * low:.1f} to {100 * high:.1f} |"
+        f"| {k} | {100 * value:.1f} | {'none' if isnan(low) else f'{100 * low:.1f} to {100 * high:.1f}'} |"
         for k, value, low, high in zip(curve.ks, curve.pass_at_k, curve.low, curve.high, strict=True)
     )
     sampling = ", ".join(

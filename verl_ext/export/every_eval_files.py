@@ -11,6 +11,7 @@ import re
 import uuid
 from collections.abc import Mapping
 from datetime import datetime
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ def write_every_eval_files(source: ExportedAnswers, folder: Path, verdict: str |
         "total_rows": generations.num_answers,
     }
     log = _log(source, facts, generations) | {"detailed_evaluation_results": detail}
-    (place / f"{facts.name}.json").write_text(json.dumps(log, indent=2) + "\n", encoding="ascii")
+    (place / f"{facts.name}.json").write_text(json.dumps(log, indent=2, allow_nan=False) + "\n", encoding="ascii")
     return generations, lacks
 
 
@@ -174,14 +175,7 @@ def _result(
     source: ExportedAnswers, facts: _Facts, curve: PassAtKCurve, k: int, values_P: FloatArray
 ) -> dict[str, Any]:
     mean, error = mean_and_error(values_P)
-    at = curve.at(k)
-    interval = {
-        "lower": curve.low[at],
-        "upper": curve.high[at],
-        "confidence_level": 0.95,
-        "method": "bootstrap over problems",
-    }
-    uncertainty: dict[str, Any] = {"confidence_interval": interval, "num_samples": len(values_P)}
+    uncertainty: dict[str, Any] = _interval(curve, k) | {"num_samples": len(values_P)}
     if error is not None:
         uncertainty["standard_error"] = {"value": error, "method": "analytic"}
     sampling = source.sampling
@@ -206,6 +200,15 @@ def _result(
         "score_details": {"score": mean, "uncertainty": uncertainty},
         "generation_config": {"generation_args": known, "additional_details": others},
     }
+
+
+def _interval(curve: PassAtKCurve, k: int) -> dict[str, Any]:
+    """Empty where there is none, as of one problem."""
+    low, high = curve.low[curve.at(k)], curve.high[curve.at(k)]
+    if isnan(low):
+        return {}
+    method = "bootstrap over problems"
+    return {"confidence_interval": {"lower": low, "upper": high, "confidence_level": 0.95, "method": method}}
 
 
 def _digest(file: Path) -> str:

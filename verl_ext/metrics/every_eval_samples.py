@@ -32,7 +32,8 @@ class EveryEvalTranslation:
     def __init__(self, path: Path, verdict: str | None) -> None:
         """``verdict`` is an ``evaluation_result_id``, or the ``evaluation_name`` of lines without one."""
         self._path, self._verdict, self._is_named = path, verdict, verdict is not None
-        self._has_any = False
+        self._results: dict[str, None] = {}
+        """Those of the lines so far, in their order."""
 
     def __call__(self, number: int, line: dict[str, Any]) -> Iterator[dict[str, Any] | Fault]:
         """The records of line ``number``.
@@ -46,6 +47,7 @@ class EveryEvalTranslation:
             )
             return
         result = str(line.get("evaluation_result_id") or line.get("evaluation_name"))
+        self._results[result] = None
         if self._verdict is None:
             self._verdict = result
         if result != self._verdict:
@@ -59,6 +61,11 @@ class EveryEvalTranslation:
             yield Fault(f"has is_correct {label!r} where true or false was expected")
             return
         yield _record(line, label)
+
+    def check_found(self) -> None:
+        """Raise ValueError where no line so far is of the result that was named."""
+        if self._results and self._verdict not in self._results:
+            raise ValueError(f"--verdict {self._verdict}: {self._path} has the verdicts of {', '.join(self._results)}.")
 
 
 def _record(line: Mapping[str, Any], label: bool) -> dict[str, Any] | Fault:

@@ -20,6 +20,8 @@ Record = dict[str, Any]
 Row = tuple[int, Record | Fault | None, bytes]
 Translate = Callable[[int, Record], Iterator[Record | Fault]]
 """From the number and the object of a line or a sample to its records."""
+_OneOfSeveral = lm_eval_samples.Translation | every_eval_samples.EveryEvalTranslation
+"""Lines of several verdicts, of which those of one are taken."""
 _ZIP_MARK = b"PK\x03\x04"
 
 
@@ -59,6 +61,8 @@ def read_answers(path: Path, verdict: str | None = None) -> Iterator[Row]:
             yield number, None, b""
         else:
             yield from ((number, translated, b"") for translated in _all(translate(number, record)))
+    if isinstance(translate, _OneOfSeveral):
+        translate.check_found()
 
 
 def _all(records: Iterator[Record | Fault]) -> list[Record | Fault]:

@@ -23,6 +23,7 @@ CountArray = npt.NDArray[np.unsignedinteger[Any]]
 NUM_RESAMPLES = 10_000
 _ALPHA = 0.05
 _NORMAL_QUANTILE = 1.959963984540054  # of 1 - _ALPHA / 2
+_ROUNDING = 1e-12  # as far apart are equal values at most, if they come from different counts
 _CELLS_PER_BLOCK = 200_000  # bounds memory: a few arrays of 2 MB, whatever the number of problems
 _CELLS_KEPT = 4_000_000  # 8 MB
 _EXACT_UP_TO = 13  # problems with a difference: 2^13 sign patterns are fewer than the random ones
@@ -52,21 +53,35 @@ def bootstrap_interval(
 def share_interval(
     values_PK: FloatArray, *, num_resamples: int = NUM_RESAMPLES, seed: int = 0
 ) -> tuple[FloatArray, FloatArray]:
-    """``bootstrap_interval`` for values in [0, 1], with an honest width where every problem has the value 0 or 1.
+    """95 % interval over problems of the mean of each column of values in [0, 1]; see ``_bounded_interval``."""
+    return _bounded_interval(values_PK, 0.0, 1.0, num_resamples, seed)
 
-    There no resample differs from another and the bootstrap has no width. If the true mean is m, all P problems have
-    the value 1 with probability at most m^P, which bounds m from below by (alpha/2)^(1/P); the same for 0 from above.
+
+def difference_interval(
+    differences_PK: FloatArray, *, num_resamples: int = NUM_RESAMPLES, seed: int = 0
+) -> tuple[FloatArray, FloatArray]:
+    """95 % interval over problems of the mean difference of two such values, paired; see ``_bounded_interval``."""
+    return _bounded_interval(differences_PK, -1.0, 1.0, num_resamples, seed)
+
+
+def _bounded_interval(
+    values_PK: FloatArray, least: float, most: float, num_resamples: int, seed: int
+) -> tuple[FloatArray, FloatArray]:
+    """``bootstrap_interval`` of values in [least, most], with an honest width where every problem has the same value v.
+
+    There no resample differs from another and the bootstrap has no width. If a share s of all problems of the kind has the
+    value v, all P have it with probability s^P, which bounds s from below by (alpha/2)^(1/P). At worst the rest are all at
+    one end of the range, so the mean is between least + s (v - least) and most - s (most - v).
+
+    NaN for a single problem whose value is at neither end of the range.
     """
     low_K, high_K = bootstrap_interval(values_PK, num_resamples=num_resamples, seed=seed)
     for column in range(values_PK.shape[1]):
         known = values_PK[~np.isnan(values_PK[:, column]), column]
-        if not known.size:
+        if not known.size or np.ptp(known) > _ROUNDING or (known.size == 1 and known[0] not in (least, most)):
             continue
-        reach = (_ALPHA / 2) ** (1 / known.size)
-        if (known == 1).all():
-            low_K[column], high_K[column] = reach, 1.0
-        elif (known == 0).all():
-            low_K[column], high_K[column] = 0.0, 1 - reach
+        value, share = known[0], (_ALPHA / 2) ** (1 / known.size)
+        low_K[column], high_K[column] = least + share * (value - least), most - share * (most - value)
     return low_K, high_K
 
 

@@ -36,6 +36,8 @@ class Translation:
         self._metric: str | None = metric or None
         self._filter: str | None = name or None
         self._is_filter_named = bool(name)
+        self._filters: dict[str, None] = {}
+        """Those of the lines so far, in their order."""
 
     def __call__(self, number: int, line: dict[str, Any]) -> Iterator[dict[str, Any] | Fault]:
         """The records of line ``number``.
@@ -60,7 +62,15 @@ class Translation:
             return
         yield _record(line, bool(value))
 
+    def check_found(self) -> None:
+        """Raise ValueError where no line so far is of the filter that was named."""
+        if self._filters and self._filter not in self._filters:
+            raise ValueError(
+                f"--verdict {self._metric},{self._filter}: {self._path} has the filters {', '.join(self._filters)}."
+            )
+
     def _is_of_filter(self, name: str) -> bool:
+        self._filters[name] = None
         if self._filter is None:
             self._filter = name
         if name != self._filter and not self._is_filter_named:

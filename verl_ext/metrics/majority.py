@@ -14,6 +14,9 @@ from verl_ext.metrics.pass_at_k import FloatArray
 
 MAX_SAMPLES = 1000
 """Beyond it binomials leave the range of doubles."""
+_ROUNDING = 1e-12
+"""More than the relative error of a value: its terms are positive, and at most 4 ``MAX_SAMPLES`` roundings follow on each
+other, of 1.1e-16 each."""
 
 
 def maj_at_k(
@@ -46,7 +49,12 @@ def maj_at_k(
         others = counts.copy()
         others.remove(count)
         ways_K += share * _ways_to_win(count, others, num_samples, ks)
-    return [float(ways / comb(num_samples, k)) for ways, k in zip(ways_K, ks, strict=True)]
+    return [_share(float(ways / comb(num_samples, k))) for ways, k in zip(ways_K, ks, strict=True)]
+
+
+def _share(value: float) -> float:
+    """Exactly 1 where only rounding tells it from 1, as ``share_interval`` needs it."""
+    return 1.0 if value > 1 - _ROUNDING else value
 
 
 def _ways_to_win(count: int, others: Sequence[int], num_samples: int, ks: Sequence[int]) -> FloatArray:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from verl_ext.metrics.generations import Generations
 from verl_ext.metrics.intervals import (
     NUM_RESAMPLES,
-    bootstrap_interval,
+    difference_interval,
     fixed_problems_interval,
     holm,
     share_interval,
@@ -55,6 +55,10 @@ class PassAtKCurve:
     def at(self, k: int) -> int:
         """Index of k in the tuples."""
         return self.ks.index(k)
+
+    def uses_every_sample(self, k: int) -> bool:
+        """Whether k is n of every problem."""
+        return self.min_samples == k == self.max_samples
 
 
 def pass_at_k_curve(
@@ -185,12 +189,14 @@ class PairedDifference:
     difference: float
     low: float
     high: float
-    """95 % interval, bootstrap over problems of the paired differences."""
+    """95 % interval over problems of the paired differences: bootstrap, wider where it would have no width."""
     p_value: float
     """Sign-flip test of no difference."""
     p_holm: float
     """The same after Holm over the comparisons made together."""
     num_problems: int
+    num_different: int
+    """Problems whose pass@k is not the same in both."""
 
     @property
     def excludes_zero(self) -> bool:
@@ -226,13 +232,14 @@ def paired_differences(
             run.num_samples_P[run_rows], run.num_correct_P[run_rows], ks
         ) - pass_at_k_table(base.num_samples_P[base_rows], base.num_correct_P[base_rows], ks)
         counted_K = (~np.isnan(differences_PK)).sum(axis=0)
-        low_K, high_K = bootstrap_interval(differences_PK, num_resamples=num_resamples, seed=seed)
+        low_K, high_K = difference_interval(differences_PK, num_resamples=num_resamples, seed=seed)
         p_K = sign_flip_p(differences_PK, num_flips=num_resamples, seed=seed)
         for column, k in enumerate(ks):
             if counted_K[column]:
                 mean = float(np.nansum(differences_PK[:, column]) / counted_K[column])
                 low, high, p_value = float(low_K[column]), float(high_K[column]), float(p_K[column])
-                found.append((run.name, base.name, k, mean, low, high, p_value, int(counted_K[column])))
+                counted = int(counted_K[column]), int(np.count_nonzero(np.nan_to_num(differences_PK[:, column])))
+                found.append((run.name, base.name, k, mean, low, high, p_value, *counted))
     adjusted = holm([row[6] for row in found])
     return [
         PairedDifference(
@@ -245,8 +252,11 @@ def paired_differences(
             p_value=p_value,
             p_holm=p_holm,
             num_problems=num_problems,
+            num_different=num_different,
         )
-        for (name, base_name, k, mean, low, high, p_value, num_problems), p_holm in zip(found, adjusted, strict=True)
+        for (name, base_name, k, mean, low, high, p_value, num_problems, num_different), p_holm in zip(
+            found, adjusted, strict=True
+        )
     ]
 
 

@@ -102,12 +102,12 @@ def _name_curves(axes: Axes, curves: Sequence[PassAtKCurve]) -> None:
                 "shrinkB": 4,
             },
         )
-    if any(curve.is_every_sample[-1] for curve in curves):
+    last = max(curve.ks[-1] for curve in curves)
+    if all(curve.uses_every_sample(last) for curve in curves if curve.ks[-1] == last):
         axes.text(
             1.045,
             0.0,
-            f"At k = {max(curve.ks[-1] for curve in curves)} every sample is\nused: a point says only\n"
-            "in how many problems\nany answer was correct.",
+            f"At k = {last} every sample is\nused: a point says only\nin how many problems\nany answer was correct.",
             transform=axes.transAxes,
             fontsize=FONT_SIZE - 2,
             color=GRAY,

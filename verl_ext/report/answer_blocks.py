@@ -90,6 +90,7 @@ def _pass_at_k(results: Results, drawings: dict[str, Drawing]) -> list[Block]:
                 Entry(f"{100 * value:.1f}", interval(low, high))
                 for value, low, high in zip(curve.pass_at_k, curve.low, curve.high, strict=True)
             ),
+            f"{curve.num_problems[0]:,}",
         ]
         for curve in curves
     ]
@@ -98,7 +99,9 @@ def _pass_at_k(results: Results, drawings: dict[str, Drawing]) -> list[Block]:
     ]
     return [
         Heading("pass@k in numbers"),
-        DataTable(name="pass_at_k", caption="pass@k of each method in percent", header=header, rows=shares),
+        DataTable(
+            name="pass_at_k", caption="pass@k of each method in percent", header=[*header, "problems"], rows=shares
+        ),
         Paragraph(
             "Unbiased pass@k in %, mean over problems; below it the 95 % bootstrap interval over problems.",
             is_quiet=True,
@@ -109,8 +112,8 @@ def _pass_at_k(results: Results, drawings: dict[str, Drawing]) -> list[Block]:
             [
                 DataTable(name="noise", caption="Intervals from sampling alone", header=header, rows=noise),
                 Paragraph(
-                    "95 % interval in %, from the noise of sampling alone. None at k = n, because pass@n uses all samples of a "
-                    "problem at once.",
+                    "95 % interval in %, from the noise of sampling alone. None at a k that is n of some problem, because pass@n "
+                    "uses all samples of a problem at once.",
                     is_quiet=True,
                 ),
             ],
@@ -137,6 +140,7 @@ def _differences(results: Results, num_not_paired: int) -> list[Block]:
                 else "\N{EN DASH}"
                 for k in results.ks
             ),
+            f"{max((row.num_problems for row in results.differences if row.name == curve.name), default=0):,}",
         ]
         for curve in results.curves[1:]
     ]
@@ -154,12 +158,12 @@ def _differences(results: Results, num_not_paired: int) -> list[Block]:
         DataTable(
             name="differences",
             caption=f"pass@k minus that of {base} in points",
-            header=["method", *(f"k = {k}" for k in results.ks)],
+            header=["method", *(f"k = {k}" for k in results.ks), "problems"],
             rows=along,
         ),
         Paragraph(
             f"pass@k minus that of {base}, in points, paired by problem, with 95 % bootstrap intervals. The intervals hold for "
-            "each k by itself, not for all k together.",
+            "each k by itself, not for all k together. Problems: those that both have.",
             is_quiet=True,
         ),
         Heading("The comparisons that are tested", 3),
@@ -176,7 +180,16 @@ def comparison_table(rows: Sequence[PairedDifference], name: str = "comparisons"
     return DataTable(
         name=name,
         caption="Tested differences of pass@k in points",
-        header=["comparison", "k", "difference", "95 % interval", "p, sign flips", "p after Holm", "verdict"],
+        header=[
+            "comparison",
+            "k",
+            "difference",
+            "95 % interval",
+            "p, sign flips",
+            "p after Holm",
+            "problems",
+            "verdict",
+        ],
         rows=[
             [
                 f"{label(row.name)} \N{MINUS SIGN} {label(row.base)}",
@@ -185,6 +198,7 @@ def comparison_table(rows: Sequence[PairedDifference], name: str = "comparisons"
                 points_interval(row),
                 f"{row.p_value:.4f}",
                 f"{row.p_holm:.4f}",
+                f"{row.num_problems:,}",
                 direction(row),
             ]
             for row in rows

@@ -10,6 +10,7 @@ from verl_ext.plots.style import styles_of
 from verl_ext.report.results import Results
 
 _SATURATED = 0.95
+_MOST_NAMED = 4
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,26 @@ def findings(results: Results, *, num_training_seeds: int = 1) -> Findings:
     if results.versus_base and not any(row.is_decided for row in results.versus_base):
         shown.insert(0, f"No difference from {label(results.base)} is decided at k = 1 or at k = {results.largest_k}.")
     return Findings(shown, undecided, _limits(results, num_training_seeds))
+
+
+def on_different_problems(results: Results) -> list[str]:
+    """That runs have other problems than those that they share, which is what their difference is over; empty if none has."""
+    k = results.ks[0]
+    num_own = {curve.name: curve.num_problems[curve.at(k)] for curve in results.curves}
+    pairs = [
+        f"{label(row.name)} ({num_own[row.name]:,}) and {label(row.base)} ({num_own[row.base]:,}) share {row.num_problems:,}"
+        for row in [*results.versus_base, *results.between_methods]
+        if row.k == k and row.num_problems < max(num_own[row.name], num_own[row.base])
+    ]
+    if not pairs:
+        return []
+    named = "; ".join(
+        [*pairs[:_MOST_NAMED], *([f"and {len(pairs) - _MOST_NAMED} more pairs"] * (len(pairs) > _MOST_NAMED))]
+    )
+    return [
+        f"The files are not all about the same problems: {named}. A difference is over the shared problems alone, pass@k of "
+        "each over all of its own."
+    ]
 
 
 def label(name: str) -> str:
@@ -107,8 +128,9 @@ def _decided(row: PairedDifference) -> str:
 
 def _open_question(row: PairedDifference, family: int) -> str:
     start = f"Whether {label(row.name)} and {label(row.base)} differ at pass@{row.k}"
-    if row.low == row.high == 0:
-        return f"{start}: they score the same on each of the {row.num_problems:,} problems."
+    if row.num_different == 0 and row.num_problems > 1:
+        seen = f"95 % interval {points(row.low)} to {points(row.high)}"
+        return f"{start}: they score the same on each of the {row.num_problems:,} problems ({seen})."
     sentence = f"{start}: the difference seen is {points(row.difference)} points ({_evidence(row)})."
     if row.excludes_zero:
         sentence += f" The interval alone excludes 0; corrected for {family} comparisons it is not enough."
@@ -129,11 +151,7 @@ def _limits(results: Results, num_training_seeds: int) -> list[str]:
         f"{_one_or_more(num_training_seeds)} The intervals are about what other problems of this kind would give, "
         "not about what another seed would give, which can move a method by more than its interval.",
     ]
-    if any(curve.is_every_sample[curve.at(n)] for curve in results.curves):
-        limits.append(
-            f"pass@{n} uses all {n} samples of a problem at once: it is the share of problems with any correct "
-            "answer, and nothing in the files tells how it would vary if the same problems were sampled again."
-        )
+    limits += _where_k_ends(results)
     if all(curve.pass_at_k[curve.at(n)] >= _SATURATED for curve in results.curves):
         lowest = min(curve.pass_at_k[curve.at(n)] for curve in results.curves)
         limits.append(
@@ -146,6 +164,23 @@ def _limits(results: Results, num_training_seeds: int) -> list[str]:
         "another task, on a larger model or after more steps."
     )
     return limits
+
+
+def _where_k_ends(results: Results) -> list[str]:
+    """What the largest k has to do with the number of samples; nothing where every problem has more."""
+    n = results.largest_k
+    most = max(curve.max_samples for curve in results.curves)
+    if all(curve.uses_every_sample(n) for curve in results.curves):
+        return [
+            f"pass@{n} uses all {n} samples of a problem at once: it is the share of problems with any correct "
+            "answer, and nothing in the files tells how it would vary if the same problems were sampled again."
+        ]
+    if n == min(curve.min_samples for curve in results.curves):
+        return [
+            f"k ends at {n}, the fewest samples that a problem has. Others have up to {most:,}: all of them count up to there, "
+            "and no larger k is shown."
+        ]
+    return []
 
 
 def _one_or_more(num_training_seeds: int) -> str:

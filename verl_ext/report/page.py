@@ -10,7 +10,7 @@ from verl_ext.plots.training_curves import TrainingCurve
 from verl_ext.report.answer_blocks import answer_lines, main_picture, number_blocks
 from verl_ext.report.answer_sources import AnswerSource, source_table
 from verl_ext.report.drawings import Drawing
-from verl_ext.report.findings import label
+from verl_ext.report.findings import label, on_different_problems
 from verl_ext.report.page_blocks import (
     Block,
     Commands,
@@ -33,7 +33,7 @@ from verl_ext.report.run_blocks import (
     training_blocks,
 )
 from verl_ext.report.run_logs import RunLog
-from verl_ext.report.sentences import listed
+from verl_ext.report.sentences import listed, range_text
 
 _MOST_NAMED = 4
 _MANY_FILES = 8
@@ -79,7 +79,7 @@ def compose_report(
     results, logs = inputs.results, inputs.logs
     drawings: dict[str, Drawing] = {}
     training = training_blocks(logs, drawings)
-    limits = [*_choice_limit(inputs), *caveats]
+    limits = [*(on_different_problems(results) if results else ()), *_choice_limit(inputs), *caveats]
     if results is not None:
         picture: PictureShown | None = main_picture(results, drawings)
         answer = answer_lines(results, limits, num_training_seeds=_seeds(inputs))
@@ -110,8 +110,9 @@ def _subtitle(inputs: ReportInputs) -> str:
     parts = [f"{len(inputs.logs)} run{'s' * (len(inputs.logs) != 1)}"] if inputs.logs else []
     if inputs.results is not None:
         curves = inputs.results.curves
+        counts = [curve.num_problems[0] for curve in curves]
         parts.append(
-            f"{len(curves)} model{'s' * (len(curves) > 1)}, {max(curve.num_problems[0] for curve in curves):,} problems: "
+            f"{len(curves)} model{'s' * (len(curves) > 1)}, {range_text(min(counts), max(counts))} problems: "
             f"{sum(curve.num_answers for curve in curves):,} graded answers"
         )
     return "; ".join(parts)
@@ -124,11 +125,14 @@ def _question(inputs: ReportInputs) -> str:
         )
     results = inputs.results
     others = [label(curve.name) for curve in results.curves if curve.name != results.base]
-    problems = f"{max(curve.num_problems[0] for curve in results.curves):,} problems"
+    problems = f"{range_text(*results.num_shared)} problems"
     if not others:
         return f"How many of {problems} does {label(results.base)} solve?"
     named = listed(others) if len(others) <= 2 * _MOST_NAMED else f"{len(others)} models"
     verb = "Do" if len(others) > 1 else "Does"
+    if on_different_problems(results):
+        shared = f"the {problems} that {'each shares' if len(others) > 1 else 'it shares'} with {label(results.base)}"
+        return f"{verb} {named} solve more or fewer of {shared}, with one answer to each and with many?"
     return f"{verb} {named} solve more or fewer of {problems} than {label(results.base)}, with one answer to each and with many?"
 
 

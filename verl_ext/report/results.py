@@ -35,6 +35,13 @@ class Results:
     def largest_k(self) -> int:
         return self.ks[-1]
 
+    @property
+    def num_shared(self) -> tuple[int, int]:
+        """The fewest and the most problems that a method shares with the base; without methods, those of the base."""
+        shared = [row.num_problems for row in self.versus_base if row.k == self.ks[0]]
+        counts = shared or self.curves[0].num_problems[:1]
+        return min(counts), max(counts)
+
 
 def build_results(
     runs: Sequence[Generations],

@@ -47,14 +47,16 @@ def compatible(rows: Sequence[PairedDifference]) -> str:
     said = f"{len(open_)} of {len(rows)} comparisons are not decided"
     if not reach:
         return f"{said}: one problem has no interval."
-    return f"{said}: what was seen leaves room for differences of up to {100 * max(reach):.1f} points."
+    furthest = 100 * max(reach)
+    size = "less than 0.1" if furthest < 0.05 else f"up to {furthest:.1f}"
+    return f"{said}: what was seen leaves room for differences of {size} points."
 
 
 def evidence_of(row: PairedDifference, label: str) -> str:
     """The numbers of a comparison."""
-    if row.low == row.high == 0:
-        return f"{label}, pass@{row.k}: the same on each of the {row.num_problems:,} problems."
     seen = "one problem, so no interval" if isnan(row.low) else f"95 % interval {points(row.low)} to {points(row.high)}"
+    if row.num_different == 0 and row.num_problems > 1:
+        return f"{label}, pass@{row.k}: the same on each of the {row.num_problems:,} problems ({seen})."
     p = "" if isnan(row.p_holm) else f", corrected p {p_text(row.p_holm)}"
     return f"{label}, pass@{row.k}: {points(row.difference)} points ({seen}{p})."
 
@@ -62,3 +64,8 @@ def evidence_of(row: PairedDifference, label: str) -> str:
 def listed(words: Sequence[str]) -> str:
     """a, b and c."""
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def range_text(low: int, high: int) -> str:
+    """One number, or two that others are between."""
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"

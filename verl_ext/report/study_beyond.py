@@ -8,8 +8,9 @@ from verl_ext.plots.problem_bars import count_text
 from verl_ext.report.cells import interval
 from verl_ext.report.findings import label
 from verl_ext.report.page_blocks import Block, DataTable, Entry, Fold, Heading, Paragraph, Row
+from verl_ext.report.sentences import range_text
 from verl_ext.report.study_numbers import BeyondTheBase, Missing, Study
-from verl_ext.report.study_pieces import method_entry, not_shown, range_text, study_picture
+from verl_ext.report.study_pieces import method_entry, not_shown, study_picture
 
 _SHOWN_PROBLEMS = 50
 

@@ -22,10 +22,10 @@ from verl_ext.report.page_blocks import (
     Said,
 )
 from verl_ext.report.reproduction import facts_table
-from verl_ext.report.sentences import against_the_base, compatible, evidence_of, listed
+from verl_ext.report.sentences import against_the_base, compatible, evidence_of, listed, range_text
 from verl_ext.report.study_beyond import abilities_of, beyond_section, fit_section
 from verl_ext.report.study_numbers import Missing, Study
-from verl_ext.report.study_pieces import range_text, study_picture
+from verl_ext.report.study_pieces import study_picture
 from verl_ext.report.study_sections import distribution_section, estimates_section, group_section, integers_section
 
 

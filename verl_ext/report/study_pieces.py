@@ -31,8 +31,3 @@ def method_entry(study_names: Sequence[str], name: str, text: str = "") -> Entry
     """A run in the color of its curves."""
     style = style_by_name(study_names)[name]
     return Entry(text or style.label, color=style.color)
-
-
-def range_text(low: int, high: int) -> str:
-    """One number, or two that others are between."""
-    return f"{low:,}" if low == high else f"{low:,} to {high:,}"

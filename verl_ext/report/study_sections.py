@@ -9,8 +9,9 @@ from verl_ext.report.answer_blocks import comparison_table
 from verl_ext.report.cells import interval
 from verl_ext.report.findings import label, points
 from verl_ext.report.page_blocks import Block, DataTable, Entry, Heading, Paragraph, Row
+from verl_ext.report.sentences import range_text
 from verl_ext.report.study_numbers import Missing, Study
-from verl_ext.report.study_pieces import method_entry, not_shown, range_text, study_picture
+from verl_ext.report.study_pieces import method_entry, not_shown, study_picture
 
 _NONE = "\N{EN DASH}"
 
