@@ -210,7 +210,7 @@ def push_weights_within_the_stack(adapter: Any = None, extension: Any = None) ->
     """A socket for the weight push that belongs to one stack: ``ServerAdapter`` (``verl.workers.rollout.vllm_rollout.
     vllm_rollout``) binds it, ``vLLMColocateWorkerExtension`` (``.utils`` beside it) connects to it.
 
-    verl names it in /tmp by Ray's job, and the first job of every Ray is 01000000. So of two runs on one machine, each with
+    verl names it in /tmp by Ray's job (verl#6246), and the first job of every Ray is 01000000. So of two runs on one machine, each with
     a Ray of its own, one takes the other's socket away: both wait for ever, or a run samples from the other's weights. Both
     sides name the socket themselves, and no option reaches it. Without a launcher of this package the name is verl's.
     """
