@@ -56,7 +56,7 @@ def test_nsr_saves_resumes_and_can_be_evaluated(run_of, train, data):
 
     other = train(folder, "trainer.save_freq=2", "trainer.total_training_steps=6", "data.seed=7")
     assert other.code == 2
-    assert "data.seed  not set -> 7" in other.shown
+    assert "data.seed  1 -> 7" in other.shown
 
     generations = folder / "generations.jsonl"
     command = [

@@ -11,6 +11,7 @@ from tests.training.conftest import config_of, countdown_rows, overrides_of
 from verl_ext.data.parquet import write_rows
 from verl_ext.training import fingerprint, main, metrics_file, preflight, run_folder, tensorboard_events
 from verl_ext.training.checkpoints import Checkpoint, resumed_checkpoint
+from verl_ext.training.data_seed import settle_seed
 
 
 def save(checkpoints: Path, step: int) -> None:
@@ -24,7 +25,9 @@ def options_in(out):
 
 
 def config_in(folder, out, *more):
-    return config_of(folder, *options_in(out), *more)
+    config = config_of(folder, *options_in(out), *more)
+    settle_seed(config)  # as before each run
+    return config
 
 
 @pytest.fixture
@@ -33,6 +36,17 @@ def interrupted(folder, tmp_path):
     assert list(run_folder.begin(config_in(folder, tmp_path), None)) == []
     save(tmp_path / "checkpoints", 2)
     return tmp_path
+
+
+def test_a_run_takes_the_same_part_of_its_problems_when_it_goes_on(folder, tmp_path):
+    """Without a seed verl would draw another part at each start."""
+    drawn = (*options_in(tmp_path), "data.train_max_samples=8", "data.val_max_samples=3")
+    begun = config_of(folder, *drawn)
+    preflight.check(begun)
+    assert begun.data.seed == 1
+    given = config_of(folder, *drawn, "data.seed=0")
+    settle_seed(given)
+    assert given.data.seed == 0
 
 
 def test_the_same_run_goes_on_and_says_so(folder, interrupted):
@@ -144,7 +158,7 @@ def test_killed_before_the_first_checkpoint_it_binds_nobody(folder, tmp_path):
 
 
 def test_starting_afresh_among_the_checkpoints_of_another_run_is_refused(folder, interrupted):
-    with pytest.raises(ValueError, match=r"data.seed .*not set -> 2"):
+    with pytest.raises(ValueError, match=r"data.seed .*1 -> 2"):
         preflight.check(config_in(folder, interrupted, "trainer.resume_mode=disable", "data.seed=2"))
     assert preflight.check(config_in(folder, interrupted, "trainer.resume_mode=disable")) is None
 

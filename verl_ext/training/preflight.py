@@ -33,6 +33,7 @@ from verl_ext.training.checks.pass_at_k_options import check_pass_at_k
 from verl_ext.training.checks.prompts import check_prompts, check_tokenizer
 from verl_ext.training.checks.resume import check_resume
 from verl_ext.training.checks.surroundings import refused, surroundings
+from verl_ext.training.data_seed import settle_seed
 from verl_ext.training.deterministic import check_deterministic
 from verl_ext.training.head import check_head
 from verl_ext.training.memory import check_memory, settle
@@ -64,7 +65,7 @@ SUBJECTS = (
         "model", (check_model, check_weights, check_head, check_adapter, check_vllm, check_attention), needs=("types",)
     ),
     Subject("devices", (check_ranks,), needs=("types",)),
-    Subject("data", (check_data, check_template, check_batches), needs=("types",)),
+    Subject("data", (settle_seed, check_data, check_template, check_batches), needs=("types",)),
     Subject("memory", (settle, check_micro_batches, check_memory), needs=("types", "model", "devices", "data")),
     Subject("tokenizer", (check_tokenizer,), needs=("types", "model", "data")),
     Subject("steps", (check_progress,), needs=("types", "model", "data", "tokenizer")),
