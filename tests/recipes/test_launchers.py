@@ -1,11 +1,15 @@
 """Files for schedulers: they agree with themselves and with the recipes, and Slurm's hands the recipe's exit code on."""
 
 import os
+import re
+import shlex
 import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
+
+from tests.recipes.conftest import start
 
 ROOT = Path(__file__).parents[2]
 SRUN = """#!/bin/bash
@@ -30,7 +34,6 @@ def test_kuberay_has_as_many_devices_everywhere():
         assert container["resources"]["limits"] == {"nvidia.com/gpu": int(variables["N_GPUS"])}
         volumes = {volume["name"] for volume in group["template"]["spec"]["volumes"]}
         assert {mount["name"] for mount in container["volumeMounts"]} == volumes
-    assert (ROOT / spec["entrypoint"].split("bash ")[2].split()[0]).is_file()
 
 
 def test_the_ray_of_the_launchers_is_the_locked_one():
@@ -43,6 +46,51 @@ def test_skypilots_names_a_recipe():
     task = yaml.safe_load((ROOT / "launch/skypilot.yaml").read_text())
     assert (ROOT / task["envs"]["RECIPE"]).is_file()
     assert subprocess.run(["bash", "-n"], input=task["run"], text=True, check=False).returncode == 0
+
+
+def commands(name):
+    """Every command with launch/``name`` that the file itself and recipes/README.md tell, as words."""
+    typed = [
+        line.removeprefix("#   ") for line in (ROOT / "launch" / name).read_text().splitlines() if line[:4] == "#   "
+    ]
+    for line in (ROOT / "recipes/README.md").read_text().splitlines():
+        typed += re.findall("`([^`]+)`", line)
+    return [shlex.split(line) for line in typed if f"launch/{name}" in line and " " in line]
+
+
+def of_slurm():
+    for words in commands("slurm.sbatch"):
+        place = words.index("launch/slurm.sbatch")
+        knobs = dict(word.split("=", 1) for word in words[: words.index("sbatch")])
+        yield words[place + 1], words[place + 2 :], knobs
+
+
+def of_skypilot():
+    variables = yaml.safe_load((ROOT / "launch/skypilot.yaml").read_text())["envs"]
+    for words in [[], *commands("skypilot.yaml")]:
+        given = [words[place + 1] for place, word in enumerate(words) if word == "--env"]
+        knobs = variables | dict(word.split("=", 1) for word in given)
+        yield knobs.pop("RECIPE"), knobs.pop("ARGUMENTS").split(), knobs
+
+
+def of_kuberay():
+    spec = yaml.safe_load((ROOT / "launch/kuberay.yaml").read_text())["spec"]
+    _cd, recipe = shlex.split(spec["entrypoint"])[2].split(" && ")
+    yield recipe.split()[1], recipe.split()[2:], yaml.safe_load(spec["runtimeEnvYAML"])["env_vars"]
+
+
+@pytest.mark.parametrize("starts", [of_slurm, of_skypilot, of_kuberay])
+def test_the_recipe_takes_what_it_is_started_with(starts, tmp_path):
+    for task in ("math_train", "math_test", "aime2025_test", "amc23_test"):
+        (tmp_path / f"{task}.parquet").touch()
+    found = list(starts())
+    assert found
+    for place, (recipe, arguments, knobs) in enumerate(found):
+        if (recipe, arguments, knobs) in found[:place]:
+            continue
+        done = start(recipe.removeprefix("recipes/"), *arguments, "--cfg", DATA_DIR=tmp_path, MODEL_PATH="m", **knobs)
+        assert done.returncode == 0, done.stderr
+        assert f"\n  advantage: {knobs['ADVANTAGE']}\n" in done.stdout
 
 
 @pytest.fixture
@@ -76,8 +124,12 @@ def sbatch(tmp_path):
 
 
 def test_slurm_starts_the_recipe_on_all_nodes(sbatch):
-    done, calls = sbatch("recipe.sh", "nsr", "trainer.save_freq=20", RAY_START_OPTIONS="--num-cpus=64 --num-gpus=1")
-    assert (done.returncode, done.stdout) == (0, "10.1.2.3:6379 2 8 nsr trainer.save_freq=20\n"), done.stderr
+    done, calls = sbatch(
+        "recipe.sh", "trainer.test_freq=5", "trainer.save_freq=20", RAY_START_OPTIONS="--num-cpus=64 --num-gpus=1"
+    )
+    assert (done.returncode, done.stdout) == (0, "10.1.2.3:6379 2 8 trainer.test_freq=5 trainer.save_freq=20\n"), (
+        done.stderr
+    )
     assert calls[0].startswith("--nodes=1 --ntasks=1 --nodelist=first ")
     assert "--nodes=2" in calls[1]
     assert "symmetric-run --address 10.1.2.3:6379 --min-nodes 2 --num-cpus=64 --num-gpus=1 -- " in calls[1]

@@ -1,7 +1,10 @@
 import asyncio
+import re
+import runpy
 import subprocess
 import sys
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -127,3 +130,20 @@ def test_many_answers_wait_for_the_workers_at_once_and_the_loop_stays_free(monke
     monkeypatch.setattr(mathematics, "submit", submit)
     results = asyncio.run(answer_when_all_are_asked())
     assert [(result["score"], result["detail"]) for result in results] == [(1.0, "")] * len(ONLY_SYMBOLIC)
+
+
+def test_the_example_of_the_page_about_own_rewards(tmp_path):
+    page = (Path(__file__).parents[2] / "docs/grading.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"^```python\n(# rewards.py.*?)^```", page, flags=re.M | re.S)
+    (tmp_path / "rewards.py").write_text(example)
+    mine = runpy.run_path(str(tmp_path / "rewards.py"))
+    responses = {
+        Reason.CORRECT: ("So it is 12.\nAnswer: 12", None),
+        Reason.INCORRECT: ("Answer: 13", {}),
+        Reason.NO_ANSWER: ("It is 12.", {"is_truncated": False}),
+        Reason.TRUNCATED: ("Answer: 1", {"is_truncated": True}),
+    }
+    for reason, (response, extra_info) in responses.items():
+        result = mine["score"]("mine", response, "12", extra_info, reward_router_address="unused")
+        assert [key for key in Reason if result.get(key.value)] == [reason]
+        assert result["score"] == result["acc"] == float(reason is Reason.CORRECT)

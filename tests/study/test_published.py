@@ -111,9 +111,7 @@ def test_what_is_composed():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--objective", "GRPO"), "--objective: invalid choice: 'GRPO'"),
         (("--objektive", "NSR"), "--objektive is no argument of experiment. There are --objective, "),
-        (("--lr", "much"), "argument --lr: invalid float value: 'much'"),
         (("--rollout_batch_size", "100"), "must be a multiple of --group_size=8"),
         (("--rollout_batch_size", "0"), "must be a multiple"),
         (("--grad_acc_steps", "3"), "must be a multiple of --grad_acc_steps=3"),
@@ -123,6 +121,20 @@ def test_what_is_composed():
 def test_what_is_refused(arguments, message, capsys):
     assert command.main(["experiment", *arguments]) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--objective", "GRPO"), "error: argument --objective: invalid choice: 'GRPO'"),
+        (("--lr", "much"), "error: argument --lr: invalid float value: 'much'"),
+    ],
+)
+def test_a_value_that_cannot_be_is_refused(arguments, message, capsys):
+    with pytest.raises(SystemExit) as ended:
+        command.main(["experiment", *arguments])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.startswith(message)
 
 
 def test_an_unknown_command_is_named(capsys):

@@ -35,7 +35,8 @@ CASES = {
     "ray_kwargs.ray_init.num_gpus=0": "trainer.n_gpus_per_node=1, but there are 0 logical devices",
     "actor_rollout_ref.rollout.tensor_model_parallel_size=2": "1 ranks cannot be split into rollout replicas",
     "data.train_batch_size=64": "data.train_batch_size=64 prompts, but the training files have 32 rows",
-    "actor_rollout_ref.actor.ppo_mini_batch_size=3": "ppo_mini_batch_size=3 prompts must divide data.train_batch_size=8",
+    "actor_rollout_ref.actor.ppo_mini_batch_size=3": "ppo_mini_batch_size=3 prompts must divide data.train_batch_size=8. "
+    "Set actor_rollout_ref.actor.ppo_mini_batch_size=8 or a divisor of it.",
     "actor_rollout_ref.rollout.n=0": "must be a whole number >= 1, got 0",
     "data.max_response_length=40": "= 72 tokens, but the context of",
     "actor_rollout_ref.rollout.max_model_len=40": "more than actor_rollout_ref.rollout.max_model_len=40",

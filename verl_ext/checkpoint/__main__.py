@@ -16,11 +16,11 @@ from typing import Any
 
 from verl_ext.checkpoint.hf_folder import DTYPES, export, present_export
 from verl_ext.checkpoint.saved_weights import BEST, LATEST, find_weights
-from verl_ext.host.command_line import path_option, print_any_text
+from verl_ext.host.command_line import CommandParser, path_option, print_any_text
 
 
-def parser() -> argparse.ArgumentParser:
-    whole = argparse.ArgumentParser(prog="python -m verl_ext.checkpoint", description=__doc__, allow_abbrev=False)
+def parser() -> CommandParser:
+    whole = CommandParser(prog="python -m verl_ext.checkpoint", description=__doc__, allow_abbrev=False)
     whole.formatter_class = argparse.RawDescriptionHelpFormatter
     one = whole.add_subparsers(required=True, metavar="export").add_parser(
         "export", help="RUN --to DIR", allow_abbrev=False

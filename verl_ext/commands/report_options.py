@@ -1,11 +1,10 @@
 """The command lines of ``python -m verl_ext.report`` and of its ``watch``, as typed options."""
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from verl_ext.host.command_line import path_option
+from verl_ext.host.command_line import CommandParser, path_option
 from verl_ext.report.reading_options import add_reading_arguments, check_written
 
 
@@ -64,8 +63,8 @@ def parse_watch(arguments: Sequence[str], program: str) -> WatchOptions:
     return WatchOptions(**vars(watch_parser(program).parse_args(arguments)))
 
 
-def report_parser(program: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def report_parser(program: str) -> CommandParser:
+    parser = CommandParser(
         prog=program,
         description="One page about any runs, studies and files of answers: report.html, and each picture as PNG and SVG.",
         epilog="Also: python -m verl_ext.report watch RUN_DIR, a page that follows a run; python -m verl_ext.report study, what "
@@ -94,8 +93,8 @@ def report_parser(program: str) -> argparse.ArgumentParser:
     return parser
 
 
-def watch_parser(program: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def watch_parser(program: str) -> CommandParser:
+    parser = CommandParser(
         prog=program,
         description="Keep a page about a run up to date while it trains, until the run has ended or Ctrl-C is pressed.",
         allow_abbrev=False,

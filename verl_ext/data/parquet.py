@@ -18,7 +18,8 @@ from verl_ext.tasks.table import DATA_SOURCES, SHOWN_DATA_SOURCES
 
 _INT64_CHARS = len(str(-(2**63)))
 READ_COLUMNS = (*COLUMNS, "extra_info")
-REMEDY = "Make the file again with scripts/prepare_data.py, or fix the row."
+OWN_PROBLEMS = "docs/data-and-tasks.md#your-own-problems"
+REMEDY = f"Make the file again with scripts/prepare_data.py, or fix the row. {OWN_PROBLEMS} shows one."
 
 
 def write_rows(rows: Sequence[VerlRow], path: str | Path) -> None:
@@ -87,7 +88,7 @@ def check_rows(
     if missing:
         raise ValueError(
             f"{path} has no column {', '.join(missing)}, only {', '.join(table.column_names)}. "
-            "Make the file with scripts/prepare_data.py."
+            f"Make the file with scripts/prepare_data.py, or your own as {OWN_PROBLEMS} shows."
         )
     if table.num_rows == 0:
         raise ValueError(f"{path} has no rows. Make the file again with scripts/prepare_data.py.")
@@ -98,7 +99,11 @@ def check_rows(
         for index, row in enumerate(rows_in(path, table.select(columns))):
             fault = rounded.get(index) or row_fault({**row, "prompt": row[prompt_key]}, graded)
             if fault is None and is_graded_here and row["data_source"] not in graded:
-                fault = f"has the data_source {row['data_source']!r}, but there are only graders for {', '.join(SHOWN_DATA_SOURCES)}"
+                fault = (
+                    f"has the data_source {row['data_source']!r}, but there are only graders for {', '.join(SHOWN_DATA_SOURCES)}. "
+                    "Name one of these data sources; a training run may also have a reward function of its own, "
+                    "reward.custom_reward_function.path=FILE"
+                )
             yield fault
 
     _refuse_faults(path, faults(), table.num_rows, REMEDY)

@@ -20,7 +20,7 @@ from verl_ext.doctor.numerics_runs import ALPHA, FULL, RANK, WEIGHTS, Case, Meas
 from verl_ext.doctor.random_adapter import with_random_adapter
 from verl_ext.doctor.tiny_models import write_tiny_models
 from verl_ext.host.accelerators import visible_accelerators
-from verl_ext.host.command_line import check_names_differ, path_option
+from verl_ext.host.command_line import CommandParser, check_names_differ, path_option
 from verl_ext.host.cores import usable_cores
 from verl_ext.host.processor import processor_name
 from verl_ext.training import several_runs
@@ -55,8 +55,8 @@ def main(arguments: Sequence[str]) -> int:
     return int(any(isinstance(result, Case) or [*result.faults()] for result in results))
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> CommandParser:
+    parser = CommandParser(
         prog="python -m verl_ext.doctor numerics",
         usage="%(prog)s (--model M [--model M]... | --tiny) [--weights full,lora,merged] [--dtype D] [OPTION...]",
         description=__doc__,

@@ -1,11 +1,10 @@
 """The command line of ``dynamics`` as typed options."""
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from verl_ext.host.command_line import check_names_differ, named_path, path_option
+from verl_ext.host.command_line import CommandParser, check_names_differ, named_path, path_option
 
 CHECKPOINTS = "--checkpoints"
 
@@ -51,8 +50,8 @@ def dynamics_help(program: str) -> str:
     return _parser(program).format_help()
 
 
-def _parser(program: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=program, description=_DESCRIPTION, allow_abbrev=False)
+def _parser(program: str) -> CommandParser:
+    parser = CommandParser(prog=program, description=_DESCRIPTION, allow_abbrev=False)
     add = parser.add_argument
     add(
         CHECKPOINTS,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from verl_ext.evaluation.sampling_settings import Sampling
-from verl_ext.host.command_line import path_option
+from verl_ext.host.command_line import CommandParser, path_option
 from verl_ext.host.disk import nearest_existing
 from verl_ext.tasks.templates import render_prompt
 
@@ -147,9 +147,9 @@ def check_writable(option: str, target: Path | None) -> None:
         )
 
 
-def _parser(description: str) -> argparse.ArgumentParser:
+def _parser(description: str) -> CommandParser:
     default = {option.name: option.default for option in fields(EvaluationOptions)}
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     inputs = parser.add_argument_group("what to evaluate")

@@ -14,12 +14,12 @@ import sys
 from collections.abc import Sequence
 
 from verl_ext.export.formats import FORMATS, export
-from verl_ext.host.command_line import path_option, print_any_text
+from verl_ext.host.command_line import CommandParser, path_option, print_any_text
 from verl_ext.metrics.generations import find_files
 
 
-def parser() -> argparse.ArgumentParser:
-    whole = argparse.ArgumentParser(prog="python -m verl_ext.export", description=__doc__, allow_abbrev=False)
+def parser() -> CommandParser:
+    whole = CommandParser(prog="python -m verl_ext.export", description=__doc__, allow_abbrev=False)
     whole.formatter_class = argparse.RawDescriptionHelpFormatter
     whole.add_argument("file", metavar="FILE", help="a generations file, or whatever calculate_metrics.py reads")
     whole.add_argument("--to", choices=FORMATS, required=True, help="whose file to write")

@@ -1,11 +1,50 @@
-"""What commands need to run under any locale: files are UTF-8, and their names may be any bytes."""
+"""What commands share: any locale (files are UTF-8, and their names may be any bytes), and mistakes that are one line."""
 
 import argparse
 import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 from pathlib import Path
+from typing import Any, NoReturn
+
+
+class CommandParser(argparse.ArgumentParser):
+    """A parser that answers a mistake with one line, exit code 2 and the nearest option, where argparse prints its usage."""
+
+    def parse_args(self, args: Iterable[str] | None = None, namespace: Any = None) -> Any:
+        words = list(sys.argv[1:] if args is None else args)
+        self._refuse_unknown(words)  # before argparse misses a required option that was only mistyped
+        return super().parse_args(words, namespace)
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"error: {message.rstrip('.')}. --help lists the options.\n")
+
+    def _refuse_unknown(self, words: Sequence[str]) -> None:
+        options, allows_short = self._known_options(words)
+        for word in words[: words.index("--")] if "--" in words else words:
+            name = word.partition("=")[0]
+            if not name.startswith("--") or " " in name or name in options:
+                continue
+            if not (allows_short and any(option.startswith(name) for option in options)):
+                near = get_close_matches(name[2:], [option[2:] for option in options], n=1)
+                hint = f"Did you mean --{near[0]}?" if near else "--help lists the options."
+                self.exit(2, f"error: There is no option {name}. {hint}\n")
+
+    def _known_options(self, words: Sequence[str]) -> tuple[list[str], bool]:
+        """The options of the subcommand that was typed, else of the whole, and whether they may be shortened."""
+        for action in self._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                for word in words:
+                    if word in action.choices:
+                        chosen = action.choices[word]
+                        return _long_options(chosen), chosen.allow_abbrev
+        return _long_options(self), self.allow_abbrev
+
+
+def _long_options(parser: argparse.ArgumentParser) -> list[str]:
+    return [option for option in parser._option_string_actions if option.startswith("--")]
 
 
 def print_any_text() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from verl_ext.host.command_line import check_names_differ, named_path, path_option, shown, typed_path
+from verl_ext.host.command_line import CommandParser, check_names_differ, named_path, path_option, shown, typed_path
 from verl_ext.metrics.generations import find_files, stem
 from verl_ext.report.reading_options import add_reading_arguments, check_written
 from verl_ext.tasks.table import plain_name
@@ -96,8 +96,8 @@ def study_help(program: str) -> str:
     return _parser(program).format_help()
 
 
-def _parser(program: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=program, description=_DESCRIPTION, allow_abbrev=False)
+def _parser(program: str) -> CommandParser:
+    parser = CommandParser(prog=program, description=_DESCRIPTION, allow_abbrev=False)
     parser.add_argument(
         RUNS,
         nargs="+",

@@ -1,8 +1,9 @@
 """The zero-shot baseline of the published Countdown study, in the arguments of ``eval/eval.py``."""
 
-import argparse
 import json
 from collections.abc import Sequence
+
+from verl_ext.host.command_line import CommandParser
 
 NUM_SAMPLES, TOP_P, MAX_MODEL_LEN = 1, 1.0, 2048
 """What its script fixes."""
@@ -15,7 +16,7 @@ def evaluation_arguments(arguments: Sequence[str]) -> list[str]:
         arguments: ``--model``, ``--max_tokens``, ``--temperature`` and ``--gpu_mem_util`` as there; all others are the
             evaluation's, which has to be told the problems and where the answers go.
     """
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser = CommandParser(add_help=False, allow_abbrev=False)
     parser.add_argument("-m", "--model", "--model_id", dest="model", default="Qwen/Qwen3-1.7B")
     parser.add_argument("--max_tokens", default="256")
     parser.add_argument("--temperature", default="1")

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from verl_ext.host.command_line import CommandParser
 from verl_ext.training.option_file import as_overrides
 
 ROLLOUT, ACTOR = "actor_rollout_ref.rollout", "actor_rollout_ref.actor"
@@ -76,7 +77,7 @@ def launcher_options(arguments: Sequence[str]) -> list[str]:
     """The launcher's overrides for a command line of theirs; name=value options in it come last, so that they win.
 
     Raises:
-        ValueError: An argument is unknown or its value cannot be used.
+        ValueError: An argument is unknown, or a value does not fit another.
     """
     given, others = _parser().parse_known_args(arguments)
     for word in others:
@@ -89,13 +90,8 @@ def launcher_options(arguments: Sequence[str]) -> list[str]:
     return [*as_overrides(_options(given)), *others]
 
 
-class _ExperimentParser(argparse.ArgumentParser):
-    def error(self, message: str) -> Any:
-        raise ValueError(f"experiment: {message}.")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _ExperimentParser(add_help=False, allow_abbrev=False)
+def _parser() -> CommandParser:
+    parser = CommandParser(add_help=False, allow_abbrev=False)
     for each in ARGUMENTS:
         names = [f"--{name}" for name in (each.name, each.alias) if name]
         if each.kind is bool:

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from verl_ext.host.command_line import path_option, print_any_text, shown
+from verl_ext.host.command_line import CommandParser, path_option, print_any_text, shown
 from verl_ext.viewer.answer_places import place_of
 from verl_ext.viewer.viewer_page import write_viewer
 
@@ -19,8 +19,8 @@ _LARGE_BYTES = 100_000_000
 """Beyond this a phone has trouble."""
 
 
-def parser() -> argparse.ArgumentParser:
-    whole = argparse.ArgumentParser(prog="python -m verl_ext.viewer", description=__doc__, allow_abbrev=False)
+def parser() -> CommandParser:
+    whole = CommandParser(prog="python -m verl_ext.viewer", description=__doc__, allow_abbrev=False)
     whole.formatter_class = argparse.RawDescriptionHelpFormatter
     whole.add_argument("places", nargs="+", metavar="[NAME=]PATH", help="files of answers, or folders of runs")
     whole.add_argument("--output", type=path_option, default=Path("outputs/answers.html"), metavar="FILE")

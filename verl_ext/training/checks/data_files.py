@@ -74,7 +74,8 @@ def check_batches(config: Any) -> None:
         )
     if mini > batch or batch % mini:
         raise ValueError(
-            f"actor_rollout_ref.actor.ppo_mini_batch_size={mini} prompts must divide data.train_batch_size={batch}."
+            f"actor_rollout_ref.actor.ppo_mini_batch_size={mini} prompts must divide data.train_batch_size={batch}. "
+            f"Set actor_rollout_ref.actor.ppo_mini_batch_size={batch} or a divisor of it."
         )
     if (mini * n) % world_size:
         raise ValueError(
