@@ -102,6 +102,11 @@ def test_prompts_that_come_back_are_movement(lines, monkeypatch):
         assert "phase rollout: 20 of 100 prompts have come back; " in lines.get()
 
 
+def test_a_validation_that_counts_waits_for_no_prompts():
+    assert list(stall._waiting("validation", Prompts(3, 4))) == ["3 of 4 prompts have come back"]
+    assert list(stall._waiting("validation", Prompts(0, 0))) == []
+
+
 def test_the_trainer_says_how_to_ask_for_its_prompts():
     heard = {}
     with events.listening(lambda kind, fields: heard.update({kind: fields})):

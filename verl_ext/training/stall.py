@@ -137,7 +137,8 @@ class StallWatch:
 
 
 def _waiting(phase: str, prompts: Prompts | None) -> Iterator[str]:
-    if prompts is not None and phase in ("rollout", "validation"):
+    # Without any, they all have been taken out of the buffer: what is left is to grade and to count.
+    if prompts is not None and prompts.all and phase in ("rollout", "validation"):
         yield f"{prompts.done} of {prompts.all} prompts have come back"
 
 
