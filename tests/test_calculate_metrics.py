@@ -98,7 +98,8 @@ def test_a_file_against_itself(folder, capsys):
     main(file_path="nsr.jsonl,nsr.jsonl")
     rows = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("nsr (2) - nsr")]
     assert len(rows) == 4
-    assert all(row[5:10] == ["0.0", "[0.0,", "0.0]", "1.0000", "1.0000"] for row in rows)
+    most = f"{100 * (1 - 0.025 ** (1 / 6)):.1f}"  # of six problems that are the same, how many may yet be others
+    assert [row[5:10] for row in rows] == [["0.0", f"[-{most},", f"+{most}]", "1.0000", "1.0000"]] * 4
 
 
 def test_other_problems_are_measured_but_not_compared(folder, capsys):

@@ -136,7 +136,11 @@ quickstart.run([sys.executable, "-c", child])
 def test_what_it_has_started_is_asked_to_end_with_it(tmp_path, how):
     """SIGTERM comes to the quickstart alone, Ctrl-C to both; what trains has Ray's processes to end."""
     command = [sys.executable, "-c", ENDED, str(SCRIPTS)]
-    with subprocess.Popen(command, cwd=tmp_path, start_new_session=True) as process:
+
+    def as_in_a_terminal():  # where a script has started the tests in the background, an interrupt is ignored
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    with subprocess.Popen(command, cwd=tmp_path, start_new_session=True, preexec_fn=as_in_a_terminal) as process:
         wait_for(tmp_path / "at work")
         process.send_signal(how) if how == signal.SIGTERM else os.killpg(process.pid, how)
         wait_for(tmp_path / "cleaned up")

@@ -111,7 +111,7 @@ def test_filtering_and_saving(browser, folder):
         page.evaluate(f"{buttons}[1].click()")
         latex = page.downloaded("comparisons.tex").decode()
         assert latex.startswith(
-            "\\begin{tabular}{lrrrrrr}\n  \\hline\n  comparison & k & difference & 95 \\% interval &"
+            "\\begin{tabular}{lrrrrrrr}\n  \\hline\n  comparison & k & difference & 95 \\% interval &"
         )
         assert latex.count("\\\\\n") == 3
         page.evaluate("document.querySelectorAll('.table[data-name=pass_at_k] .tools button')[0].click()")
