@@ -233,7 +233,9 @@ def test_every_option_that_we_set_is_read_and_arrives(rehearsals):
         if line.startswith("| `"):
             option, _, reader = (cell.strip("` ") for cell in line.strip("|").split(" | "))
             # Of an option of this package the page names one of the files that it is found in.
-            assert reader in rows[option][1] or ":" not in reader, f"python scripts/options_read.py {rehearsals} > recipes/OPTIONS.md"
+            assert reader in rows[option][1] or ":" not in reader, (
+                f"python scripts/options_read.py {rehearsals} > recipes/OPTIONS.md"
+            )
     for folder in rehearsals.iterdir():
         config = OmegaConf.create(json.loads((folder / "run.json").read_text())["config"])
         for option, values in LISTS["read_traces"](folder).items():
