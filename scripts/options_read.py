@@ -95,9 +95,9 @@ def _verls_own() -> DictConfig:
 
 
 @cache
-def _words_of_ours() -> dict[str, str]:
-    """Attribute or text in this package's source -> the first file that has it."""
-    found: dict[str, str] = {}
+def _words_of_ours() -> dict[str, list[str]]:
+    """Attribute or text in this package's source -> the files that have it."""
+    found: dict[str, dict[str, None]] = defaultdict(dict)
     # Asking whether a value is possible, or what it was, comes last: there are options for nothing else, but most have a use.
     # What trains comes first: commands and the doctor also speak of a run's options.
     paths = sorted(
@@ -112,8 +112,8 @@ def _words_of_ours() -> dict[str, str]:
         for node in ast.walk(ast.parse(path.read_text())):
             word = node.attr if isinstance(node, ast.Attribute) else getattr(node, "value", None)
             if isinstance(word, str):
-                found.setdefault(word, str(path.relative_to(ROOT)))
-    return found
+                found[word][str(path.relative_to(ROOT))] = None
+    return {word: list(files) for word, files in found.items()}
 
 
 def _is_ours(option: str) -> bool:
@@ -144,7 +144,7 @@ def readers_of(
         found |= set(reads.get(section, ()))
         found |= {HANDED_OVER[section]} if section in HANDED_OVER else set()
     if _is_ours(option) and parts[-1] in _words_of_ours():
-        found.add(_words_of_ours()[parts[-1]])
+        found.add(_words_of_ours()[parts[-1]][0])
     for follower in sorted(followers.get(option, set()) - seen):
         below = readers_of(follower, reads, followers, seen | {option})
         found |= {f"{reader} (as {follower})" if " (as " not in reader else reader for reader in below}

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # All checks, from a clean checkout: set-up, lint, unit and contract tests, then the slow tests, which run the real
-# trainer and vLLM. On two fast cores with nothing else to do two and 25 minutes; on old or busy ones several times that,
-# with the same result. After a failure the slow tests are left out.
+# trainer and vLLM. That is half an hour or more on two fast cores, and several times that on old or busy ones, with the same
+# result. After a failure the slow tests are left out.
 #
 #   scripts/test.sh                     everything
 #   scripts/test.sh --unit              without the slow tests

@@ -240,7 +240,7 @@ def test_verl_still_reads_a_heads_weight_from_outside():
 
 
 def test_verl_still_names_the_socket_of_a_push_by_rays_job():
-    """push_weights_within_the_stack: the first job of every Ray is 01000000"""
+    """bind_own_socket, connect_to_own_socket: the first job of every Ray is 01000000"""
     name = 'f"ipc:///tmp/rl-colocate-zmq-{job_id}-replica-'
     assert name in source("workers/rollout/vllm_rollout/vllm_rollout")
     assert name in source("workers/rollout/vllm_rollout/utils")
@@ -248,7 +248,7 @@ def test_verl_still_names_the_socket_of_a_push_by_rays_job():
 
 
 def test_two_stacks_push_at_once_and_each_gets_its_own_weights():
-    """push_weights_within_the_stack, with verl's own ends of a push"""
+    """bind_own_socket and connect_to_own_socket, with verl's own ends of a push"""
     environment = os.environ | {"VERL_PLATFORM": "cpu", "OMP_NUM_THREADS": "1"}
     command = [sys.executable, Path(__file__).with_name("two_pushes.py")]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False, timeout=600)

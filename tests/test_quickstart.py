@@ -144,13 +144,12 @@ def test_what_it_has_started_is_asked_to_end_with_it(tmp_path, how):
         wait_for(tmp_path / "at work")
         process.send_signal(how) if how == signal.SIGTERM else os.killpg(process.pid, how)
         wait_for(tmp_path / "cleaned up")
-        assert process.wait(60) == (-signal.SIGTERM if how == signal.SIGTERM else 130)
+        assert process.wait() == (-signal.SIGTERM if how == signal.SIGTERM else 130)
 
 
 def wait_for(path):
-    until = time.monotonic() + 60
+    """As long as pytest lets it: how fast a machine is does not matter."""
     while not path.exists():
-        assert time.monotonic() < until, path
         time.sleep(0.01)
 
 

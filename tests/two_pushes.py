@@ -14,7 +14,7 @@ from verl.workers.rollout.vllm_rollout.bucketed_weight_transfer import BucketedW
 from verl.workers.rollout.vllm_rollout.utils import vLLMColocateWorkerExtension
 from verl.workers.rollout.vllm_rollout.vllm_rollout import ServerAdapter
 
-from verl_ext.patches import STACK_VARIABLE, push_weights_within_the_stack
+from verl_ext.patches import STACK_VARIABLE, bind_own_socket
 
 SECONDS = 60.0
 JOB = uuid4().hex[:8]
@@ -34,8 +34,8 @@ def handles() -> tuple[str, str]:
 
 
 def main() -> None:
-    assert ServerAdapter.__init__.__module__ == push_weights_within_the_stack.__module__
-    push_weights_within_the_stack(adapter=Adapter)
+    assert ServerAdapter.__init__.__module__ == bind_own_socket.__module__
+    bind_own_socket(Adapter)
     os.environ["VERL_RAY_JOB_ID"] = JOB
     os.environ.pop(STACK_VARIABLE, None)
     bound, connected = handles()

@@ -206,25 +206,28 @@ STACK_VARIABLE = "VERL_EXT_STACK"
 """In the environment of all processes of a launcher's stack: what no other stack has."""
 
 
-def push_weights_within_the_stack(adapter: Any = None, extension: Any = None) -> None:
-    """A socket for the weight push that belongs to one stack: ``ServerAdapter`` (``verl.workers.rollout.vllm_rollout.
-    vllm_rollout``) binds it, ``vLLMColocateWorkerExtension`` (``.utils`` beside it) connects to it.
+def bind_own_socket(adapter: Any) -> None:
+    """A socket for the weight push that belongs to one stack: the side that sends, ``ServerAdapter``
+    (``verl.workers.rollout.vllm_rollout.vllm_rollout``); ``connect_to_own_socket`` is the other.
 
-    verl names it in /tmp by Ray's job (verl#6246), and the first job of every Ray is 01000000. So of two runs on one machine, each with
-    a Ray of its own, one takes the other's socket away: both wait for ever, or a run samples from the other's weights. Both
-    sides name the socket themselves, and no option reaches it. Without a launcher of this package the name is verl's.
+    verl names it in /tmp by Ray's job (verl#6246), and the first job of every Ray is 01000000. So of two runs on one machine,
+    each with a Ray of its own, one takes the other's socket away: both wait for ever, or a run samples from the other's
+    weights. Both sides name the socket themselves, and no option reaches it. Without a launcher of this package the name is
+    verl's.
     """
-    if adapter is not None:
-        original = adapter.__init__
+    original = adapter.__init__
 
-        def __init__(self: Any, *arguments: Any, **options: Any) -> None:
-            original(self, *arguments, **options)
-            self.zmq_handle = _of_this_stack(self.zmq_handle)
+    def __init__(self: Any, *arguments: Any, **options: Any) -> None:
+        original(self, *arguments, **options)
+        self.zmq_handle = _of_this_stack(self.zmq_handle)
 
-        adapter.__init__ = __init__
-    if extension is not None:
-        handle_of_verl = extension._get_zmq_handle
-        extension._get_zmq_handle = lambda self: _of_this_stack(handle_of_verl(self))
+    adapter.__init__ = __init__
+
+
+def connect_to_own_socket(extension: Any) -> None:
+    """The side that receives, ``vLLMColocateWorkerExtension`` (``verl.workers.rollout.vllm_rollout.utils``)."""
+    original = extension._get_zmq_handle
+    extension._get_zmq_handle = lambda self: _of_this_stack(original(self))
 
 
 def _of_this_stack(handle: str) -> str:

@@ -82,17 +82,17 @@ def _equip_learner(transformer_impl: ModuleType) -> None:
 @when_imported("verl.workers.rollout.vllm_rollout.vllm_rollout")
 def _bind_own_socket(vllm_rollout: ModuleType) -> None:
     """Two runs on one machine do not take each other's weights."""
-    from verl_ext.patches import push_weights_within_the_stack
+    from verl_ext.patches import bind_own_socket
 
-    push_weights_within_the_stack(adapter=vllm_rollout.ServerAdapter)
+    bind_own_socket(vllm_rollout.ServerAdapter)
 
 
 @when_imported("verl.workers.rollout.vllm_rollout.utils")
 def _connect_to_own_socket(utils: ModuleType) -> None:
     """The other side, in vLLM's worker."""
-    from verl_ext.patches import push_weights_within_the_stack
+    from verl_ext.patches import connect_to_own_socket
 
-    push_weights_within_the_stack(extension=utils.vLLMColocateWorkerExtension)
+    connect_to_own_socket(utils.vLLMColocateWorkerExtension)
 
 
 def _multiply_by_one_adapter(lora_ops: ModuleType) -> None:

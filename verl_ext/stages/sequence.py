@@ -19,6 +19,7 @@ from verl_ext.stages.history import Finished, read_history, write_history
 from verl_ext.stages.stage_file import MODEL_PATH, Stage
 from verl_ext.training.checkpoints import Checkpoint, resumed_checkpoint
 from verl_ext.training.configuration import compose_on_device
+from verl_ext.training.data_seed import DEFAULT_SEED
 from verl_ext.training.ending import Ended, read_ended, write_ended
 from verl_ext.training.preflight import check
 
@@ -100,7 +101,9 @@ class Stages:
             f"trainer.ends_early.request_file={self._request(number)}",
         ]
         # With one order of the data, every stage would see the first problems again.
-        given = [option.removeprefix(SEED) for option in (f"{SEED}1", *options) if option.startswith(SEED)][-1]
+        given = [
+            option.removeprefix(SEED) for option in (f"{SEED}{DEFAULT_SEED}", *options) if option.startswith(SEED)
+        ][-1]
         if given.isdecimal():
             options.append(f"{SEED}{int(given) + number}")
         if number:

@@ -4,7 +4,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-SEED = 1
+DEFAULT_SEED = 1
 
 
 def settle_seed(config: Any) -> None:
@@ -14,4 +14,4 @@ def settle_seed(config: Any) -> None:
     problems, and compare its validations on those with its earlier ones.
     """
     if config.data.seed is None:
-        OmegaConf.update(config, "data.seed", SEED)
+        OmegaConf.update(config, "data.seed", DEFAULT_SEED)
