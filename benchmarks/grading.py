@@ -111,7 +111,7 @@ GRADERS = (Grader("ours", ours), Grader("math-verify", math_verify), Grader("pap
 def read_rows(path: Path) -> list[Row]:
     if not path.is_file():
         raise SystemExit(f"There is no {path}: give the folder of the cases with --cases.")
-    return [json.loads(line) for line in path.read_text().splitlines()]
+    return [json.loads(line) for line in path.read_bytes().splitlines()]
 
 
 # Verdicts

@@ -65,7 +65,7 @@ def read_rows(path: Path) -> list[Row]:
         raise SystemExit(
             f"There is no {path}. Name the folder of the cases with --cases, the golden rows with --golden."
         )
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return [json.loads(line) for line in path.read_bytes().splitlines()]
 
 
 def boxed(answer: str) -> str:

@@ -32,7 +32,7 @@ OPENINGS = 5
 
 def real_answers(path: Path, num_answers: int) -> Iterator[tuple[str, str]]:
     """Problem and response."""
-    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    rows = [json.loads(line) for line in path.read_bytes().splitlines()]
     for number in range(num_answers):
         again, place = divmod(number, len(rows))
         yield f"{rows[place]['id'].rpartition('-')[0]}-{again}", rows[place]["pred"]

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from verl_ext.metrics.json_lines import read_lines
 from verl_ext.training.checkpoints import STEP_FOLDER
 
 OF_THE_MACHINE = ("timing_", "perf/", "actor/perf/", "critic/perf/")
@@ -63,7 +64,7 @@ def digest(folder: Path, last_step: int) -> RunDigest:
 
 
 def _metrics(path: Path) -> list[dict[str, Any]]:
-    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    rows = [json.loads(line) for line in read_lines(path)]
     return [
         {"step": row["step"]} | {name: n for name, n in row["data"].items() if not name.startswith(OF_THE_MACHINE)}
         for row in rows
@@ -71,7 +72,8 @@ def _metrics(path: Path) -> list[dict[str, Any]]:
 
 
 def _answers(path: Path) -> list[Answer]:
-    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    # Not str.splitlines: verl writes answers as they are, and one may hold a line separator of Unicode
+    rows = [json.loads(line) for line in read_lines(path)]
     return sorted((row["input"], row["output"], row["score"]) for row in rows)
 
 
