@@ -292,6 +292,15 @@ def test_runs_on_one_stack_get_one_engine(models):
     assert after[3] == before[3]
 
 
+def test_a_run_that_repeats_to_the_bit_keeps_the_sizes_that_it_has_on_its_own(models):
+    """Else it would be another run beside those that it happens to be started with."""
+    given = [["trainer.deterministic=True", "data.max_response_length=64"], ["data.max_response_length=500"]]
+    configs = [settled(models["smollm2"], having(64), *overrides) for overrides in given]
+    alone = [(OmegaConf.select(c, memory.CACHE), OmegaConf.select(c, memory.MAX_MODEL_LEN)) for c in configs]
+    memory.agree(configs, given)
+    assert [(OmegaConf.select(c, memory.CACHE), OmegaConf.select(c, memory.MAX_MODEL_LEN)) for c in configs] == alone
+
+
 def test_in_bfloat16_a_micro_batch_of_the_same_memory_has_more_tokens(models):
     """SmolLM2: of each token 30 layers x 9,600 numbers x 1.3, in 1 GiB beside nothing else, rounded down to 64."""
     for precision, tokens in (("float32", 704), ("bfloat16", 1024)):

@@ -317,6 +317,8 @@ def _settle_cache(config: Any, planner: Planner | None, free: int, before: int |
 def agree(configs: Sequence[Any], overrides: Sequence[Sequence[str]]) -> None:
     """Give runs that follow one another with the same model the same engine: the largest of the sizes that were chosen.
 
+    A run that repeats to the bit keeps those that it has on its own, and shares an engine with those that have the same.
+
     Args:
         overrides: Of each run; an option that is among them was not chosen.
     """
@@ -324,7 +326,9 @@ def agree(configs: Sequence[Any], overrides: Sequence[Sequence[str]]) -> None:
         of_model: dict[str, list[Any]] = {}
         for config, given in zip(configs, overrides, strict=True):
             is_chosen = option not in {override.partition("=")[0].lstrip("+") for override in given}
-            if config.trainer.device == "cpu" and is_chosen and OmegaConf.select(config, option) is not None:
+            if config.trainer.device != "cpu" or is_deterministic(config):
+                continue
+            if is_chosen and OmegaConf.select(config, option) is not None:
                 of_model.setdefault(str(model_config(config.actor_rollout_ref.model.path)), []).append(config)
         for alike in of_model.values():
             largest = max(OmegaConf.select(config, option) for config in alike)
