@@ -17,7 +17,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -32,7 +33,8 @@ from verl_ext.training.run_digest import ROLLOUTS, RunDigest, digest
 
 SECONDS_TO_END = 60.0
 """A run of which a part is dead says so within."""
-SECONDS_GONE = 30.0
+SECONDS_GONE = 90.0
+"""And nothing of it is left within, as Ray's agents see after most of a minute that their raylet has gone."""
 SHARED_MEMORY = Path("/dev/shm")
 FAULTS = {
     "the command": ("verl_ext.training.main",),
@@ -58,10 +60,35 @@ class Kill:
     """The step of the last checkpoint."""
     ended_after: float
     """Seconds until the command had ended; more than ``SECONDS_TO_END`` is a fault of its own."""
-    left: list[str]
-    """Processes and segments of shared memory that were left."""
+    nothing_there: bool
+    """Of what should have been killed."""
+    remains: "Remains"
     resumed_after: float | None = None
     """Seconds from the next start to the first new row; None where that was killed before."""
+
+
+@dataclass
+class Remains:
+    """Processes and segments of shared memory of a run that was killed, which the next one does not wait for."""
+
+    processes: set[psutil.Process]
+    segments: set[str]
+    since: float = field(default_factory=time.monotonic)
+    gone_after: float | None = None
+    """Seconds until nothing was left; None where something still is."""
+
+    def look(self) -> None:
+        if self.gone_after is None and not self.left():
+            self.gone_after = time.monotonic() - self.since
+
+    def left(self) -> list[str]:
+        running = [one for one in self.processes if one.is_running() and command_line(one)]
+        return [command_line(one).strip()[:80] for one in running] + sorted(self.segments & segments())
+
+    def wait(self) -> None:
+        while self.gone_after is None and time.monotonic() - self.since < SECONDS_GONE:
+            self.look()
+            time.sleep(0.5)
 
 
 @dataclass
@@ -87,11 +114,15 @@ class Command:
                 start_new_session=True,
             )
 
-    def processes(self) -> Iterator[psutil.Process]:
-        """All that it has started, or these."""
+    def processes(self) -> set[psutil.Process]:
+        """All that it has started: with its mark, and their children, as one that has given itself a title shows no mark."""
+        found = set[psutil.Process]()
         for process in psutil.process_iter(["environ"]):
             if self.mark.items() <= (process.info["environ"] or {}).items():
-                yield process
+                found.add(process)
+                with suppress(psutil.NoSuchProcess):
+                    found.update(process.children(recursive=True))
+        return found
 
 
 def command_line(process: psutil.Process) -> str:
@@ -163,10 +194,18 @@ def compare(folder: Path, arguments: argparse.Namespace) -> int:
     disturbed = Command(folder / "disturbed", words)
     kills = kill_until_it_ends(disturbed, arguments)
     end_undisturbed(disturbed)
+    for kill in kills:
+        kill.remains.wait()
     faults += [
         f"the killed run differs: {line}" for line in digest(disturbed.folder, arguments.steps).differences(first)
     ]
-    faults += [f"after {kill.fault}: {thing} was left" for kill in kills for thing in kill.left]
+    faults += [f"nothing of {kill.fault} was there to kill" for kill in kills if kill.nothing_there]
+    faults += [
+        f"after {kill.fault}: {thing} was left"
+        for kill in kills
+        if kill.remains.gone_after is None
+        for thing in kill.remains.left()
+    ]
     faults += [
         f"after {kill.fault}: {kill.ended_after:.0f} s until the run had ended"
         for kill in kills
@@ -232,13 +271,16 @@ def wait_for_row(
             is_new = 1.0 < age < time.monotonic() - began
             if is_new and max(recorded_steps(command.metrics), default=0) > kills[-1].saved:
                 kills[-1].resumed_after = time.monotonic() - began
+        for kill in kills:
+            kill.remains.look()
         time.sleep(0.05)
 
 
 def killed(command: Command, process: subprocess.Popen[bytes], fault: str, seconds: float, before: set[str]) -> Kill:
     """Kill, wait until the command has ended, and look at what is left."""
     words = FAULTS[fault]
-    doomed = [one for one in command.processes() if any(word in command_line(one) for word in words)]
+    started = command.processes()
+    doomed = [one for one in started if any(word in command_line(one) for word in words)]
     step = max(recorded_steps(command.metrics), default=0)
     for one in doomed:
         try:
@@ -252,13 +294,10 @@ def killed(command: Command, process: subprocess.Popen[bytes], fault: str, secon
         process.kill()
         process.wait()
     ended_after = time.monotonic() - began
-    _gone, left = psutil.wait_procs(list(command.processes()), timeout=SECONDS_GONE)
     tracker = command.folder / "checkpoints" / TRACKER
     saved = int(tracker.read_text()) if tracker.is_file() else 0
-    things = [command_line(one)[:80] for one in left] + sorted(segments() - before)
-    if not doomed:
-        things.append(f"(nothing of {fault} was there to kill)")
-    return Kill(fault, seconds, step, saved, ended_after, things)
+    remains = Remains(started | command.processes(), segments() - before)
+    return Kill(fault, seconds, step, saved, ended_after, not doomed, remains)
 
 
 def segments() -> set[str]:
@@ -268,7 +307,7 @@ def segments() -> set[str]:
 def line_of(number: int, kill: Kill) -> str:
     return (
         f"kill {number:>2}, {kill.fault:<13} after {kill.seconds:4.1f} s: step {kill.step} was on record, {kill.saved} saved; "
-        f"ended after {kill.ended_after:.1f} s, left: {', '.join(kill.left) or 'nothing'}"
+        f"ended after {kill.ended_after:.1f} s{', NOTHING OF IT WAS THERE' if kill.nothing_there else ''}"
     )
 
 
@@ -276,8 +315,8 @@ def table(kills: Sequence[Kill]) -> str:
     """In Markdown, a line of each fault."""
     lines = [
         "| killed | times | steps made again, median (most) | s until the command had ended, median (most) | "
-        "s from the next start to a new step, median (most) | left |",
-        "|---|---:|---:|---:|---:|---|",
+        "s from the next start to a new step, median (most) | s until none of its processes and segments was left (most) |",
+        "|---|---:|---:|---:|---:|---:|",
     ]
     for fault in FAULTS:
         found = [kill for kill in kills if kill.fault == fault]
@@ -286,10 +325,10 @@ def table(kills: Sequence[Kill]) -> str:
         again = [max(kill.step - kill.saved, 0) for kill in found]
         ended = [kill.ended_after for kill in found]
         resumed = [kill.resumed_after for kill in found if kill.resumed_after is not None]
-        left = sorted({thing for kill in found for thing in kill.left})
+        gone = [kill.remains.gone_after for kill in found if kill.remains.gone_after is not None]
         lines.append(
             f"| {fault} | {len(found)} | {median(again):.0f} ({max(again)}) | {median(ended):.1f} ({max(ended):.1f}) | "
-            f"{f'{median(resumed):.0f} ({max(resumed):.0f})' if resumed else ''} | {', '.join(left) or 'nothing'} |"
+            f"{f'{median(resumed):.0f} ({max(resumed):.0f})' if resumed else ''} | {f'{max(gone):.0f}' if len(gone) == len(found) else 'some are'} |"
         )
     return "\n".join(lines)
 

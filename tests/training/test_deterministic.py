@@ -1,13 +1,17 @@
 """What a run that repeats asks for, and the seeds of its samples."""
 
+import os
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.training.conftest import config_of
 from verl_ext.cpu.sample_seed import LARGEST_SEED, seed_of_sample
-from verl_ext.training import preflight
-from verl_ext.training.deterministic import check_deterministic
+from verl_ext.training import launch, preflight
+from verl_ext.training.configuration import compose_config
+from verl_ext.training.deterministic import check_deterministic, described, variables_of
+from verl_ext.training.one_process import is_one_process, samples_here
 
 WHAT = st.tuples(st.integers(0, 2**31), st.integers(0, 9999), st.integers(0, 9999), st.integers(0, 9999))
 
@@ -44,6 +48,27 @@ def test_the_engine_orders_requests_by_number(folder):
 def test_what_cannot_repeat_is_refused(folder, option, message):
     with pytest.raises(ValueError, match=message):
         preflight.check(config_of(folder, "trainer.deterministic=True", option))
+
+
+def test_on_an_accelerator_vllm_and_the_learner_are_asked_for_the_same_bits(monkeypatch):
+    monkeypatch.setattr(os, "environ", {})
+    config = compose_config(["trainer.deterministic=True"], device="gpu")
+    check_deterministic(config)
+    assert samples_here(config) and not is_one_process(config)
+    assert config.actor_rollout_ref.rollout.scheduling_policy == "priority"
+    assert config.actor_rollout_ref.actor.fsdp_config.full_determinism
+    assert config.actor_rollout_ref.ref.fsdp_config.full_determinism
+    launch.prepare_environment(config)
+    assert os.environ["VLLM_BATCH_INVARIANT"] == "1", "verl's name of what it hands on to the workers"
+    assert "untested" in (described(config) or "")
+
+
+@pytest.mark.parametrize(("device", "options"), [("gpu", []), ("cpu", ["trainer.deterministic=True"])])
+def test_nothing_is_asked_of_other_runs(device, options):
+    config = compose_config(options, device=device)
+    assert not config.actor_rollout_ref.actor.fsdp_config.full_determinism
+    assert not variables_of(config)
+    assert described(config) is None
 
 
 def test_two_ranks_can_repeat_what_begins_with_given_weights(folder):

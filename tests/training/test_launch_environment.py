@@ -46,6 +46,14 @@ def test_rays_workers_are_no_less_than_other_processes(monkeypatch, given, expec
     assert "None" not in os.environ.values(), "what is null is not set"
 
 
+@pytest.mark.parametrize(("address", "expected"), [(None, "30"), ("10.0.0.1:6379", None)])
+def test_a_ray_of_our_own_whose_control_service_is_gone_is_given_up_soon(monkeypatch, address, expected):
+    """A cluster's may be started again by whoever runs it."""
+    monkeypatch.setattr(os, "environ", {"RAY_ADDRESS": address} if address else {})
+    launch.prepare_environment(compose_config([], device="cpu"))
+    assert os.environ.get("RAY_gcs_rpc_server_reconnect_timeout_s") == expected
+
+
 def test_the_places_of_a_runs_results_are_those_of_no_other_run(monkeypatch, tmp_path):
     """Of several runs in one process, each has its own; what the user has set stays."""
     monkeypatch.setattr(os, "environ", dict(os.environ))

@@ -62,8 +62,13 @@ class LocalAgentLoopWorker(AgentLoopWorkerTQ.__ray_metadata__.modified_class):
         )
 
     async def generate_sequences(self, batch: TensorDict) -> None:
-        """verl's: start a task for each prompt. In a deterministic run the engines begin when they have all of their requests."""
-        if not self._is_deterministic:
+        """verl's: start a task for each prompt. In a deterministic run the engines begin when they have all of their requests.
+
+        On accelerators they need not wait: vLLM's batch-invariant mode gives a request the same bits in any batch.
+        """
+        if self._is_deterministic:
+            batch[PLACE] = torch.arange(len(batch))
+        if not self._is_deterministic or self.config.trainer.device != "cpu":
             await super().generate_sequences(batch)
             return
         servers = list(self.llm_client.servers.values())
@@ -72,7 +77,6 @@ class LocalAgentLoopWorker(AgentLoopWorkerTQ.__ray_metadata__.modified_class):
         each = config.val_kwargs.n if is_validation else config.n
         of_prompts = batch["__rollout_n__"] if "__rollout_n__" in batch else [each] * len(batch)
         self._num_to_come = sum(int(number) for number in of_prompts)
-        batch[PLACE] = torch.arange(len(batch))
         await asyncio.gather(*(server.hold.remote() for server in servers))
         await super().generate_sequences(batch)
         while sum(await asyncio.gather(*(server.num_requests.remote() for server in servers))) < self._num_to_come:

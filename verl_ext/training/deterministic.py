@@ -3,17 +3,21 @@
 Every sample has a seed of its own, made from what it is, and vLLM gets all requests of a batch before it computes the first,
 in an order of their own: so the same rows stand in the same batches of its passes, whose rounding depends on them. Of several
 ranks' servers each has the prompts that it had the last time, and the ranks add up their gradients over gloo, whose order of
-addition is that of the ranks. verl's ``full_determinism`` gives every request the same seed, so that the answers to a prompt are all the same one.
+addition is that of the ranks. On accelerators vLLM's batch-invariant mode and verl's deterministic learner take the place of both:
+nobody has tried that. verl's ``full_determinism`` of the rollout gives every request the same seed, so that the answers to a prompt are all the same one.
 """
 
 from typing import Any
 
+from omegaconf import OmegaConf
+
 from verl_ext.objectives.names import OUR_ASYNC_TRAINER, OUR_TRAINER
 from verl_ext.training.checks.critic import uses_critic
-from verl_ext.training.one_process import samples_here
+from verl_ext.training.one_process import AGENT_LOOP_MANAGER, samples_here
 from verl_ext.training.resources import num_ranks
 
 OPTION = "trainer.deterministic"
+BATCH_INVARIANT = "VLLM_BATCH_INVARIANT"
 PRIORITY = "priority"
 """vLLM's policy under which it takes requests in the order of a number that they have, whenever they arrive."""
 
@@ -23,9 +27,35 @@ def is_deterministic(config: Any) -> bool:
 
 
 def choose_order(config: Any) -> None:
-    """Let vLLM order requests by their number where the run is to repeat."""
-    if is_deterministic(config):
-        config.actor_rollout_ref.rollout.scheduling_policy = PRIORITY
+    """Let vLLM order requests by their number where the run is to repeat; on accelerators send and compute them as that needs."""
+    if not is_deterministic(config):
+        return
+    rollout = config.actor_rollout_ref.rollout
+    rollout.scheduling_policy = PRIORITY
+    if config.trainer.device == "cpu":
+        return
+    if rollout.agent.get("agent_loop_manager_class") is None:
+        OmegaConf.update(rollout.agent, "agent_loop_manager_class", AGENT_LOOP_MANAGER, force_add=True)
+    config.reward.num_workers = 0
+    for model in (config.actor_rollout_ref.actor, config.actor_rollout_ref.ref):
+        model.fsdp_config.full_determinism = True
+
+
+def variables_of(config: Any) -> dict[str, str]:
+    """Environment of every process of a run that repeats on accelerators; verl hands these on to the workers."""
+    if not is_deterministic(config) or config.trainer.device == "cpu":
+        return {}
+    return {BATCH_INVARIANT: "1", "PYTHONHASHSEED": str(config.actor_rollout_ref.rollout.seed)}
+
+
+def described(config: Any) -> str | None:
+    """What somebody who starts such a run should know; None where nothing."""
+    if not is_deterministic(config) or config.trainer.device == "cpu":
+        return None
+    return (
+        f"{OPTION}=True on {config.trainer.device} is untested: samples with seeds of their own, vLLM with {BATCH_INVARIANT}=1, "
+        "the learner with verl's full_determinism. Compare two runs before you rely on it"
+    )
 
 
 def check_deterministic(config: Any) -> None:
@@ -40,8 +70,8 @@ def check_deterministic(config: Any) -> None:
         )
     if not samples_here(config):
         raise ValueError(
-            f"{OPTION}=True needs device=cpu, and the agent loop, the grader and the trainer that it chooses, which are all in one "
-            "process. Elsewhere requests arrive as they come."
+            f"{OPTION}=True needs the agent loop, the grader and the trainer that it chooses, which are all in one process. "
+            "Elsewhere requests arrive as they come."
         )
     model = config.actor_rollout_ref.model
     if num_ranks(config) > 1 and ((model.lora_rank > 0 and not model.lora_adapter_path) or uses_critic(config)):

@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from verl_ext.cpu.preloaded import ld_preload
 from verl_ext.patches import STACK_VARIABLE, append_to_metrics_file, queue_in_this_process
+from verl_ext.training import deterministic
 from verl_ext.training.events import STOPPING, TRAINING, emit
 from verl_ext.training.metrics_file import VARIABLE
 from verl_ext.training.one_process import is_one_process
@@ -26,11 +27,14 @@ from verl_ext.training.run_record import grader_settings
 
 RAY_SHUTDOWN_SECONDS = 1.0
 NICENESS = "RAY_worker_niceness"  # Ray's own spelling
+RECONNECT_TIMEOUT = "RAY_gcs_rpc_server_reconnect_timeout_s"
+SECONDS_WITHOUT_GCS = 30
+"""Nobody starts the control service of a Ray of our own again, and Ray waits a minute for it."""
 
 
 def prepare_environment(config: DictConfig) -> None:
     """Set, for this process, the variables that Ray gives the workers; must run before verl is imported."""
-    os.environ.update(_variables(config))
+    os.environ.update(_variables(config) | deterministic.variables_of(config))
     # verl's plugin loader hides an import error at DEBUG level; this way of loading the plugin does not.
     modules = [name for name in os.environ.get("VERL_USE_EXTERNAL_MODULES", "").split(",") if name]
     if "verl_ext.plugin" not in modules:
@@ -38,6 +42,8 @@ def prepare_environment(config: DictConfig) -> None:
     # Ray starts its workers at niceness 15. All of the run but this process would then wait for whatever else is running:
     # beside two busy processes a launch on two cores took minutes.
     os.environ.setdefault(NICENESS, "0")
+    if cluster_of(config) is None:
+        os.environ.setdefault(RECONNECT_TIMEOUT, str(SECONDS_WITHOUT_GCS))
 
 
 def environment_at_start(config: DictConfig) -> dict[str, str]:

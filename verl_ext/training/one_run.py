@@ -17,7 +17,7 @@ from omegaconf import DictConfig
 
 from verl_ext.host.log_tail import tail
 from verl_ext.objectives.noisy_grader import read_noisy_grader
-from verl_ext.training import events, full_disk, head, memory, presets, processor_use, run_folder
+from verl_ext.training import deterministic, events, full_disk, head, memory, presets, processor_use, run_folder
 from verl_ext.training.attention import described
 from verl_ext.training.checkpoints import Checkpoint, resumed_checkpoint
 from verl_ext.training.checks import asynchronous, old_log_probs
@@ -101,6 +101,7 @@ def begin(prepared: Prepared, shown: TextIO, errors: TextIO, environment: Mappin
         described(config),
         head.described(config),
         memory.described(config),
+        deterministic.described(config),
         old_log_probs.described(config),
         limits_that_do_not_apply(config),
         asynchronous.described(config),
