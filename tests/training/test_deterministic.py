@@ -54,7 +54,8 @@ def test_on_an_accelerator_vllm_and_the_learner_are_asked_for_the_same_bits(monk
     monkeypatch.setattr(os, "environ", {})
     config = compose_config(["trainer.deterministic=True"], device="gpu")
     check_deterministic(config)
-    assert samples_here(config) and not is_one_process(config)
+    assert samples_here(config)
+    assert not is_one_process(config)
     assert config.actor_rollout_ref.rollout.scheduling_policy == "priority"
     assert config.actor_rollout_ref.actor.fsdp_config.full_determinism
     assert config.actor_rollout_ref.ref.fsdp_config.full_determinism

@@ -51,7 +51,7 @@ def test_a_ray_of_our_own_whose_control_service_is_gone_is_given_up_soon(monkeyp
     """A cluster's may be started again by whoever runs it."""
     monkeypatch.setattr(os, "environ", {"RAY_ADDRESS": address} if address else {})
     launch.prepare_environment(compose_config([], device="cpu"))
-    assert os.environ.get("RAY_gcs_rpc_server_reconnect_timeout_s") == expected
+    assert os.environ.get(launch.RECONNECT_TIMEOUT) == expected
 
 
 def test_the_places_of_a_runs_results_are_those_of_no_other_run(monkeypatch, tmp_path):
