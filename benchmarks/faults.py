@@ -193,9 +193,9 @@ def compare(folder: Path, arguments: argparse.Namespace) -> int:
 
     disturbed = Command(folder / "disturbed", words)
     kills = kill_until_it_ends(disturbed, arguments)
-    end_undisturbed(disturbed)
     for kill in kills:
         kill.remains.wait()
+    end_undisturbed(disturbed)
     faults += [
         f"the killed run differs: {line}" for line in digest(disturbed.folder, arguments.steps).differences(first)
     ]
