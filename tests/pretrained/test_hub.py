@@ -59,9 +59,12 @@ def test_safetensors_come_first(serving, tmp_path):
 @pytest.mark.parametrize(
     ("files", "holds"),
     [
-        ({"tf_model.h5": b"h"}, r"README.md, config.json, tf_model.h5, tokenizer.json\. Name"),
+        ({"tf_model.h5": b"h"}, r"README.md, config.json, tf_model.h5, tokenizer.json\. Name .* format\.$"),
         ({"sub/model.safetensors": b"w"}, r"config.json, sub/model.safetensors, tokenizer.json\. Name"),
-        ({f"part{i:02}.gguf": b"g" for i in range(20)}, r"part09.gguf and 11 more\. Name"),
+        (
+            {f"part{i:02}.gguf": b"g" for i in range(20)},
+            r"part09.gguf and 11 more\. Name .*gguf files and name that\.$",
+        ),
     ],
 )
 def test_a_repository_without_weights_is_refused_with_what_it_holds(serving, tmp_path, files, holds):
@@ -75,7 +78,9 @@ def test_a_repository_without_weights_is_refused_with_what_it_holds(serving, tmp
 def test_a_repository_without_a_configuration_is_refused(serving, tmp_path):
     hub = serving({"model.gguf": b"g"})
     del hub.sizes["config.json"]
-    with pytest.raises(ValueError, match=r"has no config\.json\. It holds README.md, model.gguf, tokenizer.json"):
+    with pytest.raises(
+        ValueError, match=r"has no config\.json and no weights \(.*\)\. It holds README.md, model.gguf, tokenizer.json"
+    ):
         get_model(ID, tmp_path / "model")
 
 
@@ -114,6 +119,13 @@ def test_a_model_that_the_hub_does_not_have(serving, tmp_path):
 def test_evaluation_fetches_the_same_files(serving):
     serving(PICKLED)
     assert names(find_model(ID).folder) == {"config.json", "tokenizer.json", *PICKLED}
+
+
+def test_evaluation_finds_it_in_the_cache_without_a_hub(serving, monkeypatch):
+    serving(PICKLED)
+    fetched = find_model(ID)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert find_model(ID) == fetched
 
 
 def test_evaluation_refuses_a_model_without_weights(serving):

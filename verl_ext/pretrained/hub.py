@@ -14,6 +14,7 @@ HUB_FILES = ("*.json", SAFETENSORS, "*.txt", "*.jinja", "*.model", f"{ADAPTER_WE
 """What a model needs to be loaded, of the files that its repository may hold; ``PICKLED`` too where these hold no weights."""
 HUB_SECONDS = 10
 """To wait for the list of a repository's files."""
+NO_WEIGHTS = f"weights ({SAFETENSORS} or {PICKLED})"
 MOST_NAMES = 12
 """Of a repository's files in an error."""
 
@@ -57,18 +58,18 @@ def wanted(hub_id: str, files: Mapping[str, int]) -> list[str]:
     chosen = _matching(files, HUB_FILES)
     if not has_weights(chosen):
         chosen += _matching(files, (PICKLED,))
-    missing = "config.json" if "config.json" not in files else None if has_weights(chosen) else _NO_WEIGHTS
-    if missing is None:
+    missing = [] if "config.json" in files else ["config.json"]
+    missing += [] if has_weights(chosen) else [NO_WEIGHTS]
+    if not missing:
         return chosen
     others = f" and {len(files) - MOST_NAMES} more" if len(files) > MOST_NAMES else ""
     holds = ", ".join(sorted(files)[:MOST_NAMES]) + others if files else "nothing"
+    has_gguf = any(name.endswith(".gguf") for name in files)
     raise ValueError(
-        f"{hub_id} is on the hub, but it holds no model that transformers reads: it has no {missing}. It holds {holds}. Name a "
-        "repository with the model in transformers' format, or download one of its .gguf files and name that."
+        f"{hub_id} is on the hub, but it holds no model that transformers reads: it has no {' and no '.join(missing)}. "
+        f"It holds {holds}. Name a repository with the model in transformers' format"
+        f"{', or download one of its .gguf files and name that' if has_gguf else ''}."
     )
-
-
-_NO_WEIGHTS = f"weights ({SAFETENSORS} or {PICKLED})"
 
 
 def _matching(names: Mapping[str, int], patterns: tuple[str, ...]) -> list[str]:
@@ -93,5 +94,5 @@ def download(hub_id: str, folder: Path | None = None) -> Path:
         if not has_weights(names_in(found)):  # an old model, whose weights are pickled
             snapshot_download(hub_id, allow_patterns=[PICKLED], local_dir=folder)
     if not has_weights(names_in(found)):
-        raise ValueError(f"{hub_id} is on the hub, but it has no {_NO_WEIGHTS}, so there is no model to load.")
+        raise ValueError(f"{hub_id} is on the hub, but it has no {NO_WEIGHTS}, so there is no model to load.")
     return found
