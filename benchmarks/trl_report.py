@@ -9,12 +9,22 @@ from matmul_speed import measure_speeds
 from model_flops import Sizes, rollout_flops, update_flops
 from processor import hardware
 from step_work import trl_work
-from trl_comparison import Comparison, Row
+from trl_comparison import Comparison, Plan, Row
 from trl_environment import requirements
 
 from verl_ext.host.provenance import git_state, versions
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+def said_of_figures(plan: Plan) -> str:
+    """How many runs and steps a figure of the table is of."""
+    of_runs = (
+        "one run, not a median of several"
+        if plan.rounds == 1
+        else f"{plan.rounds} runs: the median, and the largest peak"
+    )
+    return f"each figure is of {of_runs}; of a run's {plan.steps} steps, {plan.steps - plan.warm_up} after the warm-up count"
 
 
 class Report:
@@ -52,6 +62,7 @@ class Report:
             f"{shape.prompts} prompts x {shape.samples} samples x {shape.answer_tokens} tokens, prompts of "
             f"{shape.prompt_tokens:.0f} tokens; {mean(step.tokens for step in self.work):,.0f} tokens a step on both sides"
         )
+        print(said_of_figures(self.plan))
         print(f"load of the machine before: {self.comparison.load:.1f}; that of others blurs the seconds")
         for precision, by_threads in self.speeds.items():
             each = ", ".join(f"{speed / 1e9:.0f} with {threads}" for threads, speed in by_threads.items())

@@ -10,9 +10,9 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 from model_flops import Sizes, StepShape, rollout_flops, update_flops
 from runs import Run, RunFailed, measured
-from trl_comparison import Comparison, Row
+from trl_comparison import PLANS, Comparison, Row
 from trl_environment import environment
-from trl_report import Report
+from trl_report import Report, said_of_figures
 from trl_runs import Search, Trial, TRLWork, Variant, micro_batches
 
 SHAPE = StepShape(prompts=4, samples=4, prompt_tokens=10, answer_tokens=8)
@@ -127,6 +127,7 @@ def test_the_report(comparison, capsys):
     report.print()
     shown = capsys.readouterr().out
     assert "384 tokens a step on both sides" in shown
+    assert said_of_figures(comparison.plan) in shown
     assert re.search(r"^ours, nsr, 0\.50 of the tokens kept .* 0\.50 s .* 32\.00 .* 4\.00$", shown, flags=re.M)
     numbers = json.loads(json.dumps(report.as_dict(), allow_nan=False))
     assert numbers["trials"][0]["seconds"] is None
@@ -176,3 +177,12 @@ def test_an_environment_that_cannot_be_made_is_one_line(tmp_path, monkeypatch):
         environment(tmp_path / "trl")
     assert "\n" not in str(ended.value)
     assert not (tmp_path / "trl" / "ready.txt").exists()
+
+
+def test_the_table_says_of_how_many_runs_a_figure_is():
+    assert said_of_figures(PLANS["smollm2", False]) == (
+        "each figure is of one run, not a median of several; of a run's 4 steps, 3 after the warm-up count"
+    )
+    assert said_of_figures(PLANS["byte", False]) == (
+        "each figure is of 3 runs: the median, and the largest peak; of a run's 20 steps, 18 after the warm-up count"
+    )

@@ -14,6 +14,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tests.pretrained.tiny_gguf import write
+from verl_ext.host.free_memory import GIB, Memory
 from verl_ext.pretrained import get, wheel
 from verl_ext.pretrained.get import RECORD, get_model
 
@@ -163,9 +164,13 @@ def test_too_little_room_is_known_before(tmp_path, monkeypatch):
 
 
 def test_too_little_memory_is_known_before(tmp_path, monkeypatch):
+    """What a container leaves counts, however much the machine has."""
     path = write(tmp_path / "x.gguf")
-    monkeypatch.setattr(get.psutil, "virtual_memory", lambda: Usage(available=1000))
-    with pytest.raises(OSError, match="Reading x.gguf needs .* GB of memory"):
+    limited = Memory(1000, 2 * GIB, "left of the control group's 2.0 GiB")
+    monkeypatch.setattr(get, "read_memory", lambda: limited)
+    with pytest.raises(
+        OSError, match=r"Reading x.gguf needs .* GB .*there are 0\.0 GB \(left of the control group's 2\.0 GiB\)"
+    ):
         get_model(str(path), tmp_path / "model")
 
 

@@ -22,6 +22,13 @@ SMOLLM2 = {
 }  # fmt: skip
 TINY = SMOLLM2 | {"hidden_size": 64, "num_attention_heads": 1, "num_key_value_heads": 1, "num_hidden_layers": 2}
 LARGE = SMOLLM2 | {"hidden_size": 2048, "intermediate_size": 8192, "num_hidden_layers": 28, "vocab_size": 128256}
+BYTE = TINY | {
+    "hidden_size": 96,
+    "num_attention_heads": 3,
+    "num_hidden_layers": 3,
+    "intermediate_size": 256,
+    "vocab_size": 260,
+}
 STEP = [
     "data.train_batch_size=8", "data.max_prompt_length=128", "data.max_response_length=64",
     "actor_rollout_ref.rollout.n=8",
@@ -36,7 +43,8 @@ def having(gib: float, total: float | None = None) -> Memory:
 def models(tmp_path_factory):
     """Folders with a config.json each, and no weights: their number is then counted from the sizes."""
     folders = {}
-    for name, config in {"smollm2": SMOLLM2, "tiny": TINY, "large": LARGE, "unknown": {"model_type": "llama"}}.items():
+    unknown = {"model_type": "llama"}
+    for name, config in {"smollm2": SMOLLM2, "tiny": TINY, "byte": BYTE, "large": LARGE, "unknown": unknown}.items():
         folders[name] = tmp_path_factory.mktemp(name)
         (folders[name] / "config.json").write_text(json.dumps(config))
     return folders
@@ -306,3 +314,50 @@ def test_in_bfloat16_a_micro_batch_of_the_same_memory_has_more_tokens(models):
     for precision, tokens in (("float32", 704), ("bfloat16", 1024)):
         config = settled(models["smollm2"], having(64), f"precision={precision}")
         assert OmegaConf.select(config, memory.BUDGET) == tokens
+
+
+MEASURED = {
+    "SmolLM2 in float32": (7.6, "smollm2", ["data.max_prompt_length=192"]),
+    "SmolLM2 in bfloat16": (6.6, "smollm2", ["data.max_prompt_length=192", "precision=bfloat16"]),
+    "the byte model": (
+        1.9, "byte",
+        ["data.max_prompt_length=32", "data.max_response_length=16", "actor_rollout_ref.rollout.max_model_len=128"],
+    ),
+}  # fmt: skip
+"""The runs of docs/cpu.md against TRL, 8 prompts x 8 samples, with the largest peak of their objectives in GiB."""
+
+
+@pytest.mark.parametrize("run", MEASURED)
+def test_the_estimate_is_not_below_what_was_measured(models, run):
+    """Nor 15 % above it, so that little is refused which would fit."""
+    peak, model, overrides = MEASURED[run]
+    config = settled(models[model], having(16), *overrides)
+    assert peak <= memory.estimate(config).peak / GIB <= 1.15 * peak
+
+
+@pytest.mark.parametrize(("precision", "tokens", "limit"), [("float32", 704, 7), ("bfloat16", 1024, 6.5)])
+def test_a_limit_below_a_measured_peak_refuses_its_micro_batches(models, precision, tokens, limit):
+    given = ["data.max_prompt_length=192", f"precision={precision}"]
+    config = settled(models["smollm2"], having(limit), *given, f"{memory.BUDGET}={tokens}")
+    with pytest.raises(ValueError, match=f"ppo_max_token_len_per_gpu={tokens}: the run .*Leave the option out"):
+        memory.check_memory(config, having(limit))
+    memory.check_memory(settled(models["smollm2"], having(limit), *given), having(limit))
+
+
+def test_what_the_allocator_keeps_is_bounded_by_its_threshold(models):
+    kept = [
+        memory.estimate(settled(models["smollm2"], having(64), *threshold)).phases["update"]["what the allocator keeps"]
+        for threshold in ([], [f"{memory.TRIM_THRESHOLD}='{2**28}'"])
+    ]
+    assert kept[0] > kept[1] == 2**28
+
+
+def test_a_whole_copy_of_the_weights_where_fsdp_keeps_it(models):
+    """Else of the embedding and one of 30 layers."""
+    keeping = "actor_rollout_ref.actor.fsdp_config.reshard_after_forward=False"
+    part, whole = (
+        memory.estimate(settled(models["smollm2"], having(64), *given)).phases["update"]["gathered weights"]
+        for given in ([], [keeping])
+    )
+    assert whole == 4 * memory.shape_of(models["smollm2"]).num_parameters
+    assert part == pytest.approx(4 * (49152 * 576 + 3.54e6), rel=0.01)

@@ -9,12 +9,13 @@ from typing import Any
 from verl_ext.checkpoint.model_card import card
 from verl_ext.checkpoint.saved_weights import SavedWeights
 from verl_ext.cpu.precision import correct_dtype, stored_dtype
-from verl_ext.evaluation.model_path import base_of_adapter, find_model, merge_adapter, weight_files
+from verl_ext.evaluation.model_path import base_of_adapter, find_model, merge_adapter
 from verl_ext.evaluation.same_logits import TOLERANCE, logit_difference, trained_model
 from verl_ext.evaluation.shards import LORA_FACTS, PEFT_PREFIX, check_joined, joined_state, write_merged
 from verl_ext.host.disk import check_room
 from verl_ext.host.files import read_object, remove_unfinished, replacing
 from verl_ext.host.provenance import versions
+from verl_ext.pretrained.weights import weight_files
 from verl_ext.training.run_record import read_run_record
 
 FACTS = "export.json"

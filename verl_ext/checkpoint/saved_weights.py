@@ -6,9 +6,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Literal
 
-from verl_ext.evaluation.model_path import ADAPTER, weight_files
+from verl_ext.evaluation.model_path import ADAPTER
 from verl_ext.evaluation.shards import LORA_FACTS, fault_of_ranks, shards_in
 from verl_ext.host.tensor_files import pieces_of, tensors_in
+from verl_ext.pretrained.weights import weight_files
 from verl_ext.training.checkpoints import STEP_FOLDER, TRACKER, saved_steps
 from verl_ext.training.kept_checkpoints import read_best
 

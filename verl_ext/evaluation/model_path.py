@@ -17,7 +17,8 @@ from verl_ext.evaluation.shards import LORA_FACTS, fault_of_ranks, merge_shards,
 from verl_ext.host.command_line import typed_path
 from verl_ext.host.files import read_object, remove_unfinished, replacing
 from verl_ext.host.tensor_files import pieces_of
-from verl_ext.pretrained.hub import ADAPTER_WEIGHTS, HUB_FILES, HUB_ID
+from verl_ext.pretrained.hub import HUB_ID, download
+from verl_ext.pretrained.weights import ADAPTER_WEIGHTS, weight_files
 
 MERGED = "merged"
 ADAPTER = "adapter_config.json"
@@ -58,12 +59,6 @@ class Model:
 
         file = self.config_folder / "tokenizer.json"
         return Tokenizer.from_file(str(file)) if file.is_file() else None
-
-
-def weight_files(folder: Path) -> list[Path]:
-    """Of a whole model: an adapter's weights are none."""
-    files = (file for kind in ("*.safetensors", "pytorch_model*.bin") for file in folder.glob(kind))
-    return sorted(file for file in files if not file.name.startswith(ADAPTER_WEIGHTS))
 
 
 def _has_weights(folder: Path) -> bool:
@@ -175,19 +170,10 @@ def base_of_adapter(folder: Path) -> Path:
 
 
 def _download(hub_id: str) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
     try:
-        folder = Path(snapshot_download(hub_id, allow_patterns=list(HUB_FILES)))
-        if not _has_weights(folder):  # an old model, whose weights are pickled
-            snapshot_download(hub_id, allow_patterns=["pytorch_model*.bin"])
-        return folder
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        raise ValueError(
-            f"There is no folder {hub_id} here, and the model of that name cannot be had from the hub: "
-            f"{str(error).strip().splitlines()[0]}"
-        ) from error
+        return download(hub_id)
+    except OSError as error:
+        raise ValueError(f"There is no folder {hub_id} here, and the model {error}") from error
 
 
 def merge(model: Model, log: TextIO) -> None:

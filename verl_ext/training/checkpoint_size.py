@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from verl_ext.pretrained.weights import weight_files
 from verl_ext.training.paths import local_path
 
 BYTES_PER_PARAMETER_SAVED = 12
@@ -12,7 +13,7 @@ BYTES_PER_PARAMETER_SAVED = 12
 def size_beforehand(config: Any) -> int | None:
     """Of the actor, from the files of the model; None where they are out of reach."""
     folder = local_path(config.actor_rollout_ref.model.path)
-    weights = list(folder.glob("*.safetensors")) + list(folder.glob("pytorch_model*.bin"))
+    weights = weight_files(folder)
     if not weights:
         return None
     bytes_per_weight = 2 if '"bfloat16"' in (folder / "config.json").read_text(encoding="utf-8") else 4

@@ -9,7 +9,8 @@ learner --device cpu`` and the peaks of ``benchmarks/runs.py`` give them again.
 """
 
 import os
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +31,7 @@ BUDGET = f"{ACTOR}.ppo_max_token_len_per_gpu"
 """The log-probs' and the reference's follow it."""
 CRITIC_BUDGET = "critic.ppo_max_token_len_per_gpu"
 CACHE_IN_GIB = f"ray_kwargs.ray_init.runtime_env.env_vars.{KV_CACHE_VARIABLE}"
+TRIM_THRESHOLD = "ray_kwargs.ray_init.runtime_env.env_vars.MALLOC_TRIM_THRESHOLD_"
 MAX_MODEL_LEN = f"{ROLLOUT}.max_model_len"
 CACHE = f"{ROLLOUT}.engine_kwargs.vllm.kv_cache_memory_bytes"
 CRITICS_UPDATE = "critic's update"
@@ -49,6 +51,13 @@ WHOLE_LOGITS = 3
 PADDING = 1.3
 """Tokens of padded rows for each token of theirs; the budget counts the latter. About the same goes for attention's copies
 where prompts are shared."""
+
+KEPT = 0.5
+"""Of what a pass takes, the part again that lies freed and is neither used nor given back: holes between what is in use, and what
+the allocator keeps for the next pass. Peaks of SmolLM2-135M (docs/cpu.md) were 0.3 of it above all other parts in bfloat16, 0.4 in
+float32."""
+KEPT_AT_MOST = GIB
+"""The allocator's threshold in cpu.yaml, where nobody has set another."""
 
 LARGEST_BUDGET, LARGEST_CRITIC_BUDGET = 16384, 32768
 """verl's own."""
@@ -160,26 +169,55 @@ class Planner:
         }
         phases = {
             "loading": {"weights a second time": number * size},
-            "update": {"gradients": trained * FLOAT, "activations": self._ranks * self.activations(tokens)},
-            "weight push": {"weights in transit": (1 + engines) * self._bucket() + engines * number * FLOAT},
+            "update": self._pass(
+                trained, self.activations(tokens), self._gathered(self._shape, actor.fsdp_config, self._actors_dtype)
+            ),
+            "weight push": {
+                "weights in transit": (1 + engines) * min(self._bucket(), number * FLOAT) + engines * number * FLOAT
+            },
         }
         if self._critic:
-            phases[CRITICS_UPDATE] = {
-                "gradients": self._critic.num_parameters * FLOAT,
-                "activations": self._ranks * self._of_critic(critic_tokens),
-            }
+            fsdp = self._config.critic.fsdp
+            phases[CRITICS_UPDATE] = self._pass(
+                self._critic.num_parameters,
+                self._of_critic(critic_tokens),
+                self._gathered(self._critic, fsdp, fsdp.dtype),
+            )
         return Estimate({name: number for name, number in resident.items() if number}, phases)
+
+    def _pass(self, trained: int, activations: int, gathered: int) -> dict[str, int]:
+        """Of an update of so many parameters, whose micro-batch and gathered weights have these bytes in one rank."""
+        parts = {
+            "gradients": trained * FLOAT,
+            "activations": self._ranks * activations,
+            "gathered weights": self._ranks * gathered,
+        }
+        threshold = int(OmegaConf.select(self._config, TRIM_THRESHOLD) or KEPT_AT_MOST)
+        return parts | {"what the allocator keeps": min(self._ranks * threshold, int(KEPT * sum(parts.values())))}
+
+    @staticmethod
+    def _gathered(shape: Shape, fsdp: Any, dtype: Any) -> int:
+        """The copy that FSDP2 makes for a pass, with one rank too: of the embedding and of the layer that computes, or of all."""
+        embedding = shape.vocabulary * shape.hidden
+        of_layer = max(0, shape.num_parameters - embedding) // shape.num_layers
+        return bytes_of(dtype) * (embedding + of_layer if fsdp.reshard_after_forward else shape.num_parameters)
+
+    @property
+    def _actors_dtype(self) -> Any:
+        return self._config.actor_rollout_ref.actor.fsdp_config.mixed_precision.param_dtype
 
     def activations(self, tokens: int) -> int:
         """Of a micro-batch of the actor's update, in one rank."""
         model = self._config.actor_rollout_ref.model
         shape = self._shape
         head = 2 * shape.vocabulary * shape.hidden * FLOAT  # the head's gradient, and the embedding's
-        logits = (
-            CHUNKS if model.use_fused_kernels else WHOLE_LOGITS * self._rows(tokens, model) * shape.vocabulary * FLOAT
-        )
-        dtype = self._config.actor_rollout_ref.actor.fsdp_config.mixed_precision.param_dtype
-        return self._of_layers(shape, tokens, model, dtype) + logits + (0 if self._is_adapter else head)
+        of_row = WHOLE_LOGITS * shape.vocabulary * FLOAT
+        if model.use_fused_kernels:
+            logits = min(CHUNKS, self._rows(self.most_tokens, model) * of_row)
+        else:
+            logits = self._rows(tokens, model) * of_row
+        layers = self._of_layers(shape, tokens, model, self._actors_dtype)
+        return layers + logits + (0 if self._is_adapter else head)
 
     def _of_critic(self, tokens: int) -> int:
         assert self._critic is not None
@@ -244,20 +282,25 @@ class Planner:
 
     def budget_within(self, free: int, cache: int) -> int:
         """Tokens of a micro-batch that fit into ``free`` bytes beside everything else; at least the longest row."""
-        left = free - self.estimate(0, 0, cache).peak_of("update")
-        of_token = self.activations(1024) - self.activations(0)
-        return self._tokens(left, of_token, LARGEST_BUDGET)
+        of_1024 = self.activations(1024) - self.activations(0)
+        return self._tokens(
+            of_1024, LARGEST_BUDGET, lambda tokens: self.estimate(tokens, 0, cache).peak_of("update") <= free
+        )
 
     def critic_budget_within(self, free: int, cache: int) -> int:
         """The same for the critic."""
         assert self._critic is not None
-        left = free - self.estimate(0, 0, cache).peak_of(CRITICS_UPDATE)
-        of_token = self._of_critic(1024)
-        return self._tokens(left, of_token, LARGEST_CRITIC_BUDGET)
+        return self._tokens(
+            self._of_critic(1024),
+            LARGEST_CRITIC_BUDGET,
+            lambda tokens: self.estimate(0, tokens, cache).peak_of(CRITICS_UPDATE) <= free,
+        )
 
-    def _tokens(self, left: int, bytes_of_1024: int, largest: int) -> int:
-        tokens = max(0, min(left, ACTIVATIONS)) * 1024 // bytes_of_1024
-        return min(largest, max(self.longest, tokens // ROUND * ROUND))
+    def _tokens(self, bytes_of_1024: int, largest: int, fits: Callable[[int], bool]) -> int:
+        """The most, in steps of ``ROUND``, whose activations are no more than wanted and which fit."""
+        wanted = min(largest, ACTIVATIONS * 1024 // bytes_of_1024) // ROUND
+        fitting = bisect_left(range(1, wanted + 1), True, key=lambda steps: not fits(steps * ROUND))
+        return min(largest, max(self.longest, fitting * ROUND))
 
 
 def planner_of(config: Any) -> Planner | None:
