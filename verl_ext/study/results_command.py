@@ -19,13 +19,12 @@ from verl_ext.report.page_blocks import PageContent
 from verl_ext.study.finished_runs import (
     FinishedRun,
     LeftOut,
-    cell_name,
     cells_of,
     data_source_of,
     finished_runs,
     who_drew,
 )
-from verl_ext.study.grid_file import SEED_AXIS, GridRun, read_grid
+from verl_ext.study.grid_file import SEED_AXIS, GridRun, read_study
 from verl_ext.study.question import question_of
 from verl_ext.study.study_record import shown_seconds, study_entries
 
@@ -84,7 +83,8 @@ def study_content(options: ResultsOptions) -> StudyContent:
     Raises:
         ValueError: No run is finished, or the runs cannot be compared.
     """
-    runs = read_grid(options.file)
+    study = read_study(options.file)
+    runs = study.runs
     finished, left_out = finished_runs(runs, options.study_output, told=lambda text: print(text, file=sys.stderr))
     if not finished:
         reasons = "; ".join(f"{each.name}: {each.why}" for each in left_out[:3])
@@ -95,7 +95,7 @@ def study_content(options: ResultsOptions) -> StudyContent:
         )
     source = data_source_of(finished, options.data_source)
     scores = grid_scores(cells_of(finished, source))
-    compared, levels = comparisons(scores), at_common_levels(scores)
+    compared, levels = comparisons(scores, study.primary), at_common_levels(scores)
 
     # What draws is asked for last: loading it takes longer than all bad input takes to be found.
     from verl_ext.report.grid_drawings import grid_drawings
@@ -126,7 +126,7 @@ def training_curves(finished: Sequence[FinishedRun], output: Path) -> dict[str, 
     for run in finished:
         folder = output / run.run.name
         if (folder / METRICS_NAME).is_file():
-            curves.setdefault(cell_name(run.run), []).append(read_run(folder, name=run.run.name))
+            curves.setdefault(run.run.cell, []).append(read_run(folder, name=run.run.name))
     return curves
 
 
