@@ -152,6 +152,7 @@ def content_of(scores, pictures=(), left_out=(), primary=()):
         facts=[("runs", "2")],
         commands=["run it"],
         left_out=left_out,
+        in_no_curve=[],
     )
     return grid_content(page, scores, comparisons(scores, primary), at_common_levels(scores), pictures)
 

@@ -116,6 +116,16 @@ def test_runs_that_are_not_finished_are_listed_and_in_no_number(made, capsys):
     assert "in no number: psr-seed2: not begun" in said.out
 
 
+def test_a_run_that_has_logged_nothing_is_named(made):
+    made.runs()
+    (made.output / "nsr-seed2/metrics.jsonl").unlink()
+    assert made.show() == 0
+    page = (made.results / "README.md").read_text()
+    said = "- In no curve of training, whose means are over the other seeds: nsr-seed2, without a metrics.jsonl"
+    assert said in page.splitlines()
+    assert page.index("## What is missing") < page.index(said)
+
+
 def test_a_run_that_has_ended_early_is_finished(made):
     made.runs()
     (made.output / "study.json").unlink()

@@ -59,6 +59,8 @@ class GridPage:
     commands: Sequence[str]
     left_out: Sequence[str]
     """Runs that are in no number, and why."""
+    in_no_curve: Sequence[str]
+    """Runs that have logged nothing of their training."""
 
 
 def labels_of(scores: GridScores) -> dict[str, str]:
@@ -92,6 +94,9 @@ def grid_content(
     in_training: list[Block] = [Heading("Training"), *training] if training else []
     in_training += [Fold("Everything that training logs of a step", everything)] if everything else []
     lines = [f"In no number: {line}" for line in page.left_out]
+    if page.in_no_curve:
+        names = ", ".join(page.in_no_curve)
+        lines.append(f"In no curve of training, whose means are over the other seeds: {names}, without a metrics.jsonl")
     missing: list[Block] = [Heading("What is missing"), Bullets(lines)] if lines else []
     rest: list[Block] = [
         *in_training,

@@ -102,6 +102,7 @@ def study_content(options: ResultsOptions) -> StudyContent:
     from verl_ext.report.grid_page import GridPage, grid_content
 
     question = question_of(options.file)
+    curves, in_no_curve = training_curves(finished, options.study_output)
     page = GridPage(
         title=f"Study {options.file.stem}",
         subtitle=f"{len(finished)} runs, {scores.num_problems:,} problems, {scores.num_samples:,} answers to each at every "
@@ -111,23 +112,29 @@ def study_content(options: ResultsOptions) -> StudyContent:
         facts=facts(finished, scores, source, options.study_output),
         commands=[run_command(runs, options), options.command],
         left_out=[f"{each.name}: {each.why}" for each in left_out],
+        in_no_curve=in_no_curve,
     )
-    drawings = grid_drawings(scores, compared, training_curves(finished, options.study_output))
+    drawings = grid_drawings(scores, compared, curves)
     content = grid_content(page, scores, compared, levels, drawings)
     numbers = results_as_json(scores, compared, levels, left_out) | {"facts": dict(page.facts)}
     return StudyContent(content, drawings, numbers, left_out)
 
 
-def training_curves(finished: Sequence[FinishedRun], output: Path) -> dict[str, list["TrainingCurve"]]:
-    """Name of a cell -> what its runs have logged; without runs that have no metrics."""
+def training_curves(
+    finished: Sequence[FinishedRun], output: Path
+) -> tuple[dict[str, list["TrainingCurve"]], list[str]]:
+    """Name of a cell -> what its runs have logged, and the names of the runs that have not, which are in no curve."""
     from verl_ext.plots.training_curves import METRICS_NAME, read_run
 
     curves: dict[str, list[TrainingCurve]] = {}
+    without: list[str] = []
     for run in finished:
         folder = output / run.run.name
         if (folder / METRICS_NAME).is_file():
             curves.setdefault(run.run.cell, []).append(read_run(folder, name=run.run.name))
-    return curves
+        else:
+            without.append(run.run.name)
+    return curves, without
 
 
 def results_as_json(
