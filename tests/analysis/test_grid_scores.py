@@ -13,12 +13,11 @@ from verl_ext.analysis.grid_comparisons import (
     at_common_levels,
     comparisons,
     crossing,
-    pairs_beside,
-    pairs_of,
 )
 from verl_ext.analysis.grid_doses import dose_axes
+from verl_ext.analysis.grid_pairs import PrimaryPair, compared_cells, compared_values, pairs_beside, pairs_of
 from verl_ext.analysis.grid_scores import CellRuns, grid_scores
-from verl_ext.metrics.crossed import crossed_mean
+from verl_ext.metrics.crossed import crossed_mean, detectable
 from verl_ext.metrics.validations import ValidationCounts
 
 
@@ -235,6 +234,83 @@ def test_holm_is_over_each_family():
     rows = comparisons(scores).between_cells
     smallest = min(rows, key=lambda row: row.p_value)
     assert smallest.p_holm == pytest.approx(min(1.0, 6 * smallest.p_value))
+
+
+def shown(pairs):
+    return [(f"{pair[0]} - {pair[1]}", pair.is_primary) for pair in pairs]
+
+
+def shown_cells(cells, primary):
+    return [
+        (f"{pair.first.name} - {pair.second.name}", pair.is_primary, pair.is_beside)
+        for pair in compared_cells(cells, primary)
+    ]
+
+
+def test_what_a_study_is_about_comes_first_and_in_its_direction():
+    cells = grid_scores(grid(objective=["psr", "nsr", "grpo"])).cells
+    primary = [PrimaryPair("nsr", "psr", None), PrimaryPair("psr", "grpo", None)]
+    assert shown_cells(cells, primary) == [
+        ("nsr - psr", True, False),
+        ("psr - grpo", True, False),
+        ("grpo - nsr", False, False),
+    ]
+    assert {is_primary for _, is_primary, _ in shown_cells(cells, [])} == {True}, "without any it is about all"
+
+
+def test_two_values_of_an_axis_stand_for_all_cells_that_differ_in_them_alone():
+    beside = random_cell(
+        "corrected", np.random.default_rng(1), place={}, options={"grader": "wrong_5", "correction": "1"}
+    )
+    cells = grid_scores([*grid(grader=["exact", "wrong_5"], size=["s", "m"]), beside]).cells
+    primary = [PrimaryPair("wrong_5", "exact", "grader"), PrimaryPair("corrected", "wrong_5-m", None)]
+    assert shown_cells(cells, primary) == [
+        ("wrong_5-s - exact-s", True, False),
+        ("wrong_5-m - exact-m", True, False),
+        ("corrected - wrong_5-m", True, True),
+        ("exact-m - exact-s", False, False),
+        ("wrong_5-m - wrong_5-s", False, False),
+        ("corrected - wrong_5-s", False, True),
+    ]
+    in_grid = [each for each in cells if each.place]
+    assert shown(compared_values("grader", in_grid, primary)) == [("wrong_5 - exact", True)]
+    assert shown(compared_values("size", in_grid, primary)) == [("m - s", False)]
+
+
+def test_holm_is_over_what_the_study_is_about():
+    """Of 12 comparisons of cells 4 are named; the others keep their own p, and are never decided."""
+    scores = grid_scores(grid(objective=["a", "b", "c", "d"]))
+    primary = [PrimaryPair("b", "a", None), PrimaryPair("c", "a", None)]
+    compared = comparisons(scores, primary)
+    rows = compared.between_cells
+    assert [(row.name, row.base) for row in rows if row.is_primary] == [("b", "a")] * 2 + [("c", "a")] * 2
+    smallest = min(rows[:4], key=lambda row: row.p_value)
+    assert smallest.p_holm == pytest.approx(min(1.0, 4 * smallest.p_value))
+    b, a = scores.cells[1], scores.cells[0]
+    assert rows[0].detectable == detectable((b.at(20) - a.at(20))[:, :, 0], 4)
+    for row in rows[4:]:
+        assert isnan(row.p_holm)
+        assert isnan(row.detectable)
+        assert not row.is_decided
+        assert 0 < row.p_value <= 1
+    assert all(row.is_primary for row in compared.versus_base), "each cell is compared with the base in any case"
+    assert (len(compared.primary), compared.num_exploratory) == (8 + 4 + len(compared.at_equal_accuracy[:2]), 8 + 4)
+
+
+def test_a_comparison_whose_runs_are_not_there_yet_is_left_out():
+    cells = grid_scores(grid(objective=["a", "b"])).cells
+    assert shown_cells(cells, [PrimaryPair("c", "a", None)]) == [("b - a", False, False)]
+
+
+def test_a_study_is_about_averages_over_the_other_axes_where_it_names_values():
+    scores = grid_scores(grid(sign=["a", "b"], clip=["on", "off"]))
+    rows = comparisons(scores, [PrimaryPair("a", "b", "sign")]).of_axes
+    assert [(row.name, row.base, row.k, row.is_primary) for row in rows] == [
+        ("a", "b", 1, True),
+        ("off", "on", 1, False),
+        ("a", "b", 4, True),
+        ("off", "on", 4, False),
+    ]
 
 
 # ----------------------------------------------------------------------------------------------------- equal pass@1

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
-from scipy.special import expit
+from scipy import special
 
-from verl_ext.metrics.crossed import crossed_mean, crossed_share
+from verl_ext.metrics.crossed import crossed_mean, crossed_share, detectable
+from verl_ext.metrics.intervals import holm
 from verl_ext.metrics.pass_at_k import pass_at_k_table
 from verl_ext.metrics.seeds import over_seeds
 
@@ -54,11 +55,11 @@ def test_one_seed_or_one_problem_leaves_students_t_over_the_other(shape):
 
 
 def test_what_cannot_be_told():
-    assert crossed_mean(np.array([[0.25]]))[1:] == pytest.approx((nan,) * 6, nan_ok=True)
+    assert crossed_mean(np.array([[0.25]]))[1:] == pytest.approx((nan,) * 5, nan_ok=True)
     same = crossed_mean(np.zeros((3, 4)))
     assert same[:4] == (0.0, 0.0, 0.0, 0.0)
     assert same.p_value == 1.0
-    assert isnan(same.detectable), "nothing varies, so nothing is known about what could have been seen"
+    assert isnan(detectable(np.zeros((3, 4)))), "nothing varies, so nothing is known about what could have been seen"
     for bad in (np.array([[0.1, nan]]), np.zeros((0, 3)), np.zeros(3)):
         with pytest.raises(ValueError, match="needs a value of each pair"):
             crossed_mean(bad)
@@ -98,18 +99,34 @@ def test_interval_p_and_scale_belong_together(values_SP):
         assert (found.low > 0) == (found.p_value < 0.05)
 
 
+@pytest.mark.parametrize("num_comparisons", [1, 8, 210])
 @pytest.mark.parametrize("num_values", [2, 3, 5, 200])
-def test_what_is_detectable_is_found_with_a_probability_of_80_percent(num_values):
-    """Student's tests of samples whose true mean is what one of them could have seen."""
+def test_what_is_detectable_is_found_with_a_probability_of_80_percent(num_values, num_comparisons):
+    """Student's tests of samples whose true mean is what one of them could have seen, the first of so many to be told."""
     rng = np.random.default_rng(0)
-    found = crossed_mean(rng.normal(size=(1, num_values)))
-    shift = found.detectable / found.standard_error / sqrt(num_values)  # in standard deviations
+    values_SP = rng.normal(size=(1, num_values))
+    seen, found = detectable(values_SP, num_comparisons), crossed_mean(values_SP)
+    shift = seen / found.standard_error / sqrt(num_values)  # in standard deviations
     samples = shift + rng.normal(size=(20_000, num_values))
     t = samples.mean(axis=1) / samples.std(axis=1, ddof=1) * sqrt(num_values)
-    critical = (found.high - found.mean) / found.standard_error
+    critical = special.stdtrit(num_values - 1, 1 - 0.05 / num_comparisons / 2)
     assert (np.abs(t) > critical).mean() == pytest.approx(0.8, abs=0.012)
-    if num_values == 200:
-        assert found.detectable / found.standard_error == pytest.approx(1.97 + 0.84, abs=0.01)
+    if (num_values, num_comparisons) == (200, 1):
+        assert seen / found.standard_error == pytest.approx(1.97 + 0.84, abs=0.01)
+
+
+def test_what_three_seeds_detect_is_decided_after_holm_as_often_as_is_said():
+    """Of twenty comparisons one is true, as large as what it detects on average; the others are noise."""
+    rng = np.random.default_rng(1)
+    noise = [rng.normal(size=(3, 1)) + 0.3 * rng.normal(size=(3, 40)) for _ in range(200)]
+    size = detectable(noise[0], 20) / crossed_mean(noise[0]).standard_error * sqrt(1 / 3 + 0.09 / 120)
+    is_decided = [
+        holm([crossed_mean(size + values_SP).p_value, *rng.uniform(size=19)])[0] < 0.05 for values_SP in noise
+    ]
+    assert np.mean(is_decided) == pytest.approx(0.8, abs=0.08)
+    single = detectable(noise[0]) / detectable(noise[0], 20) * size
+    alone = [holm([crossed_mean(single + each).p_value, *rng.uniform(size=19)])[0] < 0.05 for each in noise]
+    assert np.mean(alone) < 0.2, "what a single test would find is not what is decided"
 
 
 def pigeonhole(values_SP, rng, num_resamples=400):
@@ -128,7 +145,7 @@ def test_how_often_it_holds_the_truth(num_seeds, spread):
 
     def drawn(num_seeds, num_problems):
         moved = spread * rng.normal(size=(num_seeds, 1)) + 0.7 * rng.normal(size=(num_seeds, num_problems))
-        return expit(moved + rng.normal(-1.5, 1.5, num_problems))
+        return special.expit(moved + rng.normal(-1.5, 1.5, num_problems))
 
     is_hard = (num_seeds, spread) == (3, 1.5)
     truth = np.mean([drawn(400, 200).mean() for _ in range(20)])

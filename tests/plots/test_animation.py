@@ -8,7 +8,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from verl_ext.plots.animation import FILM_RATE, gif, pixels, write_film, write_moving
+from verl_ext.plots.animation import FILM_RATE, FilmError, gif, pixels, write_film, write_moving
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = runpy.run_path(str(ROOT / "scripts/animate_objectives.py"))
@@ -57,9 +57,18 @@ def test_ffmpeg_gets_each_picture_for_as_long_as_it_lasts(tmp_path):
 
 def test_an_ffmpeg_that_fails_says_why_and_leaves_nothing(tmp_path):
     ffmpeg = fake_ffmpeg(tmp_path, "cat > /dev/null\necho Unknown encoder libx264 >&2\nexit 1")
-    with pytest.raises(ValueError, match=r"could not write moving\.mp4: Unknown encoder libx264"):
+    with pytest.raises(FilmError, match=r"could not write moving\.mp4: Unknown encoder libx264"):
         write_film(tmp_path / "moving.mp4", FRAMES, [0.1] * 3, ffmpeg)
     assert [path.name for path in tmp_path.iterdir()] == ["ffmpeg"]
+
+
+def test_with_an_ffmpeg_that_fails_all_else_is_written_and_the_reason_said(tmp_path, monkeypatch, capsys):
+    fake_ffmpeg(tmp_path, "echo Unknown encoder libx264 >&2\nexit 1")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    SCRIPT["main"](["--out", str(tmp_path / "out"), "--num_steps", "2", "--num_repeats", "2"])
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["decomposition.gif", "decomposition.png"]
+    (said,) = [line for line in capsys.readouterr().out.splitlines() if "decomposition.mp4" in line]
+    assert said.endswith(f"is left out: {tmp_path}/ffmpeg could not write decomposition.mp4: Unknown encoder libx264")
 
 
 def test_the_script_writes_the_pictures(tmp_path, monkeypatch, capsys):

@@ -11,6 +11,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from verl_ext.analysis.grid_comparisons import comparisons
+from verl_ext.analysis.grid_pairs import PrimaryPair
 from verl_ext.analysis.grid_scores import CellRuns, grid_scores
 from verl_ext.metrics.validations import ValidationCounts
 from verl_ext.plots.cell_curves import draw_cell_pass_at_k, draw_over_steps, draw_plane
@@ -161,6 +162,23 @@ def test_the_forest_has_intervals_and_what_could_have_been_seen():
     assert any(row.is_decided for row in rows)
     assert texts(axes.get_yticklabels()) == ["a", "b", "c"]
     assert axes.yaxis_inverted()
+
+
+def test_an_exploratory_difference_is_small_and_promises_nothing():
+    scores = study({"objective": OBJECTIVES}, num_problems=40)
+    compared = comparisons(scores, [PrimaryPair("nsr", "psr", None)])
+    rows = [row for row in compared.between_cells if row.k == 1]
+    axes = Figure().subplots()
+    draw_forest(axes, rows, ["a", "b", "c"], cell_styles(scores.cells), measure="pass@1")
+    assert [bar.get_width() / 2 for bar in axes.patches] == pytest.approx([rows[0].detectable])
+    sizes = [line.get_markersize() for line in axes.lines if line.get_marker() != "None"]
+    assert sizes[0] > sizes[1] == sizes[2]
+    assert any(
+        "small: exploratory" in each.get_text() for each in cell_figures(scores, compared)["between_cells"].texts
+    )
+    assert not any(
+        "exploratory" in each.get_text() for each in cell_figures(scores, comparisons(scores))["between_cells"].texts
+    )
 
 
 def test_training_is_the_mean_over_seeds_in_the_cells_style():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from verl_ext.analysis.grid_comparisons import Comparisons, SeedDifference, at_common_levels, comparisons
+from verl_ext.analysis.grid_pairs import PrimaryPair
 from verl_ext.analysis.grid_scores import CellRuns, grid_scores
 from verl_ext.metrics.validations import ValidationCounts
 from verl_ext.report.grid_findings import grid_findings
@@ -17,7 +18,7 @@ from verl_ext.report.sentences import listed
 LABELS = {"base": "the base", **{name: name.upper() for name in "abcdefg"}}
 
 
-def row(name, base, difference, *, k=1, is_decided=True, detectable=0.02, at=200):
+def row(name, base, difference, *, k=1, is_decided=True, detectable=0.02, at=200, is_primary=True):
     low, high = (difference - 0.01, difference + 0.01) if is_decided else (-0.5, 0.5)
     return SeedDifference(
         name=name,
@@ -27,13 +28,14 @@ def row(name, base, difference, *, k=1, is_decided=True, detectable=0.02, at=200
         low=low,
         high=high,
         p_value=0.001 if is_decided else 0.4,
-        p_holm=0.01 if is_decided else 0.9,
+        p_holm=nan if not is_primary else 0.01 if is_decided else 0.9,
         num_problems=10,
         num_different=10,
         at=at,
         num_seeds=3,
         degrees=2.0,
-        detectable=detectable,
+        detectable=detectable if is_primary else nan,
+        is_primary=is_primary,
     )
 
 
@@ -61,9 +63,17 @@ def test_findings_by_hand():
         "Between each other, B has 2.1 points more pass@1 than A.",
     ]
     assert found.undecided == (
-        "3 of 7 comparisons are not decided: one of them could have missed a true difference of up to 7.1 points at equal steps "
-        "and up to 30.0 points at equal pass@1."
+        "3 of 7 comparisons are not decided: corrected for their number, one of them misses a true difference of up to 7.1 points "
+        "at equal steps and up to 30.0 points at equal pass@1 one time in five."
     )
+
+
+def test_sentences_are_about_what_the_study_names():
+    about = [row("b", "a", 0.2), row("c", "a", 0.0, is_decided=False)]
+    others = [row("c", "b", 0.4, is_primary=False), row("d", "b", 0.5, is_primary=False)]
+    found = grid_findings(compared(between_cells=[*about, *others], of_axes=others, at_equal_accuracy=others), LABELS)
+    assert found.decided == ["Between each other, B has 20.0 points more pass@1 than A."]
+    assert found.undecided.startswith("1 of 2 comparisons that the study names are not decided: ")
 
 
 def test_many_are_summed_up():
@@ -133,7 +143,7 @@ def scores_of(**runs):
     return grid_scores(cells)
 
 
-def content_of(scores, pictures=(), left_out=()):
+def content_of(scores, pictures=(), left_out=(), primary=()):
     page = GridPage(
         title="Study x",
         subtitle="4 runs",
@@ -142,8 +152,9 @@ def content_of(scores, pictures=(), left_out=()):
         facts=[("runs", "2")],
         commands=["run it"],
         left_out=left_out,
+        in_no_curve=[],
     )
-    return grid_content(page, scores, comparisons(scores), at_common_levels(scores), pictures)
+    return grid_content(page, scores, comparisons(scores, primary), at_common_levels(scores), pictures)
 
 
 def test_the_page_has_the_numbers_and_each_picture_with_words():
@@ -180,6 +191,23 @@ def test_the_page_has_the_numbers_and_each_picture_with_words():
     assert "- In no number: psr-seed9: not begun" in lines
     assert lines.index("## Training") < lines.index("## Scores at step 10"), "the curve is near the top"
     assert "Made so." in lines
+
+
+def test_what_the_study_does_not_name_is_exploratory():
+    scores = scores_of(
+        psr=[{0: [0, 2], 10: [2, 4]}, {0: [0, 2], 10: [1, 4]}],
+        nsr=[{0: [0, 2], 10: [0, 2]}, {0: [0, 2], 10: [0, 1]}],
+        grpo=[{0: [0, 2], 10: [1, 2]}, {0: [0, 2], 10: [2, 1]}],
+    )
+    content = content_of(scores, primary=[PrimaryPair("nsr", "psr", None)])
+    lines = render_markdown(content).splitlines()
+    (named,) = [line for line in lines if line.startswith("| NSR \N{MINUS SIGN} PSR | 1 |")]
+    assert not named.endswith("exploratory |")
+    (other,) = [line for line in lines if line.startswith("| GRPO \N{MINUS SIGN} NSR | 1 |")]
+    assert other.endswith("| \N{EN DASH} | \N{EN DASH} | exploratory |"), "neither a corrected p nor what is detectable"
+    assert any("All others between cells are **exploratory**" in line for line in lines)
+    assert not any("GRPO" in text and "NSR" in text for said in content.answer for text in said.evidence)
+    assert "exploratory" not in render_markdown(content_of(scores))
 
 
 def test_a_page_without_a_base_says_what_makes_one():

@@ -26,13 +26,15 @@ COMMON = {
 }
 
 
-def drawn(output: Path, names: dict[str, dict], steps: dict[str, list[int]]) -> list[tuple[str, str, int, str]]:
+def drawn(
+    output: Path, names: dict[str, dict], steps: dict[str, list[int]], *, only: str = ""
+) -> list[tuple[str, str, int, str]]:
     runs = [GridRun(name, {}, COMMON, own) for name, own in names.items()]
     for name, saved in steps.items():
         for step in saved:
             (output / name / f"checkpoints/global_step_{step}").mkdir(parents=True)
     found = []
-    for draw in draws_of(Grid(runs, output, []), runs, output):
+    for draw in draws_of(Grid(runs, output, []), [run for run in runs if only in run.name], output):
         words = dict(zip(draw.arguments[::2], draw.arguments[1::2], strict=True))
         assert words["--temperature"] == str(draw.drawn["temperature"])
         temperatures = {names[folder.name].get(TEMPERATURE, 0.7) for folder in draw.run_folders}
@@ -65,6 +67,14 @@ def test_runs_that_sample_at_other_temperatures_have_bases_of_their_own(tmp_path
     assert [(name, folders) for name, folders, step, _ in found if step == 0] == [("base", "a"), ("base2", "b c")]
 
 
+def test_a_base_has_one_name_whichever_runs_are_asked_for_and_finished(tmp_path):
+    names = {"a": {}, "b": {TEMPERATURE: 1.2}}
+    for steps, only in (({"b": [40]}, ""), ({}, "b"), ({"a": [40]}, "b"), ({}, "")):
+        bases = {folders: name for name, folders, step, _ in drawn(tmp_path, names, steps, only=only) if step == 0}
+        assert bases["b"] == "base2"
+    assert bases == {"a": "base", "b": "base2"}
+
+
 def test_a_study_without_checkpoints_is_named(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     Path("s.yaml").write_text("options: {device: cpu}\nseeds: [1, 2]\n")
@@ -81,10 +91,10 @@ def test_a_number_of_answers_is_one(number, capsys):
 def test_counts_replace_those_of_their_step(tmp_path):
     path = tmp_path / "run" / "validation.jsonl"
     at = {"by": "evaluate", "temperature": 1.0}
-    validation_counts.put(path, 5, {"math": ([1], [2]), "aime": ([0], [2])}, at)
+    validation_counts.put(path, 5, {"math": ([1], [2]), "aime": ([0], [2])}, at, told=print)
     validation_counts.append(path, 5, {"math": ([2], [2])})
     validation_counts.append(path, 10, {"math": ([2], [2])})
-    validation_counts.put(path, 5, {"math": ([3], [8])}, at | {"temperature": 0.5})
+    validation_counts.put(path, 5, {"math": ([3], [8])}, at | {"temperature": 0.5}, told=print)
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     assert [(row["step"], row["data_source"], row["num_correct"], row.get("drawn", {})) for row in rows] == [
         (5, "aime", [0], at),
@@ -92,6 +102,24 @@ def test_counts_replace_those_of_their_step(tmp_path):
         (10, "math", [2], {}),
         (5, "math", [3], {"by": "evaluate", "temperature": 0.5}),
     ]
+
+
+def test_a_last_line_that_is_cut_is_left_out_and_said(tmp_path):
+    path, at, told = tmp_path / "validation.jsonl", {"by": "evaluate"}, []
+    validation_counts.append(path, 5, {"math": ([2], [2])})
+    whole = path.read_text()
+    path.write_text(whole + '{"step": 10, "data_so')
+    validation_counts.put(path, 10, {"math": ([1], [2])}, at, told=told.append)
+    assert told == [f"{path}, line 2, is cut and left out."]
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [(row["step"], row.get("drawn", {})) for row in rows] == [(5, {}), (10, at)]
+    path.write_text(whole.rstrip())
+    validation_counts.put(path, 10, {"math": ([1], [2])}, at, told=told.append)
+    assert len(path.read_text().splitlines()) == 2, "a line that lacks its end alone is whole"
+    path.write_text('{"step": 10, "data_so\n' + whole)
+    with pytest.raises(ValueError, match="validation.jsonl, line 1, is no validation like"):
+        validation_counts.put(path, 10, {"math": ([1], [2])}, at, told=told.append)
+    assert path.read_text().endswith(whole), "nothing is lost"
 
 
 def test_an_engine_is_kept_for_the_same_shape_alone(tmp_path):

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.study.conftest import study_file
+from verl_ext.analysis.grid_pairs import PrimaryPair
 from verl_ext.study import grid_file
-from verl_ext.study.grid_file import SEED_OPTIONS, read_grid
+from verl_ext.study.grid_file import SEED_OPTIONS, read_grid, read_study
 
 OBJECTIVES = {"nsr": {"algorithm.adv_estimator": "nsr"}, "psr": {"algorithm": {"adv_estimator": "psr"}}}
 RATE = "actor_rollout_ref.actor.optim.lr"
@@ -46,6 +47,19 @@ def test_parts_may_be_left_out(tmp_path):
     assert names(runs=[{"name": "alone"}]) == ["alone"]
     assert names(seeds=[0, 7]) == ["seed0", "seed7"]
     assert names(grid={"lambda": {0.05: {}, 1: None}}) == ["0.05", "1"]
+
+
+def test_what_is_compared_is_named_by_cells_or_by_values(tmp_path):
+    compare = {"psr": ["nsr"], "lr_1e-05": ["lr_0.001"], "grpo": ["nsr-lr_1e-05", "as_it_is"]}
+    assert read_study(study_file(tmp_path, WHOLE | {"compare": compare})).primary == [
+        PrimaryPair("nsr", "psr", "objective"),
+        PrimaryPair("lr_0.001", "lr_1e-05", RATE),
+        PrimaryPair("nsr-lr_1e-05", "grpo", None),
+        PrimaryPair("as_it_is", "grpo", None),
+    ]
+    assert read_study(study_file(tmp_path, WHOLE)).primary == []
+    of_one_axis = {"grid": {"lambda": {0.05: {}, 1: {}}}, "seeds": [1], "compare": {0.05: [1]}}
+    assert read_study(study_file(tmp_path, of_one_axis)).primary == [PrimaryPair("1", "0.05", None)]
 
 
 @given(
@@ -96,6 +110,32 @@ def test_there_are_as_many_runs_as_the_product_and_no_two_are_alike(tmp_path_fac
         ({"seeds": 5}, r"seeds must be a list of whole numbers >= 0, such as \[1, 2, 3\], got 5"),
         ({"seeds": [1, True]}, "seeds must be a list of whole numbers"),
         ({"seeds": [1, 1]}, "has two runs of the name nsr-lr_1e-05-seed1"),
+        ({"compare": ["nsr", "psr"]}, "compare must have pairs as name: .names that are compared with it., got .'nsr'"),
+        ({"compare": {}}, "compare must have pairs as name"),
+        ({"compare": {"psr": "nsr"}}, "compare: psr needs a list of names that are compared with it, got nsr"),
+        ({"compare": {"psr": []}}, "compare: psr needs a list of names"),
+        (
+            {"compare": {"psr": ["nsr-lr_1e-5"]}},
+            r"study.yaml: compare: no cell and no value of an axis is called nsr-lr_1e-5. Did you mean nsr-lr_1e-05\?",
+        ),
+        ({"compare": {"gspo": ["nsr"]}}, r"is called gspo. Did you mean grpo\?"),
+        (
+            {"compare": {"zzz": ["nsr"]}},
+            "is called zzz. There are nsr-lr_1e-05, .*, grpo, as_it_is, nsr, psr, lr_1e-05, ",
+        ),
+        ({"compare": {"grpo-seed1": ["as_it_is"]}}, "is called grpo-seed1. There are nsr-lr_1e-05, "),
+        ({"compare": {"psr": ["psr"]}}, "compare compares psr with itself"),
+        ({"compare": {"psr": ["nsr", "nsr"]}}, "compare names nsr and psr twice"),
+        ({"compare": {"psr": ["nsr"], "nsr": ["psr"]}}, "compare names nsr and psr twice"),
+        (
+            {"compare": {"psr": ["lr_0.001"]}},
+            "lr_0.001 and psr are neither two cells nor two values of one axis. Name cells, such as nsr-lr_1e-05",
+        ),
+        ({"compare": {"psr": ["grpo"]}}, "grpo and psr are neither two cells nor two values of one axis"),
+        (
+            {"grid": {"a": {"x": {}, "y": {}}, "b": {"x": {}, "y": {}}}, "compare": {"x": ["y"]}},
+            "y and x are values of a and b. Name cells, such as x-x",
+        ),
     ],
 )
 def test_what_is_no_study(tmp_path, change, message):
@@ -107,7 +147,7 @@ def test_what_is_no_study(tmp_path, change, message):
     ("text", "message"),
     [
         ("grid: [", "is no YAML"),
-        ("- nsr", "must have the keys options, grid, runs and seeds"),
+        ("- nsr", "must have the keys options, grid, runs, seeds and compare"),
         ("options: {}", "has no run: it needs a grid, runs or seeds"),
         (None, "cannot be read: No such file"),
     ],

@@ -11,7 +11,6 @@ from tests.study.made_runs import add_validation, make_runs
 from verl_ext.plots import cell_figures
 from verl_ext.report.page_blocks import Commands, Paragraph
 from verl_ext.study.__main__ import main
-from verl_ext.study.finished_runs import cell_name
 from verl_ext.study.grid_file import read_grid
 from verl_ext.study.question import question_of
 
@@ -117,6 +116,16 @@ def test_runs_that_are_not_finished_are_listed_and_in_no_number(made, capsys):
     assert "in no number: psr-seed2: not begun" in said.out
 
 
+def test_a_run_that_has_logged_nothing_is_named(made):
+    made.runs()
+    (made.output / "nsr-seed2/metrics.jsonl").unlink()
+    assert made.show() == 0
+    page = (made.results / "README.md").read_text()
+    said = "- In no curve of training, whose means are over the other seeds: nsr-seed2, without a metrics.jsonl"
+    assert said in page.splitlines()
+    assert page.index("## What is missing") < page.index(said)
+
+
 def test_a_run_that_has_ended_early_is_finished(made):
     made.runs()
     (made.output / "study.json").unlink()
@@ -127,6 +136,20 @@ def test_a_run_that_has_ended_early_is_finished(made):
     numbers = made.numbers()
     assert len(numbers["cells"][0]["seeds"]) == 2
     assert numbers["facts"]["time"] == "not recorded"
+
+
+def test_what_the_file_compares_is_corrected_and_all_else_is_exploratory(made):
+    objectives = {name: {"algorithm.adv_estimator": name} for name in ("psr", "nsr", "grpo")}
+    content = {"grid": {"objective": objectives}, "seeds": [1, 2], "compare": {"grpo": ["psr"]}}
+    assert made.runs(content=content).show() == 0
+    rows = made.numbers()["between_cells"]
+    assert [(row["name"], row["base"], row["is_primary"]) for row in rows if row["k"] == 1] == [
+        ("psr", "grpo", True),
+        ("nsr", "psr", False),
+        ("grpo", "nsr", False),
+    ]
+    assert [row["p_holm"] is None for row in rows] == [False, False, True, True, True, True]
+    assert "| exploratory |" in (made.results / "README.md").read_text()
 
 
 @pytest.mark.parametrize(
@@ -323,4 +346,4 @@ def test_the_question_is_the_comment(tmp_path):
 def test_cell_names(tmp_path):
     file = tmp_path / "study.yaml"
     file.write_text("grid: {a: {x: {}, y: {}}}\nruns: [{name: b-seed1-c}]\nseeds: [1, 12]\n")
-    assert [cell_name(run) for run in read_grid(file)] == ["x", "x", "y", "y", "b-seed1-c", "b-seed1-c"]
+    assert [run.cell for run in read_grid(file)] == ["x", "x", "y", "y", "b-seed1-c", "b-seed1-c"]

@@ -1,5 +1,6 @@
 """The studies that are shipped: every run of them could be started, on a model and data of the right shape."""
 
+import re
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -11,7 +12,7 @@ from verl_ext.data.parquet import write_rows
 from verl_ext.objectives.catalog import ROWS
 from verl_ext.objectives.objective import AnotherName
 from verl_ext.study.grid import Grid
-from verl_ext.study.grid_file import read_grid
+from verl_ext.study.grid_file import read_grid, read_study
 from verl_ext.training import several_runs
 from verl_ext.training.checks.algorithm import check_estimator, check_loss
 from verl_ext.training.checks.option_values import check_types
@@ -68,10 +69,42 @@ def test_these_are_shipped():
 
 
 @pytest.mark.parametrize("file", STUDIES, ids=lambda file: file.stem)
-def test_a_study_says_what_it_asks_and_its_command(file):
+def test_a_study_says_what_it_asks_and_its_commands(file):
+    """In the order in which they are given: results has nothing to show of runs that no one has drawn from."""
     comment = "".join(line for line in file.read_text().splitlines(keepends=True) if line.startswith("#"))
     assert "?" in comment
-    assert f"python -m verl_ext.study run studies/{file.name}\n" in comment
+    commands = re.findall(r"^#   python -m verl_ext\.study (\w+) (\S+)(?: --num_samples \d+)?$", comment, re.MULTILINE)
+    assert commands == [(command, f"studies/{file.name}") for command in ("run", "evaluate", "results")]
+
+
+@pytest.mark.parametrize("file", STUDIES, ids=lambda file: file.stem)
+def test_a_study_keeps_what_evaluate_draws_from(file):
+    """The last step of every run, as a model."""
+    for run in read_grid(file):
+        options = {**run.common, **run.own}
+        assert options["trainer.total_training_steps"] % options["trainer.save_freq"] == 0
+        assert "hf_model" in options["actor_rollout_ref.actor.checkpoint.save_contents"]
+
+
+def test_what_the_studies_are_about():
+    """Each names its comparisons before it is run, but for the one that was run before studies could."""
+
+    def compared(name):
+        return [
+            (pair.name, pair.base) for pair in read_study(next(file for file in STUDIES if file.stem == name)).primary
+        ]
+
+    for name in ("countdown_cpu", "smollm2_cpu"):
+        assert compared(name) == [("nsr", "psr"), ("nsr", "grpo"), ("psr", "grpo"), ("nsr", "w_reinforce")]
+    assert compared("atlas") == [(run.cell, "grpo") for run in runs_of("atlas")[::3] if run.cell != "grpo"]
+    assert compared("lambda") == [(run.cell, "lambda_0") for run in runs_of("lambda")[::3] if run.cell != "lambda_0"]
+    doses = dict.fromkeys(run.place["grader"] for run in runs_of("noisy_grader") if "grader" in run.place)
+    corrected = [run.cell for run in runs_of("noisy_grader")[::3] if run.cell.endswith("-forward")]
+    assert compared("noisy_grader") == [
+        *((dose, "exact") for dose in doses if dose != "exact"),
+        *((cell, cell.removesuffix("-forward")) for cell in corrected),
+    ]
+    assert [file.stem for file in STUDIES if not compared(file.stem)] == ["countdown_narrow"]
 
 
 @pytest.mark.parametrize("name", ["countdown_cpu", "countdown_narrow"])

@@ -109,6 +109,6 @@ def test_what_evaluate_drew_stays_beside_a_validation_of_its_step(tmp_path):
     path = tmp_path / validation_counts.NAME
     validation_counts.append(path, 5, {"math": ([1], [2])})
     for step in (5, 6):
-        validation_counts.put(path, step, {"math": ([2], [2])}, {"by": "evaluate", "temperature": 1.0})
+        validation_counts.put(path, step, {"math": ([2], [2])}, {"by": "evaluate", "temperature": 1.0}, told=print)
     assert metrics_file.keep_until(path, 5) == 1
     assert [json.loads(line)["num_correct"] for line in path.read_text().splitlines()] == [[1], [2]]

@@ -4,21 +4,20 @@ Shapes: T = steps, S = seeds, P = problems, K = values of k.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from itertools import combinations
-from math import isnan
+from dataclasses import dataclass
+from math import isnan, nan
+from typing import NamedTuple
 
 import numpy as np
 
+from verl_ext.analysis.grid_pairs import CellPair, PrimaryPair, compared_cells, compared_values, elsewhere
 from verl_ext.analysis.grid_scores import CellScores, GridScores
-from verl_ext.metrics.crossed import CrossedMean, crossed_mean
+from verl_ext.metrics.crossed import CrossedMean, crossed_mean, detectable
 from verl_ext.metrics.intervals import holm
 from verl_ext.metrics.pass_at_k import FloatArray
 from verl_ext.metrics.summary import PairedDifference
 
 BASE = "base"
-_FEW_VALUES = 5
-"""Of an axis: more would make more pairs than anybody asks about."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +29,10 @@ class SeedDifference(PairedDifference):
     num_seeds: int
     degrees: float
     detectable: float
-    """The smallest true difference that would be found with a probability of 80 %; nan where nothing varies."""
+    """The smallest true difference that would be decided with a probability of 80 % (``metrics.crossed.detectable``); nan where
+    nothing varies, and where nothing is to be decided."""
+    is_primary: bool
+    """Whether the study is about it. Else it is exploratory: in no correction (``p_holm`` is nan), and never decided."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +46,7 @@ class NotReached:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparisons:
-    """Each list is a family for Holm."""
+    """Each list is a family for Holm, which is over its primary comparisons."""
 
     versus_base: list[SeedDifference]
     of_axes: list[SeedDifference]
@@ -59,85 +61,53 @@ class Comparisons:
     def families(self) -> tuple[list[SeedDifference], ...]:
         return self.versus_base, self.of_axes, self.between_cells, self.beside_the_grid, self.at_equal_accuracy
 
+    @property
+    def primary(self) -> list[SeedDifference]:
+        """Those that the study is about."""
+        return [row for family in self.families for row in family if row.is_primary]
 
-def comparisons(scores: GridScores) -> Comparisons:
-    """All comparisons of a study: at k = 1 and at the largest k, and at equal pass@1 at the largest k."""
+    @property
+    def num_exploratory(self) -> int:
+        return sum(map(len, self.families)) - len(self.primary)
+
+
+def comparisons(scores: GridScores, primary: Sequence[PrimaryPair] = ()) -> Comparisons:
+    """All comparisons of a study: at k = 1 and at the largest k, and at equal pass@1 at the largest k.
+
+    Args:
+        scores: Of the cells.
+        primary: What the study is about; empty: all pairs. Each cell is compared with the base in any case.
+    """
     ends = sorted({scores.ks[0], scores.ks[-1]})
     versus_base = [
-        _difference(cell.at(scores.step)[:, :, column] - base.values_PK[:, column], cell.name, BASE, k, scores.step)
+        _Values(cell.at(scores.step)[:, :, column] - base.values_PK[:, column], cell.name, BASE, k, scores.step)
         for cell in scores.cells
         if (base := scores.bases.get(cell.model)) is not None
         for k, column in ((k, scores.ks.index(k)) for k in ends)
     ]
-    pairs, beside = list(pairs_of(scores.cells)), list(pairs_beside(scores.cells))
-    found = [_at_equal_accuracy(a, b, scores) for a, b in (*pairs, *beside)] if len(ends) > 1 else []
+    pairs = compared_cells(scores.cells, primary)
+    beside, between = ([pair for pair in pairs if pair.is_beside is wanted] for wanted in (True, False))
+    found = [_at_equal_accuracy(pair, scores) for pair in (*between, *beside)] if len(ends) > 1 else []
     return Comparisons(
-        versus_base=_corrected(versus_base),
-        of_axes=_corrected([each for k in ends for each in _of_axes(scores, k)]),
-        between_cells=_corrected([_at_last_step(a, b, k, scores) for a, b in pairs for k in ends]),
-        beside_the_grid=_corrected([_at_last_step(a, b, k, scores) for a, b in beside for k in ends]),
-        at_equal_accuracy=_corrected([each for each in found if isinstance(each, SeedDifference)]),
+        versus_base=_family(versus_base),
+        of_axes=_family([each for k in ends for each in _of_axes(scores, k, primary)]),
+        between_cells=_family([_at_last_step(pair, k, scores) for pair in between for k in ends]),
+        beside_the_grid=_family([_at_last_step(pair, k, scores) for pair in beside for k in ends]),
+        at_equal_accuracy=_family([each for each in found if isinstance(each, _Values)]),
         not_reached=[each for each in found if isinstance(each, NotReached)],
     )
 
 
-def is_of_objectives(axis: str, cells: Sequence[CellScores]) -> bool:
-    """Whether an axis of the grid is one of objectives: each of its values has one, and they differ."""
-    by_value: dict[str, set[str]] = {}
-    for cell in cells:
-        if axis in cell.place:
-            by_value.setdefault(cell.place[axis], set()).add(cell.objective)
-    return all(len(found) == 1 for found in by_value.values()) and len(set().union(*by_value.values())) > 1
-
-
-def pairs_of(cells: Sequence[CellScores]) -> Iterator[tuple[CellScores, CellScores]]:
-    """The pairs that are compared, axis by axis: (the later, the earlier) cells that differ on this axis of the grid only.
-
-    All of them on an axis of objectives or of few values, each value with the first on another. Without a grid all pairs of runs.
-    """
-    in_grid = [cell for cell in cells if cell.place]
-    for axis in dict.fromkeys(axis for cell in in_grid for axis in cell.place):
-        for pair in pairs_of_values(axis, in_grid):
-            for earlier, later in combinations(in_grid, 2):
-                if (earlier.place[axis], later.place[axis]) == pair and elsewhere(earlier, axis) == elsewhere(
-                    later, axis
-                ):
-                    yield later, earlier
-    if not in_grid:
-        yield from ((later, earlier) for earlier, later in combinations(cells, 2))
-
-
-def pairs_beside(cells: Sequence[CellScores]) -> Iterator[tuple[CellScores, CellScores]]:
-    """Each run beside the grid with the cells of the grid whose options are most like its own."""
-    in_grid = [cell for cell in cells if cell.place]
-    for beside in (cell for cell in cells if not cell.place):
-        apart = [len(dict(beside.options.items() ^ cell.options.items())) for cell in in_grid]
-        yield from ((beside, cell) for cell, number in zip(in_grid, apart, strict=True) if number == min(apart))
-
-
-def pairs_of_values(axis: str, in_grid: Sequence[CellScores]) -> list[tuple[str, str]]:
-    """(Earlier, later) values of an axis: all pairs of objectives or of few values, else the first with each other."""
-    values = list(dict.fromkeys(cell.place[axis] for cell in in_grid))
-    pairs = list(combinations(values, 2))
-    is_all = is_of_objectives(axis, in_grid) or len(values) <= _FEW_VALUES
-    return pairs if is_all else [pair for pair in pairs if pair[0] == values[0]]
-
-
-def elsewhere(cell: CellScores, axis: str) -> tuple[str, ...]:
-    """The values of a cell on the other axes."""
-    return tuple(value for name, value in cell.place.items() if name != axis)
-
-
-def _of_axes(scores: GridScores, k: int) -> Iterator[SeedDifference]:
+def _of_axes(scores: GridScores, k: int, primary: Sequence[PrimaryPair]) -> Iterator["_Values"]:
     """The differences between values of an axis, averaged over the places on the other axes where both have a cell."""
     in_grid = [cell for cell in scores.cells if cell.place]
     axes = list(dict.fromkeys(axis for cell in in_grid for axis in cell.place))
     column = scores.ks.index(k)
     for axis in axes if len(axes) > 1 else ():
         cell_at = {(cell.place[axis], elsewhere(cell, axis)): cell for cell in in_grid}
-        for earlier, later in pairs_of_values(axis, in_grid):
-            places = [place for value, place in cell_at if value == earlier and (later, place) in cell_at]
-            both = [(cell_at[later, place], cell_at[earlier, place]) for place in places]
+        for pair in compared_values(axis, in_grid, primary):
+            places = [place for value, place in cell_at if value == pair.base and (pair.name, place) in cell_at]
+            both = [(cell_at[pair.name, place], cell_at[pair.base, place]) for place in places]
             shared = (
                 [seed for seed in both[0][0].seeds if all(seed in cell.seeds for pair in both for cell in pair)]
                 if both
@@ -147,7 +117,8 @@ def _of_axes(scores: GridScores, k: int) -> Iterator[SeedDifference]:
                 differences = [
                     _of_seeds(a, shared, a.at(scores.step)) - _of_seeds(b, shared, b.at(scores.step)) for a, b in both
                 ]
-                yield _difference(np.mean(differences, axis=0)[:, :, column], later, earlier, k, scores.step)
+                mean_SP = np.mean(differences, axis=0)[:, :, column]
+                yield _Values(mean_SP, pair.name, pair.base, k, scores.step, pair.is_primary)
 
 
 def _of_seeds(cell: CellScores, seeds: Sequence[str], values_S: FloatArray) -> FloatArray:
@@ -163,40 +134,55 @@ def _on_same_seeds(
     return _of_seeds(first, shared, values_of(first)), _of_seeds(second, shared, values_of(second))
 
 
-def _at_last_step(a: CellScores, b: CellScores, k: int, scores: GridScores) -> SeedDifference:
-    first, second = _on_same_seeds(a, b, lambda cell: cell.at(scores.step))
-    return _difference((first - second)[:, :, scores.ks.index(k)], a.name, b.name, k, scores.step)
+def _at_last_step(pair: CellPair, k: int, scores: GridScores) -> "_Values":
+    first, second = _on_same_seeds(pair.first, pair.second, lambda cell: cell.at(scores.step))
+    column = scores.ks.index(k)
+    return _Values((first - second)[:, :, column], pair.first.name, pair.second.name, k, scores.step, pair.is_primary)
 
 
-def _difference(differences_SP: FloatArray, name: str, base: str, k: int, at: float) -> SeedDifference:
-    found = crossed_mean(differences_SP) if differences_SP.size else CrossedMean(*[float("nan")] * 7)
-    return SeedDifference(
-        name=name,
-        base=base,
-        k=k,
-        difference=found.mean,
-        low=found.low,
-        high=found.high,
-        p_value=found.p_value,
-        p_holm=found.p_value,
-        num_problems=differences_SP.shape[1],
-        num_different=int(np.count_nonzero(np.any(differences_SP, axis=0))),
-        at=at,
-        num_seeds=differences_SP.shape[0],
-        degrees=found.degrees,
-        detectable=found.detectable,
-    )
+class _Values(NamedTuple):
+    """A comparison before those that it stands with are known."""
+
+    differences_SP: FloatArray
+    name: str
+    base: str
+    k: int
+    at: float
+    is_primary: bool = True
 
 
-def _corrected(family: Sequence[SeedDifference]) -> list[SeedDifference]:
-    """With Holm over those that have a p."""
-    known = [each for each in family if not isnan(each.p_value)]
-    adjusted = dict(zip(map(id, known), holm([each.p_value for each in known]), strict=True))
-    return [replace(each, p_holm=adjusted.get(id(each), each.p_holm)) for each in family]
+def _family(found: Sequence[_Values]) -> list[SeedDifference]:
+    """With Holm over the primary ones that have a p."""
+    means = [
+        crossed_mean(each.differences_SP) if each.differences_SP.size else CrossedMean(*[nan] * 6) for each in found
+    ]
+    tested = [number for number, each in enumerate(found) if each.is_primary and not isnan(means[number].p_value)]
+    corrected = dict(zip(tested, holm([means[number].p_value for number in tested]), strict=True))
+    return [
+        SeedDifference(
+            name=each.name,
+            base=each.base,
+            k=each.k,
+            difference=mean.mean,
+            low=mean.low,
+            high=mean.high,
+            p_value=mean.p_value,
+            p_holm=corrected.get(number, nan),
+            num_problems=each.differences_SP.shape[1],
+            num_different=int(np.count_nonzero(np.any(each.differences_SP, axis=0))),
+            at=each.at,
+            num_seeds=each.differences_SP.shape[0],
+            degrees=mean.degrees,
+            detectable=detectable(each.differences_SP, len(tested)) if number in corrected else nan,
+            is_primary=each.is_primary,
+        )
+        for number, (each, mean) in enumerate(zip(found, means, strict=True))
+    ]
 
 
-def _at_equal_accuracy(a: CellScores, b: CellScores, scores: GridScores) -> SeedDifference | NotReached:
+def _at_equal_accuracy(pair: CellPair, scores: GridScores) -> _Values | NotReached:
     """At the largest pass@1 that every run of both cells reaches."""
+    a, b = pair.first, pair.second
     level = min(reached(a).min(), reached(b).min())
     for cell in (a, b):
         starts_S = cell.means_TSK[0, :, 0]
@@ -211,7 +197,7 @@ def _at_equal_accuracy(a: CellScores, b: CellScores, scores: GridScores) -> Seed
                 f"{100 * starts_S.max():.1f} %",
             )
     first, second = _on_same_seeds(a, b, lambda cell: at_accuracy(cell, level))
-    return _difference(first - second, a.name, b.name, scores.ks[-1], level)
+    return _Values(first - second, a.name, b.name, scores.ks[-1], level, pair.is_primary)
 
 
 def reached(cell: CellScores) -> FloatArray:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from verl_ext.analysis.grid_comparisons import elsewhere
+from verl_ext.analysis.grid_pairs import elsewhere
 from verl_ext.analysis.grid_scores import CellScores
 
 _NUMBERED = re.compile(r"(.+?)_([0-9.]+(?:e[+-]?[0-9]+)?)")

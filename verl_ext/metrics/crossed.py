@@ -43,8 +43,6 @@ class CrossedMean(NamedTuple):
     """Student's t with so many degrees of freedom makes the interval from the standard error."""
     p_value: float
     """Of a mean of 0, two-sided: where the interval of another level just touches 0."""
-    detectable: float
-    """The smallest true mean that a two-sided test at 5 % would find with a probability of 80 %."""
 
 
 class _ErrorPart(NamedTuple):
@@ -58,7 +56,7 @@ def crossed_mean(values_SP: FloatArray) -> CrossedMean:
     """The mean of a table of seeds and problems.
 
     With one seed the interval is over problems only, with one problem over seeds only, with both there is none. Where all
-    values are the same nothing varies: the interval has no width, and nothing is known about what could have been seen.
+    values are the same nothing varies, and the interval has no width.
 
     Raises:
         ValueError: There is no value, or one is nan.
@@ -67,21 +65,28 @@ def crossed_mean(values_SP: FloatArray) -> CrossedMean:
         raise ValueError(f"A mean over seeds and problems needs a value of each pair, got shape {values_SP.shape}.")
     mean = float(values_SP.mean())
     if values_SP.size == 1:
-        return CrossedMean(mean, nan, nan, nan, nan, nan, nan)
+        return CrossedMean(mean, nan, nan, nan, nan, nan)
     if values_SP.max() == values_SP.min():
         value = float(values_SP[0, 0])
-        return CrossedMean(value, value, value, 0.0, nan, 0.0 if value else 1.0, nan)
-    from scipy import special  # takes a while to load
-
+        return CrossedMean(value, value, value, 0.0, nan, 0.0 if value else 1.0)
     views = _views(values_SP)
-    reach = _reach(views, _ALPHA)
-    widest = next(parts for parts in views if _reach([parts], _ALPHA) == reach)
-    error = sqrt(sum(part.variance for part in widest))
-    degrees = float(special.stdtridf(1 - _ALPHA / 2, reach / error))
-    noncentrality = special.nctdtrinc(degrees, 1 - _POWER, reach / error)
-    return CrossedMean(
-        mean, mean - reach, mean + reach, error, degrees, _p_value(views, abs(mean)), float(noncentrality * error)
-    )
+    reach, error, degrees = _widest(views, _ALPHA)
+    return CrossedMean(mean, mean - reach, mean + reach, error, degrees, _p_value(views, abs(mean)))
+
+
+def detectable(values_SP: FloatArray, num_comparisons: int = 1) -> float:
+    """The smallest true mean that is told from 0 with a probability of 80 %, whatever comes of the other comparisons.
+
+    A mean is told from 0 where p, corrected by Holm, is below 5 %. The first of ``num_comparisons`` to be told needs a p below
+    5 % by their number, and one that needs others to be told before it may never be: so this is for that level. nan where
+    nothing varies, or there is one value only: nothing is known about what could have been seen.
+    """
+    if values_SP.size == 1 or values_SP.max() == values_SP.min():
+        return nan
+    from scipy import special
+
+    reach, error, degrees = _widest(_views(values_SP), _ALPHA / num_comparisons)
+    return float(special.nctdtrinc(degrees, 1 - _POWER, reach / error) * error)
 
 
 def crossed_share(values_SP: FloatArray) -> CrossedMean:
@@ -123,6 +128,16 @@ def _reach(views: list[list[_ErrorPart]], alpha: float) -> float:
         sqrt(sum(part.variance * float(special.stdtrit(part.degrees, 1 - alpha / 2)) ** 2 for part in parts))
         for parts in views
     )
+
+
+def _widest(views: list[list[_ErrorPart]], alpha: float) -> tuple[float, float, float]:
+    """The widest half of an interval at the level 1 - alpha, its standard error, and the degrees of freedom of the two."""
+    from scipy import special  # takes a while to load
+
+    reach = _reach(views, alpha)
+    widest = next(parts for parts in views if _reach([parts], alpha) == reach)
+    error = sqrt(sum(part.variance for part in widest))
+    return reach, error, float(special.stdtridf(1 - alpha / 2, reach / error))
 
 
 def _p_value(views: list[list[_ErrorPart]], distance: float) -> float:

@@ -58,6 +58,21 @@ class Series(NamedTuple):
     steps: Validations
 
 
+class ValidationRow(NamedTuple):
+    """A line of the file."""
+
+    where: str
+    """The file and the number of the line, for errors."""
+    step: int
+    data_source: str
+    counts: ValidationCounts
+    by: str
+    """Who drew the answers."""
+    drawn: Mapping[str, Any]
+    """By whom and how, as it says; empty where it does not."""
+    text: str
+
+
 def drawn_by(row: Mapping[str, Any]) -> str:
     """Who drew the answers of a row."""
     drawn = row.get(DRAWN)
@@ -91,20 +106,12 @@ def read_series(path: Path, *, told: Callable[[str], None]) -> dict[str, dict[st
             "trainer.val_before_train=True for the base. python -m verl_ext.study evaluate draws from checkpoints."
         )
     found: dict[str, dict[str, Series]] = {}
-    lines = list(read_objects(path))
-    for number, record, text in lines:
-        if record is None and number == lines[-1][0] and not text.endswith(b"\n"):
-            told(f"{path}, line {number}, is cut and left out.")
-            continue
-        where = f"{path}, line {number},"
-        record = record or {}
-        step, source, counts = _validation(record, where)
-        of_source = found.setdefault(source, {})
-        _check_problems(of_source, source, counts, where)
-        by, drawn = drawn_by(record), record.get(DRAWN, {})
-        if by not in of_source or of_source[by].drawn != drawn:
-            of_source[by] = Series(drawn, {})
-        of_source[by].steps[step] = counts
+    for row in read_rows(path, told=told):
+        of_source = found.setdefault(row.data_source, {})
+        _check_problems(of_source, row)
+        if row.by not in of_source or of_source[row.by].drawn != row.drawn:
+            of_source[row.by] = Series(row.drawn, {})
+        of_source[row.by].steps[row.step] = row.counts
     if not found:
         raise ValueError(f"{path} holds no validation yet.")
     return {
@@ -113,7 +120,27 @@ def read_series(path: Path, *, told: Callable[[str], None]) -> dict[str, dict[st
     }
 
 
-def _check_problems(of_source: Mapping[str, Series], source: str, counts: ValidationCounts, where: str) -> None:
+def read_rows(path: Path, *, told: Callable[[str], None]) -> list[ValidationRow]:
+    """The lines of the file as they are, without a last one that is cut, of which ``told`` gets a sentence.
+
+    Raises:
+        ValueError: A line is no validation; names it.
+    """
+    rows = []
+    lines = list(read_objects(path))
+    for number, record, text in lines:
+        if record is None and number == lines[-1][0] and not text.endswith(b"\n"):
+            told(f"{path}, line {number}, is cut and left out.")
+            continue
+        where = f"{path}, line {number},"
+        record = record or {}
+        step, source, counts = _validation(record, where)
+        rows.append(ValidationRow(where, step, source, counts, drawn_by(record), record.get(DRAWN, {}), text.decode()))
+    return rows
+
+
+def _check_problems(of_source: Mapping[str, Series], row: ValidationRow) -> None:
+    where, source, counts = row.where, row.data_source, row.counts
     for known in (each for series in of_source.values() for each in series.steps.values()):
         if known.num_problems != counts.num_problems:
             raise ValueError(

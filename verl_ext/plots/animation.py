@@ -71,8 +71,12 @@ def _with_white_paper(frame: Pixels, flat: Image.Image) -> Image.Image:
     return image
 
 
+class FilmError(ValueError):
+    """This machine's ffmpeg cannot make a film, as one without the encoder cannot."""
+
+
 def write_moving(folder: Path, name: str, frames: Sequence[Pixels], seconds: Sequence[float]) -> list[str]:
-    """Write ``name``.gif and, with ffmpeg, ``name``.mp4 into ``folder``.
+    """Write ``name``.gif and, with an ffmpeg that can, ``name``.mp4 into ``folder``.
 
     Returns:
         A line on each: what was written, or why not.
@@ -85,7 +89,10 @@ def write_moving(folder: Path, name: str, frames: Sequence[Pixels], seconds: Seq
     ffmpeg = shutil.which("ffmpeg")
     if ffmpeg is None:
         return [*said, f"{film} is left out: there is no ffmpeg on this machine's PATH, which makes it."]
-    write_film(film, frames, seconds, ffmpeg)
+    try:
+        write_film(film, frames, seconds, ffmpeg)
+    except FilmError as error:
+        return [*said, f"{film} is left out: {error}"]
     return [*said, f"{film}: {film.stat().st_size / 1e6:.2f} MB"]
 
 
@@ -93,7 +100,7 @@ def write_film(path: Path, frames: Sequence[Pixels], seconds: Sequence[float], f
     """An MP4 in H.264, which every browser plays; it appears whole or not at all.
 
     Raises:
-        ValueError: ffmpeg refused; the message has its last words.
+        FilmError: ffmpeg refused; the message has its last words.
     """
     height, width, _ = frames[0].shape
     with replacing(path) as unfinished:
@@ -106,4 +113,4 @@ def write_film(path: Path, frames: Sequence[Pixels], seconds: Sequence[float], f
         done = subprocess.run(command, input=film, capture_output=True, check=False)
         if done.returncode:
             words = done.stderr.decode(errors="replace").strip()[-400:]
-            raise ValueError(f"{ffmpeg} could not write {path.name}: {words or f'exit code {done.returncode}'}")
+            raise FilmError(f"{ffmpeg} could not write {path.name}: {words or f'exit code {done.returncode}'}")

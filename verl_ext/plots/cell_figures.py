@@ -185,7 +185,8 @@ def forest_figure(
 ) -> Figure:
     """A column for each k, with the same pairs beside each other; narrow, below each other."""
     by_k = {k: [row for row in rows if row.k == k] for k in sorted({row.k for row in rows})}
-    note = "filled: decided after Holm; gray: what 80 % would not have found"
+    note = "filled: decided after Holm; gray: decided in under 80 %"
+    note += "" if all(row.is_primary for row in rows) else "; small: exploratory"
     longest = max(len(row_label(row, cells)) for row in rows)
     if is_narrow:
         figure = narrow_figure(0.4 + sum(0.8 + 0.3 * len(found) for found in by_k.values()), heading, note)

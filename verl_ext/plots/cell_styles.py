@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from matplotlib.colors import to_hex, to_rgb
 
-from verl_ext.analysis.grid_comparisons import SeedDifference, is_of_objectives
+from verl_ext.analysis.grid_comparisons import SeedDifference
+from verl_ext.analysis.grid_pairs import is_of_objectives
 from verl_ext.analysis.grid_scores import CellScores
 from verl_ext.plots.style import LineStyle, Style, known_style, style_by_name
 

@@ -18,7 +18,8 @@ def draw_forest(
 ) -> None:
     """Draw differences from the top down, in the style of the first of each pair; filled where decided after Holm.
 
-    The gray bar of a row reaches as far as the smallest difference that it would have found with a probability of 80 %.
+    The gray bar of a row reaches as far as the smallest difference that would be decided with a probability of 80 %. An
+    exploratory row is small and has none.
 
     Args:
         axes: To draw into.
@@ -41,7 +42,7 @@ def draw_forest(
             row.difference,
             place,
             marker=style.marker,
-            markersize=8,
+            markersize=8 if row.is_primary else 5,
             color=style.color,
             markerfacecolor=style.color if row.is_decided else "white",
             markeredgewidth=1.5,

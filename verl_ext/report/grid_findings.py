@@ -25,12 +25,16 @@ def grid_findings(compared: Comparisons, labels: Mapping[str, str]) -> GridFindi
     """
     sentences = [
         against_the_base(compared.versus_base, labels, _at_step(compared.versus_base)),
-        between(compared.of_axes, labels, "Averaged over the other axes"),
-        between([*compared.between_cells, *compared.beside_the_grid], labels, "Between each other"),
-        between(compared.at_equal_accuracy, labels, "At equal pass@1"),
+        between(_primary(compared.of_axes), labels, "Averaged over the other axes"),
+        between(_primary([*compared.between_cells, *compared.beside_the_grid]), labels, "Between each other"),
+        between(_primary(compared.at_equal_accuracy), labels, "At equal pass@1"),
     ]
     decided = [sentence for sentence in sentences if sentence]
     return GridFindings(decided or ["Nothing is decided."], _undecided(compared))
+
+
+def _primary(rows: Sequence[SeedDifference]) -> list[SeedDifference]:
+    return [row for row in rows if row.is_primary]
 
 
 def _at_step(rows: Sequence[SeedDifference]) -> str:
@@ -38,7 +42,7 @@ def _at_step(rows: Sequence[SeedDifference]) -> str:
 
 
 def _undecided(compared: Comparisons) -> str:
-    rows = [row for family in compared.families for row in family]
+    rows = compared.primary
     open_ = [row for row in rows if not row.is_decided]
     if not open_:
         return ""
@@ -51,7 +55,8 @@ def _undecided(compared: Comparisons) -> str:
         )
         if found
     ]
-    said = f"{len(open_)} of {len(rows)} comparisons are not decided"
+    named = " that the study names" if compared.num_exploratory else ""
+    said = f"{len(open_)} of {len(rows)} comparisons{named} are not decided"
     if not seen:
         return f"{said}, and nothing in them varies that would tell what they could have seen."
-    return f"{said}: one of them could have missed a true difference of {' and '.join(seen)}."
+    return f"{said}: corrected for their number, one of them misses a true difference of {' and '.join(seen)} one time in five."

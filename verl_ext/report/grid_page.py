@@ -33,8 +33,13 @@ from verl_ext.report.sentences import evidence_of
 _NONE = "\N{EN DASH}"
 _METHOD = (
     "Intervals are at 95 %, for other seeds and other problems together (`verl_ext/metrics/crossed.py`); p is corrected by Holm "
-    "over its table. **Detectable** is the smallest true difference, in points, that a single test at 5 % would find with a "
-    "probability of 80 %. Not decided is not the same as equal."
+    "over its table. **Detectable** is the smallest true difference, in points, that would be decided with a probability of 80 % "
+    "after this correction, whatever comes of the other comparisons: a test at 5 % by their number. Not decided is not the same as "
+    "equal."
+)
+_EXPLORATORY = (
+    "The study's file names the comparisons that it is about (`compare`), and the correction is over these. All others between "
+    "cells are **exploratory**: an interval and an uncorrected p, and no verdict, whatever they are."
 )
 _MANY_ROWS = 12
 """A longer table is folded."""
@@ -54,6 +59,8 @@ class GridPage:
     commands: Sequence[str]
     left_out: Sequence[str]
     """Runs that are in no number, and why."""
+    in_no_curve: Sequence[str]
+    """Runs that have logged nothing of their training."""
 
 
 def labels_of(scores: GridScores) -> dict[str, str]:
@@ -87,12 +94,15 @@ def grid_content(
     in_training: list[Block] = [Heading("Training"), *training] if training else []
     in_training += [Fold("Everything that training logs of a step", everything)] if everything else []
     lines = [f"In no number: {line}" for line in page.left_out]
+    if page.in_no_curve:
+        names = ", ".join(page.in_no_curve)
+        lines.append(f"In no curve of training, whose means are over the other seeds: {names}, without a metrics.jsonl")
     missing: list[Block] = [Heading("What is missing"), Bullets(lines)] if lines else []
     rest: list[Block] = [
         *in_training,
         Heading(f"Scores at step {scores.step}"),
         *_scores(scores),
-        Paragraph(_METHOD),
+        Paragraph(f"{_METHOD} {_EXPLORATORY}" if compared.num_exploratory else _METHOD),
         *shown.of("over_steps", "plane", *(name for name in pictures if name.startswith("dose"))),
         Heading("Which step, and how it was chosen"),
         Paragraph(steps_sentence(scores)),
@@ -123,9 +133,8 @@ def grid_content(
 
 def _answer(scores: GridScores, compared: Comparisons, labels: Mapping[str, str]) -> list[Said]:
     said = grid_findings(compared, labels)
-    rows = [row for family in compared.families for row in family]
-    decided = [_evidence(row, scores) for row in rows if row.is_decided]
-    open_ = [_evidence(row, scores) for row in rows if not row.is_decided]
+    decided = [_evidence(row, scores) for row in compared.primary if row.is_decided]
+    open_ = [_evidence(row, scores) for row in compared.primary if not row.is_decided]
     return [
         Said("Decided", " ".join(said.decided), decided),
         Said("Not decided", said.undecided or "Every comparison is decided.", open_, f"all {len(open_)} of them"),
@@ -134,9 +143,8 @@ def _answer(scores: GridScores, compared: Comparisons, labels: Mapping[str, str]
 
 
 def _evidence(row: SeedDifference, scores: GridScores) -> str:
-    seen = (
-        "" if isnan(row.detectable) else f" It would have found {100 * row.detectable:.1f} points four times in five."
-    )
+    found = f" So corrected, it would have found {100 * row.detectable:.1f} points four times in five."
+    seen = "" if isnan(row.detectable) else found
     return evidence_of(row, row_label(row, scores.cells)) + seen
 
 
@@ -229,7 +237,7 @@ def _differences(
                 _p(row.p_value),
                 _p(row.p_holm),
                 _NONE if isnan(row.detectable) else f"{100 * row.detectable:.1f}",
-                direction(row),
+                direction(row) if row.is_primary else "exploratory",
             ]
             for row in rows
         ],

@@ -5,8 +5,9 @@ the policy was trained, validation as ``val_kwargs`` say. A warm engine draws ma
 the answers is made.
 """
 
+import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -47,27 +48,34 @@ class Draw:
 def draws_of(grid: Grid, runs: Sequence[GridRun], output: Path) -> list[Draw]:
     """The base of the runs, counted as step 0 of each of them, and all their checkpoints.
 
-    A base is drawn once for all runs that sample in the same way: at another temperature it gives other answers.
+    A base is drawn once for all runs that sample in the same way: at another temperature it gives other answers. Its name is the
+    same whichever runs are asked for and have checkpoints, so that its file of answers goes on.
+
+    Args:
+        grid: Of the whole study.
+        runs: Those of it that are asked for.
+        output: The study's folder.
 
     Raises:
         ValueError: None of the runs has a checkpoint.
     """
+    configs = {run.name: compose_on_device(grid.arguments(run)) for run in grid.runs}
+    names = _base_names(configs.values())
     found: list[Draw] = []
-    bases: dict[tuple[tuple[str, object], ...], int] = {}
+    bases: dict[_Sampled, int] = {}
     for run in runs:
-        config = compose_on_device(grid.arguments(run))
+        config = configs[run.name]
         folder = checkpoints_folder(config)
         steps = saved_steps(folder)
         for data in _files(config) if steps else []:
-            model = str(config.actor_rollout_ref.model.path)
-            sampled = tuple(_options(config, model, data).items())
+            sampled = _sampled_base(config, data)
             if sampled in bases:
                 base = found[bases[sampled]]
                 found[bases[sampled]] = replace(base, run_folders=(*base.run_folders, output / run.name))
             else:
-                name = f"base{len(bases) + 1}" if bases else "base"
                 bases[sampled] = len(found)
-                found.append(_draw(config, run.name, name, BASE_STEP, model, data, output))
+                model = str(config.actor_rollout_ref.model.path)
+                found.append(_draw(config, run.name, names[sampled], BASE_STEP, model, data, output))
             found += [
                 _draw(
                     config, run.name, f"{run.name}-step{step}", step, str(folder / f"{STEP_FOLDER}{step}"), data, output
@@ -77,6 +85,20 @@ def draws_of(grid: Grid, runs: Sequence[GridRun], output: Path) -> list[Draw]:
     if not found:
         raise ValueError(f"None of the {len(runs)} runs in {output} has a checkpoint: run the study first.")
     return found
+
+
+_Sampled = tuple[tuple[str, object], ...]
+"""What the answers of a base depend on."""
+
+
+def _sampled_base(config: DictConfig, data: str) -> _Sampled:
+    return tuple(_options(config, str(config.actor_rollout_ref.model.path), data).items())
+
+
+def _base_names(configs: Iterable[DictConfig]) -> dict[_Sampled, str]:
+    """The bases of a study, in the order of its runs: base, base2, ..."""
+    bases = dict.fromkeys(_sampled_base(config, data) for config in configs for data in _files(config))
+    return {sampled: f"base{number}" if number > 1 else "base" for number, sampled in enumerate(bases, start=1)}
 
 
 def _files(config: DictConfig) -> list[str]:
@@ -131,11 +153,15 @@ async def evaluate(draws: Sequence[Draw], *, num_samples: int, log_path: Path) -
                 plan = await _evaluate(draw, num_samples, engines, log, began)
                 counts = dict(_counts(plan))
                 for folder in draw.run_folders:
-                    validation_counts.put(folder / validation_counts.NAME, draw.step, counts, draw.drawn)
+                    validation_counts.put(folder / validation_counts.NAME, draw.step, counts, draw.drawn, told=_told)
                 print(
                     f"{number} of {len(draws)}: {draw.name}: {_accuracies(counts)} ({time.time() - began:.1f} s)",
                     flush=True,
                 )
+
+
+def _told(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 async def _evaluate(draw: Draw, num_samples: int, engines: KeptEngines, log: TextIO, began: float) -> Plan:

@@ -163,7 +163,7 @@ def cells_of(finished: Sequence[FinishedRun], source: str) -> list[CellRuns]:
     groups: dict[str, list[FinishedRun]] = {}
     for run in finished:
         if source in run.validations:
-            groups.setdefault(cell_name(run.run), []).append(run)
+            groups.setdefault(run.run.cell, []).append(run)
     by = who_drew(finished, source)
     models = _models([run for group in groups.values() for run in group], source, by)
     for group in groups.values():
@@ -188,12 +188,6 @@ def _check_seeds(models: Mapping[str, str]) -> None:
                 f"{name} ({model}) and {first} ({expected}) are seeds of one cell, and were made or drawn from in different ways. "
                 "Draw from both with the same options: python -m verl_ext.study evaluate, with the study's file."
             )
-
-
-def cell_name(run: GridRun) -> str:
-    """The name of a run without its seed."""
-    seed = run.place.get(SEED_AXIS, "")
-    return run.name.removesuffix(seed).removesuffix("-") or "run"
 
 
 def _models(runs: Sequence[FinishedRun], source: str, by: str) -> dict[str, str]:

@@ -49,7 +49,7 @@ class Grid:
                 raise ValueError(
                     f"{name} cannot be set for all runs: the file sets it for some of them, such as {setting}."
                 )
-        self._runs, self._output, self._overrides = runs, output, list(overrides)
+        self.runs, self._output, self._overrides = runs, output, list(overrides)
 
     def arguments(self, run: GridRun) -> list[str]:
         """The launcher's, for a run."""
@@ -60,13 +60,13 @@ class Grid:
 
     def selected(self, patterns: Sequence[str]) -> list[GridRun]:
         """The runs whose names fit one of the patterns, or all without patterns; raises ValueError where one fits none."""
-        names = [run.name for run in self._runs]
+        names = [run.name for run in self.runs]
         for pattern in patterns:
             if not any(fnmatchcase(name, pattern) for name in names):
                 near = get_close_matches(pattern, names, n=1, cutoff=0.4)
                 hint = f"Did you mean {near[0]}?" if near else f"There are {', '.join(names)}."
                 raise ValueError(f"--only {pattern} fits no run. {hint} (* stands for any text.)")
-        return [run for run in self._runs if not patterns or any(fnmatchcase(run.name, one) for one in patterns)]
+        return [run for run in self.runs if not patterns or any(fnmatchcase(run.name, one) for one in patterns)]
 
     def described(self, runs: Sequence[GridRun]) -> str:
         """The runs with their arguments, what all of them have in a line of its own, quoted for a shell."""
@@ -96,7 +96,7 @@ class Grid:
             BusyError: Somebody is at it.
         """
         with locked(self._output, "The runs of the study") as lock:
-            record = StudyRecord(self._output, str(file), [self._entry(run) for run in self._runs])
+            record = StudyRecord(self._output, str(file), [self._entry(run) for run in self.runs])
             record.take_over()
             print(f"checking {len(runs)} runs", flush=True)
             members = self._prepared(runs, file)

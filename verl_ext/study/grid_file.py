@@ -11,6 +11,9 @@ runs:                                             # beside the grid
   - name: grpo
     options: {algorithm.adv_estimator: grpo}
 seeds: [1, 2, 3]                                  # each of these runs with each seed
+compare:                                          # what the study is about; without it, all pairs
+  psr: [nsr]                                      # nsr against psr, two values of an axis
+  grpo: [nsr-lr_1e-05, psr-lr_1e-05]              # two runs, each against grpo
 
 These are the runs nsr-lr_1e-05-seed1 to psr-lr_0.0001-seed3 and grpo-seed1 to grpo-seed3.
 """
@@ -21,9 +24,11 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from verl_ext.analysis.grid_pairs import PrimaryPair
+from verl_ext.study.primary_pairs import COMPARE, primary_pairs
 from verl_ext.training.option_file import RUN_NAME, as_hydra, as_overrides, check_keys, flat_options, read_yaml
 
-FILE_KEYS = ("options", "grid", "runs", "seeds")
+FILE_KEYS = ("options", "grid", "runs", "seeds", COMPARE)
 RUN_KEYS = ("name", "options")
 SEED_AXIS = "seed"
 SEED_OPTIONS = ("data.seed", "actor_rollout_ref.rollout.seed", "actor_rollout_ref.actor.data_loader_seed")
@@ -50,9 +55,25 @@ class GridRun:
     """Its own options, which win over those."""
 
     @property
+    def cell(self) -> str:
+        """The name without the seed, of all runs that differ in their seeds alone."""
+        seed = self.place.get(SEED_AXIS, "")
+        return self.name.removesuffix(seed).removesuffix("-") or "run"
+
+    @property
     def overrides(self) -> list[str]:
         """The options in hydra's words."""
         return as_overrides({**self.common, **self.own})
+
+
+@dataclass(frozen=True)
+class StudyFile:
+    """What a file of a study says."""
+
+    runs: list[GridRun]
+    """Of the grid, its last axis fastest, then those beside it; of each its seeds."""
+    primary: list[PrimaryPair]
+    """The comparisons that it is about; empty where the file names none: all of them."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +85,8 @@ class _Part:
     options: Mapping[str, Any]
 
 
-def read_grid(path: Path) -> list[GridRun]:
-    """The runs of a file: the grid, its last axis fastest, then those beside it; of each its seeds.
+def read_study(path: Path) -> StudyFile:
+    """The runs of a file, and what it compares.
 
     Raises:
         ValueError: It is no such file, or asks for something that a study cannot have; names the place.
@@ -86,7 +107,14 @@ def read_grid(path: Path) -> list[GridRun]:
     twice = [name for name in names if names.count(name) > 1]
     if twice:
         raise ValueError(f"{path} has two runs of the name {twice[0]}. Each needs one of its own.")
-    return runs
+    values = {axis[0].axis: [part.value for part in axis] for axis in axes}
+    cells = list(dict.fromkeys(run.cell for run in runs))
+    return StudyFile(runs, primary_pairs(content.get(COMPARE), cells, values, f"{path}: {COMPARE}"))
+
+
+def read_grid(path: Path) -> list[GridRun]:
+    """The runs of a file; see ``read_study``."""
+    return read_study(path).runs
 
 
 def _run(common: Mapping[str, Any], parts: Sequence[_Part], where: str) -> GridRun:

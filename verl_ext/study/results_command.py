@@ -19,13 +19,12 @@ from verl_ext.report.page_blocks import PageContent
 from verl_ext.study.finished_runs import (
     FinishedRun,
     LeftOut,
-    cell_name,
     cells_of,
     data_source_of,
     finished_runs,
     who_drew,
 )
-from verl_ext.study.grid_file import SEED_AXIS, GridRun, read_grid
+from verl_ext.study.grid_file import SEED_AXIS, GridRun, read_study
 from verl_ext.study.question import question_of
 from verl_ext.study.study_record import shown_seconds, study_entries
 
@@ -84,7 +83,8 @@ def study_content(options: ResultsOptions) -> StudyContent:
     Raises:
         ValueError: No run is finished, or the runs cannot be compared.
     """
-    runs = read_grid(options.file)
+    study = read_study(options.file)
+    runs = study.runs
     finished, left_out = finished_runs(runs, options.study_output, told=lambda text: print(text, file=sys.stderr))
     if not finished:
         reasons = "; ".join(f"{each.name}: {each.why}" for each in left_out[:3])
@@ -95,13 +95,14 @@ def study_content(options: ResultsOptions) -> StudyContent:
         )
     source = data_source_of(finished, options.data_source)
     scores = grid_scores(cells_of(finished, source))
-    compared, levels = comparisons(scores), at_common_levels(scores)
+    compared, levels = comparisons(scores, study.primary), at_common_levels(scores)
 
     # What draws is asked for last: loading it takes longer than all bad input takes to be found.
     from verl_ext.report.grid_drawings import grid_drawings
     from verl_ext.report.grid_page import GridPage, grid_content
 
     question = question_of(options.file)
+    curves, in_no_curve = training_curves(finished, options.study_output)
     page = GridPage(
         title=f"Study {options.file.stem}",
         subtitle=f"{len(finished)} runs, {scores.num_problems:,} problems, {scores.num_samples:,} answers to each at every "
@@ -111,23 +112,29 @@ def study_content(options: ResultsOptions) -> StudyContent:
         facts=facts(finished, scores, source, options.study_output),
         commands=[run_command(runs, options), options.command],
         left_out=[f"{each.name}: {each.why}" for each in left_out],
+        in_no_curve=in_no_curve,
     )
-    drawings = grid_drawings(scores, compared, training_curves(finished, options.study_output))
+    drawings = grid_drawings(scores, compared, curves)
     content = grid_content(page, scores, compared, levels, drawings)
     numbers = results_as_json(scores, compared, levels, left_out) | {"facts": dict(page.facts)}
     return StudyContent(content, drawings, numbers, left_out)
 
 
-def training_curves(finished: Sequence[FinishedRun], output: Path) -> dict[str, list["TrainingCurve"]]:
-    """Name of a cell -> what its runs have logged; without runs that have no metrics."""
+def training_curves(
+    finished: Sequence[FinishedRun], output: Path
+) -> tuple[dict[str, list["TrainingCurve"]], list[str]]:
+    """Name of a cell -> what its runs have logged, and the names of the runs that have not, which are in no curve."""
     from verl_ext.plots.training_curves import METRICS_NAME, read_run
 
     curves: dict[str, list[TrainingCurve]] = {}
+    without: list[str] = []
     for run in finished:
         folder = output / run.run.name
         if (folder / METRICS_NAME).is_file():
-            curves.setdefault(cell_name(run.run), []).append(read_run(folder, name=run.run.name))
-    return curves
+            curves.setdefault(run.run.cell, []).append(read_run(folder, name=run.run.name))
+        else:
+            without.append(run.run.name)
+    return curves, without
 
 
 def results_as_json(

@@ -6,12 +6,12 @@ tell two runs apart as well as the same problems do.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from verl_ext.host.files import write_whole
-from verl_ext.metrics.validations import DRAWN, drawn_by
+from verl_ext.metrics.validations import DRAWN, drawn_by, read_rows
 from verl_ext.metrics.validations import NAME as NAME  # what reads it is below what writes it
 
 
@@ -66,17 +66,23 @@ def append(path: Path, step: int, by_source: Rows) -> None:
         file.write(_lines(step, by_source, {}))
 
 
-def put(path: Path, step: int, by_source: Rows, drawn: Mapping[str, Any]) -> None:
+def put(path: Path, step: int, by_source: Rows, drawn: Mapping[str, Any], *, told: Callable[[str], None]) -> None:
     """Let the file have these rows in place of those that it has of the step and its data sources by who drew them.
 
     Args:
+        path: The file; it may be missing.
+        step: Of the rows.
+        by_source: The rows.
         drawn: By whom and how, see ``verl_ext.metrics.validations``.
+        told: Gets a sentence where the last line is cut, which is then left out, as by what reads the file.
+
+    Raises:
+        ValueError: A line of the file is no validation; names it.
     """
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.is_file() else []
-    rows = [(line, json.loads(line)) for line in lines]
+    rows = read_rows(path, told=told) if path.is_file() else []
     kept = [
-        line
-        for line, row in rows
-        if row["step"] != step or row["data_source"] not in by_source or drawn_by(row) != drawn_by({DRAWN: drawn})
+        f"{row.text.rstrip()}\n"
+        for row in rows
+        if row.step != step or row.data_source not in by_source or row.by != drawn_by({DRAWN: drawn})
     ]
     write_whole(path, "".join(kept) + _lines(step, by_source, drawn))
