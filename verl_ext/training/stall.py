@@ -7,7 +7,6 @@ prompt that has come back from the rollout.
 import sys
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -226,11 +225,12 @@ def waits_of(
 
 def _asked(group: Mapping[str, Any]) -> str:
     """What a placement group asks for, and how far Ray is."""
-    sums: Counter[str] = Counter()
-    for bundle in group["bundles"].values():
-        sums.update({name: bundle[name] for name in DEVICES if name in bundle})
+    bundles = group["bundles"].values()
+    sums = {name: sum(bundle.get(name, 0) for bundle in bundles) for name in DEVICES}
     place = " on one node" if group["strategy"] == ON_ONE_NODE else ""
-    return f"{', '.join(f'{number:g} {name}' for name, number in sums.items())}{place}: {group['state'].lower()}"
+    return (
+        f"{', '.join(f'{number:g} {name}' for name, number in sums.items() if number)}{place}: {group['state'].lower()}"
+    )
 
 
 class _Work:
