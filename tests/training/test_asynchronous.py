@@ -181,7 +181,7 @@ def asynchronous_steps(monkeypatch, *overrides):
 
     monkeypatch.setattr(PPOTrainer, "_submit_batch_to_rollout", lambda _self, batch: len(batch["uid"]))
     monkeypatch.setattr(PPOTrainer, "prepare_step", lambda _self: {})
-    trainer = trainer_with(ASYNC, *overrides)
+    trainer = trainer_with(ASYNC, "trainer.guardrails.failed_prompts.action=null", *overrides)
     trainer.global_steps = STEP
     for prompts in (["b", "a"], ["c"], ["d"]):
         trainer._submit_batch_to_rollout(get_tensordict({"uid": np.array(prompts, dtype=object)}))

@@ -9,6 +9,7 @@ import torch
 from tests.training.stand_in import rows_of, step_of, trainer_with
 
 RANKS = 8
+FAILED = "trainer.guardrails.failed_prompts"
 
 
 def submitted(trainer, prompts: list[str], monkeypatch, num_samples: list[int] | None = None) -> None:
@@ -168,7 +169,7 @@ def test_all_counts_what_the_loss_counts(monkeypatch, loss_agg_mode, share):
 
 def test_prompts_that_failed_are_counted(monkeypatch):
     """Of four prompts two failed; one of these came back in part."""
-    trainer = trainer_with("algorithm.adv_estimator=reinforce")
+    trainer = trainer_with("algorithm.adv_estimator=reinforce", f"{FAILED}.action=null")
     submitted(trainer, ["p0", "p1", "p2", "p3"], monkeypatch)
     trainer.replay_buffer.failure_keys = {"train": {"p1", "p3"}, "val": {"v0"}}
     metrics: dict = {}
@@ -176,6 +177,34 @@ def test_prompts_that_failed_are_counted(monkeypatch):
     trainer._balance_batch(step_of(monkeypatch, rows), metrics)
     assert (metrics["train/prompts"], metrics["train/failed_prompts"], metrics["train/missing_samples"]) == (4, 2, 7)
     assert metrics["train/samples"] == 9
+
+
+def step_with_failures(monkeypatch, num_failed: int, *options: str):
+    """What is left of a step of ten prompts with four samples each, of which some failed as a whole, and its metrics."""
+    trainer = trainer_with("algorithm.adv_estimator=reinforce", *options)
+    prompts = [f"p{number}" for number in range(10)]
+    submitted(trainer, prompts, monkeypatch)
+    trainer.replay_buffer.failure_keys = {"train": set(prompts[:num_failed])}
+    metrics: dict = {}
+    rows = [{"key": f"{prompt}_{session}_0"} for prompt in prompts[num_failed:] for session in range(4)]
+    return trainer._balance_batch(step_of(monkeypatch, rows), metrics), metrics
+
+
+def test_a_step_of_which_too_many_prompts_failed_is_not_trained_on(monkeypatch):
+    """A reward function that raises on 40 % of the prompts: the rest may be all right, or all wrong."""
+    reason = r"guardrail failed_prompts: 40.0% of the prompts .*\(4 of 10 failed, 16 samples are missing\)"
+    with pytest.raises(RuntimeError, match=reason):
+        step_with_failures(monkeypatch, 4)
+
+
+@pytest.mark.parametrize(
+    ("num_failed", "options"),
+    [(0, ()), (4, (f"{FAILED}.action=warn",)), (4, (f"{FAILED}.action=null",)), (4, (f"{FAILED}.max_ratio=0.4",))],
+)
+def test_a_step_that_is_whole_or_may_lack_prompts_is_trained_on(monkeypatch, num_failed, options):
+    batch, metrics = step_with_failures(monkeypatch, num_failed, *options)
+    assert len(batch) == 40 - 4 * num_failed
+    assert metrics["train/failed_ratio"] == num_failed / 10
 
 
 def test_nothing_missing_is_zero_also_where_a_prompt_asks_for_its_own_number(monkeypatch):

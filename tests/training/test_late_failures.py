@@ -13,6 +13,7 @@ from tests.training.conftest import config_of, overrides_of
 from verl_ext.training import launch as launch_module
 from verl_ext.training import preflight
 from verl_ext.training.checks import loggers
+from verl_ext.training.checks.machine import check_output
 
 
 @pytest.fixture
@@ -71,6 +72,39 @@ def test_an_output_folder_that_cannot_be_is_refused(folder, tmp_path, monkeypatc
     monkeypatch.setattr(os, "access", lambda path, _mode: str(path) != str(tmp_path))  # root may write everywhere
     with pytest.raises(ValueError, match=f"trainer.output_dir={tmp_path}/run: {tmp_path} cannot be written"):
         preflight.check(config_of(folder, f"trainer.output_dir={tmp_path}/run"))
+
+
+@pytest.mark.parametrize(
+    ("option", "name"),
+    [
+        ("trainer.rollout_data_dir", "file/rollouts"),
+        ("trainer.rollout_data_dir", "file"),
+        ("trainer.validation_data_dir", "file/validation"),
+        ("trainer.rollout_gap_file", "file/gaps.jsonl"),
+    ],
+)
+def test_what_is_written_within_a_step_can_be(folder, tmp_path, monkeypatch, option, name):
+    (tmp_path / "file").write_text("")
+    config = config_of(folder, f"trainer.output_dir={folder}/run", f"{option}={tmp_path}/{name}")
+    with pytest.raises(ValueError, match=f"^{option}={tmp_path}/{name}: {tmp_path}/file is a file"):
+        check_output(config)
+    (tmp_path / "file").unlink()
+    check_output(config)
+    monkeypatch.setattr(os, "access", lambda path, _mode: str(path) != str(tmp_path))  # root may write everywhere
+    with pytest.raises(ValueError, match=f"^{option}={tmp_path}/{name}: {tmp_path} cannot be written"):
+        check_output(config)
+
+
+def test_a_file_of_gaps_is_a_file_that_can_be_written(folder, tmp_path, monkeypatch):
+    with pytest.raises(ValueError, match=f"^trainer.rollout_gap_file={tmp_path} is a folder"):
+        check_output(config_of(folder, f"trainer.rollout_gap_file={tmp_path}"))
+    file = tmp_path / "gaps.jsonl"
+    file.write_text("")
+    config = config_of(folder, f"trainer.rollout_gap_file={file}")
+    check_output(config)
+    monkeypatch.setattr(os, "access", lambda path, _mode: path != file)
+    with pytest.raises(ValueError, match=f"^trainer.rollout_gap_file={file} cannot be written"):
+        check_output(config)
 
 
 def launch(*arguments, **environment):

@@ -128,6 +128,41 @@ def test_what_the_template_refuses_is_named(folder, long_rows):
         preflight.check(config_with(folder, long_rows, template))
 
 
+ROLES = (
+    "{% for message in messages %}{% if message.role in ('system', 'user', 'assistant') %}"
+    "{{ message.role }}: {{ message.content }}{% endif %}{% endfor %}"
+)
+"""As Qwen's templates are: of another role they make nothing."""
+
+
+def config_of_robot(folder, tmp_path, template, *more):
+    """Row 3 has a message of a role that no template of a family names."""
+    rows = countdown_rows(32)
+    rows[3]["prompt"] = [{"role": "robot", "content": "beep"}, *rows[3]["prompt"]]
+    write_rows(rows, tmp_path / "rows.parquet")
+    chosen = f'actor_rollout_ref.model.custom_chat_template="{template}"'
+    return config_of(folder, f"data.train_files={tmp_path}/rows.parquet", "data.truncation=left", chosen, *more)
+
+
+def test_a_message_that_the_template_leaves_out_is_named(folder, tmp_path):
+    with pytest.raises(
+        ValueError, match=r"rows.parquet, row 3: the chat template leaves out a message of the role 'robot'"
+    ):
+        check_prompts(config_of_robot(folder, tmp_path, ROLES))
+
+
+def test_a_role_that_the_template_refuses_is_named_also_in_a_short_prompt(folder, tmp_path):
+    template = "{% if messages[0].role == 'robot' %}{{ raise_exception('no') }}{% endif %}"
+    more = ("data.max_prompt_length=900", "+actor_rollout_ref.model.override_config.max_position_embeddings=1024")
+    with pytest.raises(ValueError, match=r"rows.parquet, row 3: the chat template does not take it: no"):
+        check_prompts(config_of_robot(folder, tmp_path, template, *more))
+
+
+def test_a_role_that_the_template_knows_passes(folder, tmp_path):
+    template = "{% for message in messages %}{{ message.role }}: {{ message.content }}{% endfor %}"
+    assert check_prompts(config_of_robot(folder, tmp_path, template)) == 32
+
+
 def test_short_prompts_need_no_tokenizer(folder, tmp_path, monkeypatch):
     monkeypatch.setattr("verl_ext.training.checks.prompts.length_function", None)
     more = ("data.max_prompt_length=400", "+actor_rollout_ref.model.override_config.max_position_embeddings=512")

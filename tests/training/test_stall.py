@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.training.stand_in import trainer_with
 from verl_ext.training import events, stall
-from verl_ext.training.stall import Movement, Prompts, StallWatch, prompts_of, stalled_line, starts_now
+from verl_ext.training.stall import Movement, Prompts, StallWatch, prompts_of, stalled_line, starts_now, waits_of
 
 
 def looks(*seen: tuple[float, object, int]) -> list[int | None]:
@@ -181,6 +181,54 @@ def test_the_line():
 def test_without_ray_nothing_of_it_is_pending(monkeypatch):
     monkeypatch.setitem(stall.sys.modules, "ray", SimpleNamespace(is_initialized=lambda: False))
     assert stall.pending_in_ray() == []
+
+
+def group(number: int, state: str, strategy: str = "STRICT_PACK") -> dict:
+    """As Ray's table has a placement group of verl's."""
+    return {
+        "placement_group_id": f"{number:036x}",
+        "name": f"global_poolverl_group_8_8:{number}",
+        "bundles": {index: {"CPU": 3.0, "GPU": 1.0} for index in range(8)},
+        "bundles_to_node_id": dict.fromkeys(range(8), ""),
+        "strategy": strategy,
+        "state": state,
+    }
+
+
+TOTAL, LEFT = {"GPU": 16.0, "CPU": 68.0, "memory": 1e11}, {"GPU": 8.0, "CPU": 35.0}
+
+
+def test_placement_groups_that_wait_are_named_with_what_they_ask_for():
+    """The second node has four CPUs."""
+    assert waits_of([], [group(0, "CREATED"), group(1, "PENDING"), group(2, "REMOVED")], TOTAL, LEFT) == [
+        "waiting for Ray's placement groups global_poolverl_group_8_8:1 (24 CPU, 8 GPU on one node: pending)",
+        "Ray has 35 of 68 CPU, 8 of 16 GPU free",
+    ]
+    other = group(1, "RESCHEDULING", "PACK") | {"name": ""}
+    assert (
+        waits_of([], [other], TOTAL, LEFT)[0] == "waiting for Ray's placement groups one (24 CPU, 8 GPU: rescheduling)"
+    )
+
+
+def test_actors_that_wait_are_named():
+    actors = [{"ActorClassName": "Storage", "State": state} for state in ("ALIVE", "DEPENDENCIES_UNREADY", "DEAD")]
+    assert waits_of(actors, [group(0, "CREATED")], {"CPU": 4.0}, {}) == [
+        "waiting for Ray's actors Storage (dependencies unready)",
+        "Ray has 0 of 4 CPU free",
+    ]
+    assert waits_of(actors[:1], [group(0, "CREATED")], TOTAL, LEFT) == []
+
+
+def test_ray_has_these_states():
+    """Those that ``waits_of`` reads of a placement group, and how verl asks for one."""
+    from inspect import getsource, signature
+
+    from ray._private.state import GlobalState
+    from verl.single_controller.ray.base import RayResourcePool
+
+    source = getsource(GlobalState._gen_placement_group_info)
+    assert all(f'"{word}"' in source for word in ("name", "bundles", "state", "strategy", stall.CREATED, stall.REMOVED))
+    assert signature(RayResourcePool.get_placement_groups).parameters["strategy"].default == stall.ON_ONE_NODE
 
 
 def test_a_ray_that_has_died_is_said(monkeypatch):

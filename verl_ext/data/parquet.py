@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from decimal import Decimal
 from pathlib import Path
@@ -17,7 +17,7 @@ from verl_ext.host.files import replacing
 from verl_ext.tasks.table import DATA_SOURCES, SHOWN_DATA_SOURCES
 
 _INT64_CHARS = len(str(-(2**63)))
-READ_COLUMNS = (*COLUMNS, "extra_info")
+READ_COLUMNS = (*COLUMNS, "extra_info", "agent_name")
 OWN_PROBLEMS = "docs/data-and-tasks.md#your-own-problems"
 REMEDY = f"Make the file again with scripts/prepare_data.py, or fix the row. {OWN_PROBLEMS} shows one."
 
@@ -67,6 +67,7 @@ def check_rows(
     graded: Collection[str] = tuple(DATA_SOURCES),
     is_graded_here: bool = False,
     prompt_key: str = "prompt",
+    also: Callable[[VerlRow], str | None] = lambda _row: None,
 ) -> int:
     """Check before a launch what verl would only find in the middle of a run, and return the number of rows.
 
@@ -75,6 +76,7 @@ def check_rows(
         graded: The data sources this package grades: their ground truths must be fit to grade against.
         is_graded_here: Also refuse a row of any other data source, because this package's reward will grade them all.
         prompt_key: The column of the prompts, verl's data.prompt_key.
+        also: Says what else is wrong with a row that is right otherwise, of ``READ_COLUMNS``, or None.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -104,7 +106,7 @@ def check_rows(
                     "Name one of these data sources; a training run may also have a reward function of its own, "
                     "reward.custom_reward_function.path=FILE"
                 )
-            yield fault
+            yield fault or also(row)
 
     _refuse_faults(path, faults(), table.num_rows, REMEDY)
     return int(table.num_rows)

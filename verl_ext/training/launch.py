@@ -97,7 +97,7 @@ def _start_ray(config: DictConfig) -> None:
     }
     ray.init(**ray_init_options(config), runtime_env=runtime_env)
     if cluster_of(config) is not None:
-        check_cluster(config, ray.cluster_resources(), get_platform().ray_resource_name())
+        check_cluster(config, ray.nodes(), get_platform().ray_resource_name())
 
 
 def _start_services(config: DictConfig, is_ray_started: threading.Event) -> None:

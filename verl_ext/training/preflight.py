@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from verl_ext.training.attention import check_attention
 from verl_ext.training.checkpoints import Checkpoint
 from verl_ext.training.checks.adapter import check_adapter
+from verl_ext.training.checks.agent_loops import check_agent_loop
 from verl_ext.training.checks.algorithm import check_estimator, check_loss, check_trainer
 from verl_ext.training.checks.asynchronous import check_asynchronous, check_separate
 from verl_ext.training.checks.best_checkpoint import check_best_checkpoint
@@ -65,7 +66,7 @@ SUBJECTS = (
         "model", (check_model, check_weights, check_head, check_adapter, check_vllm, check_attention), needs=("types",)
     ),
     Subject("devices", (check_ranks,), needs=("types",)),
-    Subject("data", (settle_seed, check_data, check_template, check_batches), needs=("types",)),
+    Subject("data", (settle_seed, check_agent_loop, check_data, check_template, check_batches), needs=("types",)),
     Subject("memory", (settle, check_micro_batches, check_memory), needs=("types", "model", "devices", "data")),
     Subject("tokenizer", (check_tokenizer,), needs=("types", "model", "data")),
     Subject("steps", (check_progress,), needs=("types", "model", "data", "tokenizer")),

@@ -7,7 +7,7 @@ prompt that has come back from the rollout.
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -35,6 +35,10 @@ DEVICES = ("CPU", "GPU", "NPU")
 """Of which Ray gives to actors."""
 ALIVE, DEAD = "ALIVE", "DEAD"
 """Of Ray's states of an actor: those in which nothing waits for it."""
+CREATED, REMOVED = "CREATED", "REMOVED"
+"""The same of a placement group."""
+ON_ONE_NODE = "STRICT_PACK"
+"""The strategy of verl's placement groups."""
 
 
 class Prompts(NamedTuple):
@@ -173,7 +177,7 @@ def starts_now() -> list[str]:
 
 
 def pending_in_ray() -> list[str]:
-    """The actors that Ray has not placed or started, and what it has left to give; nothing before Ray has started."""
+    """What Ray has not placed or started, and what it has left to give; nothing before Ray has started."""
     ray = sys.modules.get("ray")
     if ray is None or not ray.is_initialized():
         return []
@@ -186,13 +190,47 @@ def pending_in_ray() -> list[str]:
 def _pending(ray: Any) -> list[str]:
     from ray._private.state import actors  # ray.util.state asks the dashboard, which a run may not have
 
-    pending = [one for one in actors().values() if one["State"] not in (ALIVE, DEAD)]
-    if not pending:
+    return waits_of(
+        actors().values(), ray.util.placement_group_table().values(), ray.cluster_resources(), ray.available_resources()
+    )
+
+
+def waits_of(
+    actors: Iterable[Mapping[str, Any]],
+    groups: Iterable[Mapping[str, Any]],
+    total: Mapping[str, float],
+    left: Mapping[str, float],
+) -> list[str]:
+    """What Ray has not placed or started, and what it has left to give; nothing where all is there.
+
+    Args:
+        actors: Of its table of actors.
+        groups: Of its table of placement groups.
+        total: The cluster's resources.
+        left: What of them is free.
+    """
+    names = [
+        f"{one['ActorClassName']} ({one['State'].lower().replace('_', ' ')})"
+        for one in actors
+        if one["State"] not in (ALIVE, DEAD)
+    ]
+    asked = [f"{one['name'] or 'one'} ({_asked(one)})" for one in groups if one["state"] not in (CREATED, REMOVED)]
+    waits = [f"waiting for Ray's actors {first_of(names)}"] if names else []
+    waits += [f"waiting for Ray's placement groups {first_of(asked)}"] if asked else []
+    if not waits:
         return []
-    names = [f"{one['ActorClassName']} ({one['State'].lower().replace('_', ' ')})" for one in pending]
-    total, left = ray.cluster_resources(), ray.available_resources()
     free = ", ".join(f"{left.get(name, 0):g} of {total[name]:g} {name}" for name in DEVICES if total.get(name))
-    return [f"waiting for Ray's actors {first_of(names)}", f"Ray has {free or 'no CPU'} free"]
+    return [*waits, f"Ray has {free or 'no CPU'} free"]
+
+
+def _asked(group: Mapping[str, Any]) -> str:
+    """What a placement group asks for, and how far Ray is."""
+    bundles = group["bundles"].values()
+    sums = {name: sum(bundle.get(name, 0) for bundle in bundles) for name in DEVICES}
+    place = " on one node" if group["strategy"] == ON_ONE_NODE else ""
+    return (
+        f"{', '.join(f'{number:g} {name}' for name, number in sums.items() if number)}{place}: {group['state'].lower()}"
+    )
 
 
 class _Work:

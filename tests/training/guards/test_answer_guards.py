@@ -11,6 +11,7 @@ from verl_ext.training.guards.answer_guards import (
     ENTROPY,
     LENGTH,
     Entropy,
+    FailedPrompts,
     GraderErrors,
     ResponseLength,
     Rise,
@@ -138,6 +139,20 @@ def test_too_many_grader_errors():
     assert "failed on 50.0% of the samples (20.0% timed_out, 30.0% grader_error), more than" in trip.said
     assert "trainer.guardrails.grader_errors.max_ratio=0.25" in trip.said
     assert trip.numbers == {"ratio": 0.5, "timed_out": 0.2, "grader_error": 0.3}
+
+
+def test_too_many_prompts_that_failed():
+    guard = FailedPrompts(max_ratio=0.25)
+    whole = {"train/prompts": 8.0, "train/failed_prompts": 0.0, "train/missing_samples": 0.0, "train/failed_ratio": 0.0}
+    assert trips(guard, [{}, whole, whole | {"train/failed_prompts": 2.0, "train/failed_ratio": 0.25}]) == {}
+    bad = {"train/failed_prompts": 3.0, "train/missing_samples": 11.0, "train/failed_ratio": 0.375}
+    trip = guard.see(4, whole | bad)
+    assert (
+        "37.5% of the prompts did not come back whole from the rollout (3 of 8 failed, 11 samples are missing)"
+        in trip.said
+    )
+    assert "more than trainer.guardrails.failed_prompts.max_ratio=0.25" in trip.said
+    assert trip.numbers == {"ratio": 0.375, "prompts": 8, "failed_prompts": 3, "missing_samples": 11}
 
 
 GUARDS = {

@@ -24,6 +24,11 @@ def missing(keys, failed=(), num_submitted=None, num_replaced=0):
     return metrics["train/prompts"], metrics["train/failed_prompts"], metrics["train/missing_samples"]
 
 
+def failed_ratio(keys, **options):
+    counted = {"failed": (), "num_submitted": {"p0": 2, "p1": 3}, "num_replaced": 0} | options
+    return count_missing(keys, default_num_samples=4, **counted)["train/failed_ratio"]
+
+
 P0, P1 = ["p0_0_0", "p0_1_0"], ["p1_0_0", "p1_1_0", "p1_2_0", "p1_2_1"]
 
 
@@ -46,6 +51,20 @@ def test_a_prompt_of_an_earlier_step_has_the_default_number():
 
 def test_prompts_that_verl_replaced_have_failed():
     assert missing(P0, num_replaced=2) == (3, 2, 0)
+
+
+def test_the_share_of_prompts_that_are_not_whole():
+    """One that lacks a sample without a word counts as one that failed, and one that did both counts once."""
+    assert failed_ratio([*P0, *P1]) == 0
+    assert failed_ratio([*P0, *P1[:2]]) == 0.5
+    assert failed_ratio([*P0, *P1[:1]], failed={"p1"}) == 0.5
+    assert failed_ratio(P0, failed={"p1"}) == 0.5
+    assert failed_ratio([*P0, *P1], num_replaced=2) == 0.5
+    assert failed_ratio([], failed={"p0", "p1"}) == 1
+
+
+def test_whether_a_prompt_of_an_earlier_launch_is_whole_is_not_known():
+    assert failed_ratio(P0, num_submitted={}) == 0
 
 
 def test_outputs_without_their_prompt_are_those_of_a_step_that_is_over():

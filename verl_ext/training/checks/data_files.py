@@ -6,6 +6,7 @@ from typing import Any
 from verl_ext.data.parquet import check_rows, first_template
 from verl_ext.families import with_template
 from verl_ext.tasks.templates import PASS_THROUGH_CHAT_TEMPLATE, RAW_TEMPLATES
+from verl_ext.training.checks.agent_loops import row_check
 from verl_ext.training.paths import is_remote, local_files, local_path
 
 GRADERS_PATH = "pkg://verl_ext.rewards.reward"
@@ -14,7 +15,8 @@ VERL_DEFAULTS = {"train_files": "~/data/rlhf/gsm8k/train.parquet", "val_files": 
 
 
 def check_data(config: Any) -> None:
-    """Every data file exists and every row has a prompt and a ground truth."""
+    """Every data file exists, and every row has a prompt, a ground truth and what its agent loop can use."""
+    row_fault = row_check(config)
     is_graded_here = config.reward.custom_reward_function.path == GRADERS_PATH
     for option in ("train_files", "val_files"):
         files = local_files(config.data[option])
@@ -31,7 +33,12 @@ def check_data(config: Any) -> None:
                     "or the folder that it is in."
                 )
             try:
-                check_rows(local_path(file), is_graded_here=is_graded_here, prompt_key=config.data.prompt_key)
+                check_rows(
+                    local_path(file),
+                    is_graded_here=is_graded_here,
+                    prompt_key=config.data.prompt_key,
+                    also=row_fault,
+                )
             except (FileNotFoundError, ValueError) as error:
                 raise ValueError(f"data.{option}: {error}") from error
 

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
@@ -12,9 +13,17 @@ from verl_ext.host import disk
 from verl_ext.host.accelerators import num_accelerators
 from verl_ext.host.disk import nearest_existing, shown_bytes
 from verl_ext.training.checkpoint_size import most_at_once, size_beforehand
+from verl_ext.training.checks.trainer_options import GAP_FILE
 from verl_ext.training.paths import local_path
 from verl_ext.training.resources import check_cpus, cluster_of
 
+OUTPUT_FOLDERS = (
+    "trainer.output_dir",
+    "trainer.default_local_dir",
+    "trainer.rollout_data_dir",
+    "trainer.validation_data_dir",
+)
+"""Of a run; the two last are written within a step."""
 STARTED_BY_TORCHRUN = ("RANK", "WORLD_SIZE", "TORCHELASTIC_RUN_ID")
 
 
@@ -83,16 +92,29 @@ def check_disk(config: Any) -> None:
 
 
 def check_output(config: Any) -> None:
-    """The folders of the run can be made and written."""
-    for option in ("trainer.output_dir", "trainer.default_local_dir"):
-        folder = local_path(OmegaConf.select(config, option)).absolute()
-        parent = nearest_existing(folder)
-        if not parent.is_dir():
-            raise ValueError(f"{option}={folder}: {parent} is a file. Choose another folder.")
-        if not os.access(parent, os.W_OK | os.X_OK):
-            raise ValueError(
-                f"{option}={folder}: {parent} cannot be written. Choose another folder, or change its rights."
-            )
+    """The folders of the run, and the file of its gaps, can be made and written."""
+    for option in OUTPUT_FOLDERS:
+        named = OmegaConf.select(config, option)
+        if named:
+            folder = local_path(named).absolute()
+            _check_writable(f"{option}={folder}", folder)
+    named = OmegaConf.select(config, GAP_FILE)
+    if named is None:
+        return
+    file = local_path(named).absolute()
+    if file.is_dir():
+        raise ValueError(f"{GAP_FILE}={file} is a folder. Give the name of a file.")
+    if file.exists() and not os.access(file, os.W_OK):
+        raise ValueError(f"{GAP_FILE}={file} cannot be written. Choose another file, or change its rights.")
+    _check_writable(f"{GAP_FILE}={file}", file.parent)
+
+
+def _check_writable(what: str, folder: Path) -> None:
+    parent = nearest_existing(folder)
+    if not parent.is_dir():
+        raise ValueError(f"{what}: {parent} is a file. Choose another folder.")
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise ValueError(f"{what}: {parent} cannot be written. Choose another folder, or change its rights.")
 
 
 def check_grader() -> None:

@@ -9,11 +9,13 @@ from omegaconf import OmegaConf
 
 from verl_ext.data.parquet import read_rows
 from verl_ext.training.paths import is_remote, local_files, local_path
-from verl_ext.training.prompt_length import Length, at_most, length_function, may_lack_template
+from verl_ext.training.prompt_length import Length, Messages, at_most, length_function, may_lack_template
 
 PlacedRow = tuple[str, int, Mapping[str, Any]]
 """A row with its file and its number there, counted from 0."""
 
+USUAL_ROLES = ("system", "user", "assistant")
+MORE = " and more of it" * 4
 MEDIA = ("image_key", "video_key", "audio_key")
 
 
@@ -76,6 +78,8 @@ def check_prompts(config: Any) -> int | None:
         rows = _sampled([*_rows(local_files(data[option]))], limit, data)
         if any(_has_media(row, data) for _, _, row in rows):
             return None
+        for row in _with_other_roles(rows, data.prompt_key):
+            _check_roles(row, data.prompt_key, length())
         longs = [*_too_long(rows, data.prompt_key, data.max_prompt_length, length)]
         if longs and not data.filter_overlong_prompts and data.truncation != "left":
             longest, where = max(longs)
@@ -117,16 +121,44 @@ def _has_media(row: Mapping[str, Any], data: Any) -> bool:
     )
 
 
+def _with_other_roles(rows: Sequence[PlacedRow], key: str) -> Iterator[PlacedRow]:
+    """The first row of each role that a template may have no place for."""
+    seen = {*USUAL_ROLES}
+    for row in rows:
+        roles = {message["role"] for message in row[2][key]}
+        if not roles <= seen:
+            seen |= roles
+            yield row
+
+
+def _check_roles(placed: PlacedRow, key: str, tokens_of: Length) -> None:
+    """The chat template has a place for every message, which is not so where a longer one makes no longer prompt."""
+    file, index, row = placed
+    messages = row[key]
+    num_tokens = _tokens(placed, messages, tokens_of)
+    for number, message in enumerate(messages):
+        longer = [*messages[:number], {**message, "content": message["content"] + MORE}, *messages[number + 1 :]]
+        if message["role"] not in USUAL_ROLES and _tokens(placed, longer, tokens_of) == num_tokens:
+            raise ValueError(
+                f"{file}, row {index}: the chat template leaves out a message of the role {message['role']!r}, so that the model "
+                f"would not see it. Give it one of {', '.join(USUAL_ROLES)}, or a template that knows it: "
+                "actor_rollout_ref.model.custom_chat_template."
+            )
+
+
+def _tokens(placed: PlacedRow, messages: Messages, tokens_of: Length) -> int:
+    try:
+        return tokens_of(messages)
+    except ValueError as error:
+        raise ValueError(f"{placed[0]}, row {placed[1]}: {str(error).rstrip('.')}.") from None
+
+
 def _too_long(rows: Sequence[PlacedRow], key: str, limit: int, length: Any) -> Iterator[tuple[int, str]]:
     """Tokens and place of every prompt over the limit; the tokenizer is loaded for the first one that might be."""
-    for file, index, row in rows:
-        messages = row[key]
-        if at_most(messages) <= limit:
+    for placed in rows:
+        file, index, row = placed
+        if at_most(row[key]) <= limit:
             continue
-        tokens_of = length()
-        try:
-            tokens = tokens_of(messages)
-        except ValueError as error:
-            raise ValueError(f"{file}, row {index}: {str(error).rstrip('.')}.") from None
+        tokens = _tokens(placed, row[key], length())
         if tokens > limit:
             yield tokens, f"row {index} of {file}"

@@ -1,4 +1,4 @@
-"""Guards that look at the answers of a step: how sure, how long, how repetitive they are, and how they were graded."""
+"""Guards that look at the answers of a step: how sure, how long, how repetitive they are, how they were graded, and how many never came."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -150,5 +150,30 @@ class GraderErrors(Stateless):
             "wrong; training on it would corrupt the gradient. The log file has the grader's errors; VERL_EXT_GRADER_SECONDS "
             "is the time that a comparison may take",
             {"ratio": ratio} | shares,
+            step,
+        )
+
+
+class FailedPrompts(Stateless):
+    """Too many prompts did not come back from the rollout with all of their samples.
+
+    Args:
+        max_ratio: Their share of the step's, those that verl has replaced by others included, at most.
+    """
+
+    def __init__(self, *, max_ratio: float) -> None:
+        self._max_ratio = max_ratio
+
+    def see(self, step: int, metrics: Mapping[str, float]) -> Trip | None:
+        ratio = metrics.get("train/failed_ratio", 0.0)
+        if ratio <= self._max_ratio:
+            return None
+        counts = {name: metrics[f"train/{name}"] for name in ("prompts", "failed_prompts", "missing_samples")}
+        return Trip(
+            f"{ratio:.1%} of the prompts did not come back whole from the rollout ({counts['failed_prompts']:.0f} of "
+            f"{counts['prompts']:.0f} failed, {counts['missing_samples']:.0f} samples are missing), more than "
+            f"{OPTIONS}.failed_prompts.max_ratio={self._max_ratio}. The step would train on the rest; where a reward function that "
+            "raises is the cause, that may be all but the right answers, or all but the wrong ones. The log file has the error of each",
+            {"ratio": ratio} | counts,
             step,
         )

@@ -12,7 +12,7 @@ LIMITS = {
         ("rollout_gap.max_diff rollout_gap.max_growth entropy.min_entropy validation.standard_errors", FROM_ZERO),
         ("max_rollbacks long_nsr.after_updates", FROM_ZERO),
         ("gradient_norm.growth response_length.max_growth entropy.min_ratio entropy.max_ratio", ABOVE_ZERO),
-        ("grader_errors.max_ratio truncation.max_rise repetition.max_rise", SHARE),
+        ("grader_errors.max_ratio failed_prompts.max_ratio truncation.max_rise repetition.max_rise", SHARE),
         ("learning_rate_factor", SHARE_ABOVE_ZERO),
     )
     for name in names.split()

@@ -8,7 +8,14 @@ from verl_ext.objectives.algorithm_options import AlgorithmOptions
 from verl_ext.objectives.catalog import objective_under
 from verl_ext.objectives.names import OUR_ASYNC_TRAINER
 from verl_ext.training.guards import rollout_gap
-from verl_ext.training.guards.answer_guards import Entropy, GraderErrors, ResponseLength, Rise, StepsOfNothing
+from verl_ext.training.guards.answer_guards import (
+    Entropy,
+    FailedPrompts,
+    GraderErrors,
+    ResponseLength,
+    Rise,
+    StepsOfNothing,
+)
 from verl_ext.training.guards.guard import Guard, Moment
 from verl_ext.training.guards.update_guards import GradientNorm, LongNsr, NotFinite, ValidationFall
 
@@ -57,6 +64,7 @@ ROWS = (
         from_config=lambda config: {"may_overflow": scales_its_loss(config)},
     ),
     GuardRow("grader_errors", GraderErrors, moments=(Moment.GRADED,), actions=WITHIN_A_STEP),
+    GuardRow("failed_prompts", FailedPrompts, moments=(Moment.GRADED,), actions=WITHIN_A_STEP),
     GuardRow(
         rollout_gap.NAME,
         rollout_gap.RolloutGap,

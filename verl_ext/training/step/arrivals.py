@@ -4,6 +4,7 @@ A key is verl's name of an output, ``{prompt id}_{session}_{output}``: a session
 loop may give several outputs in a session.
 """
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -37,7 +38,7 @@ def count_missing(
     num_submitted: Mapping[str, int],
     default_num_samples: int,
     num_replaced: int,
-) -> dict[str, int]:
+) -> dict[str, float]:
     """Count the prompts that failed in the rollout and the samples that did not come back, which verl passes over.
 
     Args:
@@ -48,12 +49,17 @@ def count_missing(
         num_replaced: Prompts that failed and that verl has replaced by others.
     """
     sessions = {key.rpartition("_")[0] for key in keys}
-    uids = {*failed, *(session.rpartition("_")[0] for session in sessions)}
+    came_back = Counter(session.rpartition("_")[0] for session in sessions)
+    uids = {*failed, *came_back}
     num_expected = sum(num_submitted.get(uid, default_num_samples) for uid in uids)
+    # What another launch has submitted may have asked for a number of its own: only what is known to be too few is.
+    in_part = {uid for uid in uids if came_back[uid] < num_submitted.get(uid, 0)}
+    num_prompts = len(uids) + num_replaced
     return {
-        "train/prompts": len(uids) + num_replaced,
+        "train/prompts": num_prompts,
         "train/failed_prompts": len(failed) + num_replaced,
         "train/missing_samples": num_expected - len(sessions),
+        "train/failed_ratio": (len(in_part.union(failed)) + num_replaced) / num_prompts,
     }
 
 
