@@ -14,6 +14,8 @@ from safetensors.numpy import save_file
 
 from tests.conftest import fill
 from tests.training.conftest import config_of, overrides_of
+from tests.whole_checkpoints import write_saved
+from verl_ext.host.rank_files import STEMS
 from verl_ext.patches import append_to_metrics_file
 from verl_ext.training import full_disk, one_run, preflight, run_lock
 from verl_ext.training.checkpoints import TRACKER, resumed_checkpoint, saved_steps
@@ -25,7 +27,8 @@ def save(kept: KeptCheckpoints, step: int, num_bytes: int) -> None:
     """As verl does: weights, then the data loader's state, then the tracker."""
     with kept.saving(step):
         folder = kept.folder_of(step)
-        (folder / "actor").mkdir(parents=True)
+        for stem in STEMS.values():
+            write_saved(folder / "actor" / f"{stem}_world_size_1_rank_0.pt")
         torch.save(torch.zeros(num_bytes, dtype=torch.uint8), folder / "actor" / "model_world_size_1_rank_0.pt")
         torch.save({}, folder / "data.pt")
         (folder.parent / TRACKER).write_text(str(step))

@@ -23,7 +23,14 @@ METRIC = "val-core/math/acc/mean@4"
 
 
 def run_of(
-    folder, keep=None, *, metric: str | None = METRIC, mode="max", keep_critic=None, model="/none"
+    folder,
+    keep=None,
+    *,
+    metric: str | None = METRIC,
+    mode="max",
+    keep_critic=None,
+    model="/none",
+    trainer_mode="sign_filter_sync",
 ) -> KeptCheckpoints:
     trainer = {
         "default_local_dir": str(folder),
@@ -31,6 +38,7 @@ def run_of(
         "max_critic_ckpt_to_keep": keep_critic,
         "best_checkpoint": {"metric": metric, "mode": mode},
         "val_only": False,
+        "v1": {"trainer_mode": trainer_mode},
     }
     return KeptCheckpoints(OmegaConf.create({"trainer": trainer, "actor_rollout_ref": {"model": {"path": model}}}))
 

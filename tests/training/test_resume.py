@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.training.conftest import config_of, countdown_rows, overrides_of
+from tests.whole_checkpoints import save_step
 from verl_ext.data.parquet import write_rows
 from verl_ext.training import fingerprint, main, metrics_file, preflight, run_folder, tensorboard_events
 from verl_ext.training.checkpoints import Checkpoint, resumed_checkpoint
@@ -16,8 +17,7 @@ from verl_ext.training.data_seed import settle_seed
 
 def save(checkpoints: Path, step: int) -> None:
     """What verl leaves of a checkpoint, as far as finding it goes."""
-    (checkpoints / f"global_step_{step}").mkdir(parents=True)
-    (checkpoints / "latest_checkpointed_iteration.txt").write_text(str(step))
+    save_step(checkpoints, step)
 
 
 def options_in(out):
@@ -230,16 +230,6 @@ def test_tensorboard_shows_each_step_once(tmp_path):
     log(range(3, 5), 1.0)
     shown = EventAccumulator(str(tmp_path)).Reload()
     assert [(event.step, event.value) for event in shown.Scalars("loss")] == [(1, 0), (2, 0), (3, 1), (4, 1)]
-
-
-@pytest.mark.parametrize("content", ["", "two", "3"])
-def test_a_tracker_that_names_no_checkpoint_is_named_itself(folder, interrupted, content):
-    tracker = interrupted / "checkpoints" / "latest_checkpointed_iteration.txt"
-    tracker.write_text(content)
-    with pytest.raises(ValueError) as error:
-        preflight.check(config_in(folder, interrupted))
-    assert str(tracker) in str(error.value)
-    assert "There are the steps 2" in str(error.value)
 
 
 @pytest.mark.parametrize("path", ["null", "/nowhere/global_step_3", "/tmp"])

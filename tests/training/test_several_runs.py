@@ -6,6 +6,7 @@ import signal
 import pytest
 
 from tests.training.conftest import overrides_of
+from tests.whole_checkpoints import save_step
 from verl_ext.training import main, several_runs
 from verl_ext.training.checks.resume import NothingLeftError
 from verl_ext.training.several_runs import runs_of
@@ -189,9 +190,7 @@ def test_one_that_cannot_start_again_has_failed(outcomes_of, monkeypatch, capfd)
 def test_it_is_started_with_what_leads_it_back(folder, tmp_path):
     options = ["trainer.resume_mode=disable", f"trainer.output_dir={tmp_path}", "trainer.experiment_name=ends"]
     run = several_runs.one_run.prepare([*overrides_of(folder), "device=cpu", *options])
-    checkpoints = tmp_path / "checkpoints"
-    (checkpoints / "global_step_1").mkdir(parents=True)
-    (checkpoints / "latest_checkpointed_iteration.txt").write_text("1")
+    save_step(tmp_path / "checkpoints", 1)
     again = several_runs.one_run.again(run)
     assert (run.checkpoint, again.checkpoint.step) == (None, 1)
     assert again.overrides == [*run.overrides, "trainer.resume_mode=auto"]

@@ -1,13 +1,13 @@
 """Which weights of a run are meant, and whether they are all there: of this package's runs and of verl's own."""
 
-import zipfile
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Literal
 
 from verl_ext.evaluation.model_path import ADAPTER
-from verl_ext.evaluation.shards import LORA_FACTS, fault_of_ranks, shards_in
+from verl_ext.evaluation.shards import LORA_FACTS
+from verl_ext.host.rank_files import MODEL, fault_of_contents, files_of_ranks
 from verl_ext.host.tensor_files import pieces_of, tensors_in
 from verl_ext.pretrained.weights import weight_files
 from verl_ext.training.checkpoints import STEP_FOLDER, TRACKER, saved_steps
@@ -34,7 +34,7 @@ class SavedWeights:
     def files(self) -> list[Path]:
         """The files of the weights, in order."""
         if self.kind == "shards":
-            return shards_in(self.folder)
+            return files_of_ranks(self.folder)
         if self.kind == "adapter":
             return sorted(self.folder.glob("adapter_model.*"))
         return weight_files(self.folder)
@@ -113,7 +113,7 @@ def _single(folder: Path, step: str) -> SavedWeights:
 
 
 def _has_weights(folder: Path) -> bool:
-    return bool(shards_in(folder) or weight_files(folder / HF))
+    return bool(files_of_ranks(folder) or weight_files(folder / HF))
 
 
 def _whole(of_step: Path) -> SavedWeights:
@@ -128,7 +128,7 @@ def _whole(of_step: Path) -> SavedWeights:
         raise ValueError(f"The checkpoint {of_step} is not complete: {missing} {there}")
     name = of_step.name.removeprefix(STEP_FOLDER)
     runs = (of_step.parent.parent, of_step.parent)
-    is_sharded = bool(shards_in(folder))
+    is_sharded = bool(files_of_ranks(folder))
     return SavedWeights(
         folder=folder if is_sharded else folder / HF,
         kind="shards" if is_sharded else "model",
@@ -146,14 +146,9 @@ def what_is_missing(actor: Path) -> str | None:
     """What keeps the checkpoint in ``actor`` from being a whole model, as when a run is killed while it saves; None: nothing."""
     if not (actor / HF / "config.json").is_file():
         return f"it has no {HF}/config.json."
-    shards = shards_in(actor)
-    if not shards:
+    if not files_of_ranks(actor):
         return _fault_of_model(actor / HF)
-    fault = fault_of_ranks(shards)
-    if fault:
-        return f"it has {fault}"
-    cut = [file.name for file in shards if not zipfile.is_zipfile(file)]
-    return f"{cut[0]} is cut." if cut else None
+    return fault_of_contents(actor, [MODEL])
 
 
 def _fault_of_model(folder: Path) -> str | None:

@@ -13,9 +13,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, TextIO
 
-from verl_ext.evaluation.shards import LORA_FACTS, fault_of_ranks, merge_shards, shards_in
+from verl_ext.evaluation.shards import LORA_FACTS, merge_shards
 from verl_ext.host.command_line import typed_path
 from verl_ext.host.files import read_object, remove_unfinished, replacing
+from verl_ext.host.rank_files import fault_of_ranks, files_of_ranks
 from verl_ext.host.tensor_files import pieces_of
 from verl_ext.pretrained.hub import HUB_ID, download
 from verl_ext.pretrained.weights import ADAPTER_WEIGHTS, weight_files
@@ -117,7 +118,7 @@ def _folder_with_model(folder: Path, path: str) -> Path:
 
 def _model_in(folder: Path) -> Model:
     """The model that is whole in ``folder`` or in its ``huggingface``, or the one that its shards make."""
-    shards = shards_in(folder)
+    shards = files_of_ranks(folder)
     # With LoRA, whatever verl wrote beside the shards is the base without what was learned, or names no base at all.
     is_lora = (folder / LORA_FACTS).is_file()
     for candidate in (folder, folder / "huggingface"):

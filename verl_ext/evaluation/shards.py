@@ -4,39 +4,16 @@ verl's own merger (``python -m verl.model_merger``) rounds the weights to bfloat
 """
 
 import json
-import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from verl_ext.host.files import read_object
+from verl_ext.host.rank_files import files_of_ranks
 
-SHARD = re.compile(r"model_world_size_(\d+)_rank_(\d+)\.pt")
 LORA_FACTS = "lora_train_meta.json"
 PEFT_PREFIX, BASE_WEIGHT, LM_HEAD = "base_model.model.", ".base_layer.weight", "lm_head.weight"
-
-
-def shards_in(folder: Path) -> list[Path]:
-    """The files with the shards, in the order of the ranks."""
-    found = [(int(match[2]), file) for file in folder.iterdir() if (match := SHARD.fullmatch(file.name))]
-    return [file for _rank, file in sorted(found)]
-
-
-def fault_of_ranks(shards: Sequence[Path]) -> str | None:
-    """Why these are not the shards of all ranks of one run, and the way out, after "the folder has"; None where they are."""
-    matches = [SHARD.fullmatch(shard.name) for shard in shards]
-    found = {(int(match[1]), int(match[2])) for match in matches if match}
-    sizes = sorted({size for size, _ in found})
-    if len(sizes) > 1:
-        return f"shards of runs on {' and '.join(map(str, sizes))} ranks. Remove those of one."
-    missing = sorted(set(range(sizes[0])) - {rank for _, rank in found})
-    if missing:
-        return (
-            f"the shards of {len(found)} of {sizes[0]} ranks; those of {', '.join(map(str, missing))} are missing. Copy all of "
-            "them into one folder."
-        )
-    return None
 
 
 def merge_shards(folder: Path, target: Path) -> None:
@@ -95,7 +72,7 @@ def joined_state(folder: Path) -> dict[str, Any]:
     from torch.distributed.tensor import DTensor
 
     # weights_only: a checkpoint is data, and nothing in it is run.
-    ranks = [torch.load(file, map_location="cpu", weights_only=True, mmap=True) for file in shards_in(folder)]
+    ranks = [torch.load(file, map_location="cpu", weights_only=True, mmap=True) for file in files_of_ranks(folder)]
     state = {}
     for name, first in ranks[0].items():
         if not isinstance(first, DTensor):
@@ -125,7 +102,7 @@ def check_joined(folder: Path, state: Mapping[str, Any]) -> int:
     import torch
     from torch.distributed.tensor import DTensor
 
-    files = shards_in(folder)
+    files = files_of_ranks(folder)
     for rank, file in enumerate(files):
         for name, part in torch.load(file, map_location="cpu", weights_only=True, mmap=True).items():
             whole = state[name]

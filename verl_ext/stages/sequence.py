@@ -18,6 +18,7 @@ from verl_ext.host.parent_death import end_with_parent
 from verl_ext.stages.history import Finished, read_history, write_history
 from verl_ext.stages.stage_file import MODEL_PATH, Stage
 from verl_ext.training.checkpoints import Checkpoint, resumed_checkpoint
+from verl_ext.training.checks.resume import known_end
 from verl_ext.training.configuration import compose_on_device
 from verl_ext.training.data_seed import DEFAULT_SEED
 from verl_ext.training.ending import Ended, read_ended, write_ended
@@ -135,7 +136,8 @@ class Stages:
         return config
 
     def _checkpoint(self, number: int) -> Checkpoint | None:
-        return resumed_checkpoint(self._config(number))
+        config = self._config(number)
+        return resumed_checkpoint(config, known_end(config, config.trainer.total_training_steps))
 
     def _ended(self, number: int) -> Ended | None:
         """At which step a stage has ended, and why; None when it has not."""
@@ -165,7 +167,7 @@ class Stages:
 
     def _reset(self, number: int, ended: Ended) -> Finished:
         config = self._config(number)
-        checkpoint = resumed_checkpoint(config)
+        checkpoint = self._checkpoint(number)
         assert checkpoint is not None
         target = self._output / MODELS / self.name(number)
         print(f"\n=== reset: {ended.reason} at step {ended.step}; merging into {target}", flush=True)

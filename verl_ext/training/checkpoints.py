@@ -1,11 +1,13 @@
 """Which checkpoint a run goes on from, found as verl finds it, and before anything has started."""
 
+import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from verl_ext.training.deterministic import is_deterministic
 from verl_ext.training.metrics_file import metrics_path, recorded_steps
 from verl_ext.training.paths import local_path
+from verl_ext.training.whole_checkpoint import what_is_missing
 
 TRACKER = "latest_checkpointed_iteration.txt"
 STEP_FOLDER = "global_step_"
@@ -30,37 +32,91 @@ def saved_steps(folder: Path) -> list[int]:
     return sorted(int(name) for name in names if name.isdecimal())
 
 
-def resumed_checkpoint(config: Any) -> Checkpoint | None:
-    """The checkpoint that the run goes on from; None when it starts over.
+def complete_steps(config: Any, folder: Path) -> list[int]:
+    """Those of ``saved_steps`` that the run can go on from, in order."""
+    return [step for step in saved_steps(folder) if _missing(config, folder, step) is None]
+
+
+def resumed_checkpoint(config: Any, end: int | None = None) -> Checkpoint | None:
+    """The checkpoint that the run goes on from, all of it there; None when it starts over.
+
+    Args:
+        config: The resolved configuration.
+        end: The step at which the run is over, where that is known: nothing is read of a checkpoint of that step.
 
     Raises:
-        ValueError: The folder or the file that names the last step is not what verl can resume from.
+        ValueError: The folder or the file that names the last step is not what the run can go on from.
     """
     if config.trainer.resume_mode == "disable":
         return None
     if config.trainer.resume_mode == "resume_path":
-        return _given(config.trainer.resume_from_path)
+        return _complete_one(config, given_checkpoint(config), end)
+    found = latest(config, end)
+    if found is None:
+        return None
+    folder, step = checkpoints_folder(config), found.step
+    if is_deterministic(config):
+        step = _last_on_record(config, folder, step)
+        if step != found.step and _missing(config, folder, step):
+            step = found.step
+    return Checkpoint(step, folder / f"{STEP_FOLDER}{step}")
+
+
+class Latest(NamedTuple):
+    """The checkpoint that ``trainer.resume_mode=auto`` goes on from."""
+
+    step: int
+    passed_over: str
+    """Why it is another one than the tracker names; empty where it is not."""
+
+
+def latest(config: Any, end: int | None = None) -> Latest | None:
+    """The step that the tracker names; where that one is not complete, or the tracker is cut, the last one that is.
+
+    None where there is no tracker: the run starts over. ``end`` and errors are those of ``resumed_checkpoint``.
+    """
     folder = checkpoints_folder(config)
     tracker = folder / TRACKER
     if not tracker.is_file():
         return None
     text = tracker.read_text(encoding="utf-8", errors="replace").strip()
-    steps = saved_steps(folder)
-    have = f"There are the steps {', '.join(map(str, steps))}" if steps else "There is no step"
+    complete = complete_steps(config, folder)
     if not text.isdecimal():
-        raise ValueError(
-            f"{tracker} should hold the number of the last checkpoint and holds {text!r}, as when a run is killed while it "
-            f"writes. {have} in {folder}. Write the last complete one into the file, or delete the file to start over."
-        )
-    step = int(text)
-    if step not in steps:
-        raise ValueError(
-            f"{tracker} says step {step}, but there is no {folder / f'{STEP_FOLDER}{step}'}. {have}. Write one that is there "
-            "into the file, or delete the file to start over."
-        )
-    if is_deterministic(config):
-        step = _last_on_record(config, folder, step)
-    return Checkpoint(step, folder / f"{STEP_FOLDER}{step}")
+        why = f"{tracker} should hold the number of the last checkpoint and holds {text!r}, as when a run is killed while it writes"
+        possible = [step for step in complete if step <= _last_on_this_course(config)]
+    elif int(text) not in saved_steps(folder):
+        step_folder = folder / f"{STEP_FOLDER}{text}"
+        raise ValueError(f"{tracker} says step {text}, but there is no {step_folder}. {_way_out(tracker, complete)}")
+    elif int(text) in complete or (end is not None and int(text) >= end):
+        return Latest(int(text), "")
+    else:
+        why = f"step {text} of {folder} is not complete: {_missing(config, folder, int(text))}"
+        possible = [step for step in complete if step < int(text)]
+    why = why.removesuffix(".")
+    if not possible:
+        raise ValueError(f"{why}. {_way_out(tracker, complete)}")
+    return Latest(possible[-1], f"{why}; the last complete checkpoint is that of step {possible[-1]}")
+
+
+def _missing(config: Any, folder: Path, step: int) -> str | None:
+    return what_is_missing(config, folder / f"{STEP_FOLDER}{step}")
+
+
+def _said(complete: list[int]) -> str:
+    return f"Complete are the steps {', '.join(map(str, complete))}." if complete else "No step is complete."
+
+
+def _way_out(tracker: Path, complete: list[int]) -> str:
+    write = f"Write one of them into {tracker}, or delete" if complete else "Delete"
+    return f"{_said(complete)} {write} {'it' if complete else tracker} to start over."
+
+
+def _last_on_this_course(config: Any) -> float:
+    """The last step that the run can have saved: it saves one before the step's row of metrics.
+
+    What is later was saved before somebody went back. Without rows nothing tells.
+    """
+    return max(recorded_steps(metrics_path(config)), default=math.inf) + 1
 
 
 def _last_on_record(config: Any, folder: Path, last: int) -> int:
@@ -76,7 +132,9 @@ def _last_on_record(config: Any, folder: Path, last: int) -> int:
     return next((step for step in steps if (folder / f"{STEP_FOLDER}{step}" / HISTORY).is_file()), last)
 
 
-def _given(path: Any) -> Checkpoint:
+def given_checkpoint(config: Any) -> Checkpoint:
+    """The one that ``trainer.resume_from_path`` names; raises ValueError where that is no folder of a step."""
+    path = config.trainer.resume_from_path
     if not path:
         raise ValueError(
             "trainer.resume_mode=resume_path needs trainer.resume_from_path: the folder of a step, "
@@ -89,3 +147,14 @@ def _given(path: Any) -> Checkpoint:
     if not folder.is_dir():
         raise ValueError(f"trainer.resume_from_path={path} does not exist.")
     return Checkpoint(int(step), folder)
+
+
+def _complete_one(config: Any, given: Checkpoint, end: int | None) -> Checkpoint:
+    missing = what_is_missing(config, given.folder) if end is None or given.step < end else None
+    if missing:
+        folder = given.folder.parent
+        raise ValueError(
+            f"trainer.resume_from_path={config.trainer.resume_from_path} is not complete: {missing} In {folder}: "
+            f"{_said(complete_steps(config, folder))}"
+        )
+    return given

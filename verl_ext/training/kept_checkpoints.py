@@ -19,13 +19,12 @@ from verl_ext.host.files import read_object, write_whole
 from verl_ext.training.checkpoint_size import size_beforehand, size_of
 from verl_ext.training.checkpoints import STEP_FOLDER, TRACKER, saved_steps
 from verl_ext.training.validation_score import check_is_there
+from verl_ext.training.whole_checkpoint import written_last
 
 OPTIONS = "trainer.best_checkpoint"
 BEST = "best_checkpoint.json"
 LIMITS = {"actor": "max_actor_ckpt_to_keep", "critic": "max_critic_ckpt_to_keep"}
 """Folder in a step's folder -> the option under ``trainer`` that says how many of the last ones stay."""
-WRITTEN_LAST = "data.pt"
-"""The file of a step that verl writes after all others: without it the step was cut while it was written."""
 REMOVED = ".removed-"
 """What the folder begins with that is being removed."""
 ONLY_LAST = "remove_previous_ckpt_in_save"
@@ -104,7 +103,7 @@ class KeptCheckpoints:
 
     def _counts(self, step: int) -> bool:
         """Whether a folder is a checkpoint of this course: whole, and not from after the step that it goes on from."""
-        return step not in self._other_course and (self.folder_of(step) / WRITTEN_LAST).is_file()
+        return step not in self._other_course and (self.folder_of(step) / written_last(self._config)).exists()
 
     @property
     def with_actor(self) -> list[int]:

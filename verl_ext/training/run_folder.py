@@ -6,7 +6,7 @@ from typing import Any
 
 from verl_ext.host.files import write_whole
 from verl_ext.training import ending, fingerprint, metrics_file, tensorboard_events, validation_counts
-from verl_ext.training.checkpoints import TRACKER, Checkpoint, checkpoints_folder
+from verl_ext.training.checkpoints import TRACKER, Checkpoint, checkpoints_folder, latest
 from verl_ext.training.guards import roll_back
 
 
@@ -19,6 +19,8 @@ def begin(config: Any, checkpoint: Checkpoint | None) -> Iterator[str]:
     if checkpoint is not None:
         unknown = "" if fingerprint.read(checkpoint.folder.parent) else ", made with settings that are not on record"
         yield f"resuming from step {checkpoint.step} of {checkpoint.folder.parent}{unknown}"
+    if checkpoint is not None and config.trainer.resume_mode == "auto":
+        yield from _mend_tracker(config)
     if config.trainer.val_only:
         return
     folder = checkpoints_folder(config)
@@ -35,6 +37,14 @@ def begin(config: Any, checkpoint: Checkpoint | None) -> Iterator[str]:
         if removed:
             yield f"{path.name}: {removed} rows of steps that this run makes again are in a copy beside it"
     tensorboard_events.forget_after(tensorboard_events.folder_of(config), last)
+
+
+def _mend_tracker(config: Any) -> Iterator[str]:
+    """Let it name the last complete step where it is cut or the step that it names is not whole; yields that."""
+    found = latest(config)
+    if found is not None and found.passed_over:
+        write_whole(checkpoints_folder(config) / TRACKER, str(found.step))
+        yield found.passed_over
 
 
 def _of_checkpoint(config: Any, checkpoint: Checkpoint) -> Iterator[str]:

@@ -1,10 +1,12 @@
 """A run that goes back: which checkpoint, what the folder holds then, and when it stops instead."""
 
 import math
+import shutil
 
 import pytest
 
 from tests.training.guards.walk import options_with
+from tests.whole_checkpoints import save_step
 from verl_ext.training import run_folder
 from verl_ext.training.checkpoints import Checkpoint, resumed_checkpoint, saved_steps
 from verl_ext.training.checks.early_end import check_early_end
@@ -12,7 +14,7 @@ from verl_ext.training.guards import roll_back
 from verl_ext.training.guards.guard import OPTIONS, Moment
 from verl_ext.training.guards.guardrails import Guardrails
 from verl_ext.training.guards.roll_back import GuardrailError, RolledBackError
-from verl_ext.training.kept_checkpoints import WRITTEN_LAST, KeptCheckpoints
+from verl_ext.training.kept_checkpoints import KeptCheckpoints
 
 BACK = f"{OPTIONS}.not_finite.action=roll_back"
 
@@ -29,9 +31,7 @@ class Run:
     def save(self, *steps: int) -> None:
         for step in steps:
             with self.kept.saving(step):
-                (self.checkpoints / f"global_step_{step}" / "actor").mkdir(parents=True)
-                (self.checkpoints / f"global_step_{step}" / WRITTEN_LAST).touch()
-            (self.checkpoints / roll_back.TRACKER).write_text(str(step))
+                save_step(self.checkpoints, step)
 
     def breaks(self, step: int) -> RuntimeError:
         """What the run ends with, having gone on from its last checkpoint."""
@@ -83,7 +83,7 @@ def test_it_stops_when_it_has_gone_back_often_enough(tmp_path):
 def test_without_a_checkpoint_from_before_it_stops_and_says_so(tmp_path):
     """One that verl keeps no longer is a folder without the actor."""
     run = Run(tmp_path, 5, 10)
-    (run.checkpoints / "global_step_5" / "actor").rmdir()
+    shutil.rmtree(run.checkpoints / "global_step_5" / "actor")
     error = run.breaks(10)
     assert isinstance(error, GuardrailError)
     assert f"There is no checkpoint in {run.checkpoints} from before step 10, in which it began" in str(error)

@@ -4,7 +4,13 @@ from pathlib import Path
 from typing import Any
 
 from verl_ext.training import ending, fingerprint
-from verl_ext.training.checkpoints import Checkpoint, checkpoints_folder, resumed_checkpoint, saved_steps
+from verl_ext.training.checkpoints import (
+    Checkpoint,
+    checkpoints_folder,
+    given_checkpoint,
+    resumed_checkpoint,
+    saved_steps,
+)
 
 
 class NothingLeftError(ValueError):
@@ -18,13 +24,13 @@ def check_resume(config: Any, num_steps: int | None) -> Checkpoint | None:
         config: The resolved configuration.
         num_steps: The step at which the run ends; None when it is not known.
     """
-    checkpoint = resumed_checkpoint(config)
     own = checkpoints_folder(config)
     folders = {own} if saved_steps(own) else set()
-    if checkpoint is not None:
-        folders.add(checkpoint.folder.parent)
+    if config.trainer.resume_mode == "resume_path":
+        folders.add(given_checkpoint(config).folder.parent)
     for folder in folders:
         _check_same_run(config, folder)
+    checkpoint = resumed_checkpoint(config, None if config.trainer.val_only else known_end(config, num_steps))
     has_left = checkpoint is None or num_steps is None or checkpoint.step < num_steps
     if checkpoint is not None and not has_left and not config.trainer.val_only:
         raise NothingLeftError(
@@ -38,6 +44,13 @@ def check_resume(config: Any, num_steps: int | None) -> Checkpoint | None:
             f"another rule ({ending.OPTIONS}) or without."
         )
     return checkpoint
+
+
+def known_end(config: Any, num_steps: int | None) -> int | None:
+    """The step at which a run is over, because it has made all ``num_steps`` or ended early; None where neither tells."""
+    ended = ending.read_ended(checkpoints_folder(config))
+    ends = (num_steps, None if ended is None else ended.step)
+    return min((step for step in ends if step is not None), default=None)
 
 
 def _check_same_run(config: Any, folder: Path) -> None:

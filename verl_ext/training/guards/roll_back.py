@@ -16,7 +16,7 @@ from verl_ext.training.checkpoints import (
     TRACKER,
     Checkpoint,
     checkpoints_folder,
-    resumed_checkpoint,
+    given_checkpoint,
     saved_steps,
 )
 from verl_ext.training.guards.guard import OPTIONS
@@ -58,7 +58,7 @@ def rollbacks(folder: Path) -> list[Rollback]:
 def good_checkpoint(config: Any, own_steps: Sequence[int], before: int) -> Checkpoint | None:
     """The last checkpoint from before a step, of the run's own and the one that it was given to begin with."""
     folder = checkpoints_folder(config)
-    given = resumed_checkpoint(config) if config.trainer.resume_mode == "resume_path" else None
+    given = given_checkpoint(config) if config.trainer.resume_mode == "resume_path" else None
     # The given one first: of its step the run has none of its own, whatever its folder had before.
     known = [given, *(Checkpoint(step, folder / f"{STEP_FOLDER}{step}") for step in own_steps)]
     earlier = [checkpoint for checkpoint in known if checkpoint is not None and checkpoint.step < before]
