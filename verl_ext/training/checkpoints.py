@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from verl_ext.training.deterministic import is_deterministic
-from verl_ext.training.metrics_file import metrics_path, recorded_steps
+from verl_ext.training.metrics_file import has_row, metrics_path, recorded_steps
 from verl_ext.training.paths import local_path
 
 TRACKER = "latest_checkpointed_iteration.txt"
@@ -17,6 +17,8 @@ class Checkpoint(NamedTuple):
     step: int
     folder: Path
     """The folder of the step; its parent holds the run's other checkpoints, the tracker and the fingerprint."""
+    is_validated: bool = False
+    """Whether the run validates the step before it makes the next, see ``checks.resume``."""
 
 
 def checkpoints_folder(config: Any) -> Path:
@@ -24,10 +26,20 @@ def checkpoints_folder(config: Any) -> Path:
     return local_path(config.trainer.default_local_dir).absolute()
 
 
+def is_own(config: Any, checkpoint: Checkpoint) -> bool:
+    """Whether the run itself saves where the checkpoint is; the folder of another may be given to it to begin with."""
+    return checkpoint.folder.parent == checkpoints_folder(config)
+
+
 def saved_steps(folder: Path) -> list[int]:
     """The steps that have a folder, in order."""
     names = [path.name.removeprefix(STEP_FOLDER) for path in folder.glob(f"{STEP_FOLDER}*") if path.is_dir()]
     return sorted(int(name) for name in names if name.isdecimal())
+
+
+def whole_steps(folder: Path) -> list[int]:
+    """Those of them that were saved to the end, in order."""
+    return [step for step in saved_steps(folder) if (folder / f"{STEP_FOLDER}{step}" / HISTORY).is_file()]
 
 
 def resumed_checkpoint(config: Any) -> Checkpoint | None:
@@ -52,7 +64,7 @@ def resumed_checkpoint(config: Any) -> Checkpoint | None:
             f"{tracker} should hold the number of the last checkpoint and holds {text!r}, as when a run is killed while it "
             f"writes. {have} in {folder}. Write the last complete one into the file, or delete the file to start over."
         )
-    step = int(text)
+    step: int | None = int(text)
     if step not in steps:
         raise ValueError(
             f"{tracker} says step {step}, but there is no {folder / f'{STEP_FOLDER}{step}'}. {have}. Write one that is there "
@@ -60,20 +72,23 @@ def resumed_checkpoint(config: Any) -> Checkpoint | None:
         )
     if is_deterministic(config):
         step = _last_on_record(config, folder, step)
-    return Checkpoint(step, folder / f"{STEP_FOLDER}{step}")
+    return None if step is None else Checkpoint(step, folder / f"{STEP_FOLDER}{step}")
 
 
-def _last_on_record(config: Any, folder: Path, last: int) -> int:
-    """Of a run that repeats to the bit: the last whole checkpoint whose step has its row of metrics.
+def _last_on_record(config: Any, folder: Path, last: int) -> int | None:
+    """Of a run that repeats to the bit: the last whole checkpoint whose step has its row of metrics; None: it starts over.
 
-    verl saves a step before it validates it and writes its row. One that was stopped in between is made again, where there is a
-    checkpoint for that: elsewhere its row, its validation and its samples on file would be missing for good.
+    verl saves a step before it validates it and writes its row. One that was stopped in between is made again: its row, its
+    training metrics and its samples on file would be missing for good. Where no earlier checkpoint is there for that, it
+    starts over if the last one is the run's first, so that no more is lost than between two checkpoints; else it goes on.
     """
-    recorded = recorded_steps(metrics_path(config))
-    if not recorded or last in recorded:
+    if has_row(config, last) is not False:
         return last
-    steps = (step for step in reversed(saved_steps(folder)) if step < last and step in recorded)
-    return next((step for step in steps if (folder / f"{STEP_FOLDER}{step}" / HISTORY).is_file()), last)
+    recorded = recorded_steps(metrics_path(config))
+    earlier = [step for step in whole_steps(folder) if step < last and step in recorded]
+    if earlier:
+        return earlier[-1]
+    return None if last <= config.trainer.save_freq else last
 
 
 def _given(path: Any) -> Checkpoint:
