@@ -180,7 +180,8 @@ def test_a_resumed_run_chooses_among_what_it_has(tmp_path):
     again.restore(4)
     assert read_best(tmp_path) == (4, 0.6), "step 6 is made again"
     validate(again, tmp_path, 4, 0.99)
-    assert read_best(tmp_path) == (4, 0.6), "a step counts once"
+    assert read_best(tmp_path) == (4, 0.99), "one that was made again is the one on record"
+    assert json.loads((tmp_path / BEST).read_text())["validations"] == [[2, 0.3], [4, 0.99]]
     other = run_of(tmp_path, metric="val-core/aime/acc/mean@4")
     other.restore(4)
     assert read_best(tmp_path) is None, "of another score nothing is known"

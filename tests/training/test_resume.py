@@ -12,6 +12,7 @@ from tests.whole_checkpoints import save_step
 from verl_ext.data.parquet import write_rows
 from verl_ext.training import fingerprint, main, metrics_file, preflight, run_folder, tensorboard_events
 from verl_ext.training.checkpoints import Checkpoint, resumed_checkpoint
+from verl_ext.training.checks.resume import NothingLeftError, check_resume
 from verl_ext.training.data_seed import settle_seed
 
 
@@ -180,6 +181,99 @@ def test_a_resume_with_nothing_left_says_so_and_is_no_error(folder, interrupted,
 
 def with_rows(out: Path, *steps: int) -> None:
     (out / "metrics.jsonl").write_text("".join(json.dumps({"step": step, "data": {}}) + "\n" for step in steps))
+
+
+def with_validations(out: Path, *steps: int, **more) -> None:
+    with (out / "validation.jsonl").open("a") as file:
+        file.writelines(json.dumps({"step": step, "data_source": "countdown"} | more) + "\n" for step in steps)
+
+
+@pytest.mark.parametrize(
+    ("test_freq", "rows", "validations", "is_validated"),
+    [
+        (2, [0, 1, 2, 3, 4], [0, 2, 4], False),
+        (3, [0, 1, 2, 3, 4], [0, 3], False),
+        (3, [0, 1, 2, 3], [0, 3], False),
+        (-1, [0, 1, 2, 3], [0], False),
+        (2, [0, 1, 2, 3], [0, 2], True),
+        (2, [0, 1, 2, 3], [0, 2, 4], True),
+        # Without trainer.logger=[file]
+        (2, None, [0, 2, 4], False),
+        (2, None, [0, 2], True),
+        (2, None, None, False),
+    ],
+)
+@pytest.mark.parametrize("val_before_train", [True, False])
+def test_a_resumed_run_makes_the_validation_that_is_missing_and_no_other(
+    folder, interrupted, test_freq, rows, validations, is_validated, val_before_train
+):
+    save(interrupted / "checkpoints", 4)
+    if rows is not None:
+        with_rows(interrupted, *rows)
+    if validations is not None:
+        with_validations(interrupted, *validations)
+        with_validations(interrupted, 4, drawn={"by": "evaluate"})
+    options = (f"trainer.test_freq={test_freq}", f"trainer.val_before_train={val_before_train}")
+    config = config_in(folder, interrupted, *options)
+    checkpoint = check_resume(config, 5)
+    said = list(run_folder.begin(config, checkpoint))
+    assert checkpoint.is_validated == config.trainer.val_before_train == is_validated
+    assert any(line.startswith("step 4 has no validation on record") for line in said) == is_validated
+    if validations is not None:
+        kept = [step for step in validations if not (is_validated and step == 4)]
+        assert rows_of(interrupted / "validation.jsonl") == [*kept, 4], "what evaluate drew stays"
+
+
+@pytest.mark.parametrize("val_before_train", [True, False])
+def test_at_a_checkpoint_of_another_folder_a_run_begins(folder, interrupted, tmp_path_factory, val_before_train):
+    """Once: the same command goes on from there again."""
+    out = tmp_path_factory.mktemp("begun")
+    given = ("trainer.resume_mode=resume_path", f"trainer.resume_from_path={interrupted}/checkpoints/global_step_2")
+    config = config_in(folder, out, *given, f"trainer.val_before_train={val_before_train}")
+    assert check_resume(config, 5).is_validated == val_before_train
+    with_rows(out, 2, 3)
+    assert not check_resume(config, 5).is_validated
+
+
+def test_a_run_that_was_stopped_in_its_last_validation_makes_it(folder, interrupted):
+    """Of one that does not repeat to the bit; where no validation was due, it says what is missing and how to get it."""
+    save(interrupted / "checkpoints", 5)
+    with_rows(interrupted, 1, 2, 3, 4)
+    config = config_in(folder, interrupted, "trainer.test_freq=2")
+    assert check_resume(config, 5) == Checkpoint(5, interrupted / "checkpoints/global_step_5", is_validated=True)
+    unvalidated = config_in(folder, interrupted, "trainer.test_freq=-1")
+    lost = f"{interrupted}/metrics.jsonl has no row of step 5: the run was stopped between its checkpoint and its row. "
+    with pytest.raises(NothingLeftError, match="step 5 of 5") as error:
+        check_resume(unvalidated, 5)
+    assert str(error.value).endswith(f"{lost}There is no whole checkpoint before it to make it again from.")
+    (interrupted / "checkpoints/global_step_2/ending.json").write_text("{}")
+    with pytest.raises(NothingLeftError) as error:
+        check_resume(unvalidated, 5)
+    tracker = interrupted / "checkpoints/latest_checkpointed_iteration.txt"
+    assert str(error.value).endswith(
+        f"{lost}To make it again, write 2, the whole checkpoint before it, into {tracker}."
+    )
+    with_rows(interrupted, 1, 2, 3, 4, 5)
+    with pytest.raises(NothingLeftError) as error:
+        check_resume(config, 5)
+    assert "has no row" not in str(error.value)
+
+
+@pytest.mark.parametrize(("save_freq", "goes_on_from"), [(4, None), (9, None), (3, 4)])
+def test_a_run_that_repeats_starts_over_where_its_first_checkpoint_has_no_row(
+    folder, tmp_path, save_freq, goes_on_from
+):
+    """Where it is not the first, and no other is left, that would throw away more than lies between two."""
+    save(tmp_path / "checkpoints", 4)
+    with_rows(tmp_path, 1, 2, 3)
+    config = config_in(folder, tmp_path, "trainer.deterministic=True", f"trainer.save_freq={save_freq}")
+    checkpoint = check_resume(config, 5)
+    assert (checkpoint and checkpoint.step) == goes_on_from
+    said = list(run_folder.begin(config, checkpoint))
+    starts_over = "the first checkpoint, of step 4, has no row of metrics: the run starts over, to the bit"
+    assert (starts_over in said) == (goes_on_from is None)
+    assert resumed_checkpoint(config) == checkpoint
+    assert rows_of(tmp_path / "metrics.jsonl") == ([] if goes_on_from is None else [1, 2, 3])
 
 
 def test_stopped_between_its_checkpoint_and_its_row_a_step_has_none(folder, interrupted):

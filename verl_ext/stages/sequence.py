@@ -18,7 +18,7 @@ from verl_ext.host.parent_death import end_with_parent
 from verl_ext.stages.history import Finished, read_history, write_history
 from verl_ext.stages.stage_file import MODEL_PATH, Stage
 from verl_ext.training.checkpoints import Checkpoint, resumed_checkpoint
-from verl_ext.training.checks.resume import known_end
+from verl_ext.training.checks.resume import known_end, lacks_validation
 from verl_ext.training.configuration import compose_on_device
 from verl_ext.training.data_seed import DEFAULT_SEED
 from verl_ext.training.ending import Ended, read_ended, write_ended
@@ -144,10 +144,13 @@ class Stages:
         checkpoint = self._checkpoint(number)
         if checkpoint is None:
             return None
-        if checkpoint.step >= self._config(number).trainer.total_training_steps:
-            return Ended(checkpoint.step, "all steps made")
         early = read_ended(checkpoint.folder.parent)
-        return early if early is not None and early.step == checkpoint.step else None
+        if early is not None and early.step == checkpoint.step:
+            return early
+        config = self._config(number)
+        num_steps = config.trainer.total_training_steps
+        is_over = checkpoint.step >= num_steps and not lacks_validation(config, checkpoint, num_steps)
+        return Ended(checkpoint.step, "all steps made") if is_over else None
 
     # ------------------------------------------------------------------ doing it
 

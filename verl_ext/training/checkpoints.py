@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from verl_ext.training.deterministic import is_deterministic
-from verl_ext.training.metrics_file import metrics_path, recorded_steps
+from verl_ext.training.metrics_file import has_row, metrics_path, recorded_steps
 from verl_ext.training.paths import local_path
 from verl_ext.training.whole_checkpoint import what_is_missing
 
@@ -19,11 +19,18 @@ class Checkpoint(NamedTuple):
     step: int
     folder: Path
     """The folder of the step; its parent holds the run's other checkpoints, the tracker and the fingerprint."""
+    is_validated: bool = False
+    """Whether the run validates the step before it makes the next, see ``checks.resume``."""
 
 
 def checkpoints_folder(config: Any) -> Path:
     """Where the run saves."""
     return local_path(config.trainer.default_local_dir).absolute()
+
+
+def is_own(config: Any, checkpoint: Checkpoint) -> bool:
+    """Whether the run itself saves where the checkpoint is; the folder of another may be given to it to begin with."""
+    return checkpoint.folder.parent == checkpoints_folder(config)
 
 
 def saved_steps(folder: Path) -> list[int]:
@@ -54,12 +61,9 @@ def resumed_checkpoint(config: Any, end: int | None = None) -> Checkpoint | None
     found = latest(config, end)
     if found is None:
         return None
-    folder, step = checkpoints_folder(config), found.step
-    if is_deterministic(config):
-        step = _last_on_record(config, folder, step)
-        if step != found.step and _missing(config, folder, step):
-            step = found.step
-    return Checkpoint(step, folder / f"{STEP_FOLDER}{step}")
+    folder = checkpoints_folder(config)
+    step = _last_on_record(config, folder, found.step) if is_deterministic(config) else found.step
+    return None if step is None else Checkpoint(step, folder / f"{STEP_FOLDER}{step}")
 
 
 class Latest(NamedTuple):
@@ -119,17 +123,20 @@ def _last_on_this_course(config: Any) -> float:
     return max(recorded_steps(metrics_path(config)), default=math.inf) + 1
 
 
-def _last_on_record(config: Any, folder: Path, last: int) -> int:
-    """Of a run that repeats to the bit: the last whole checkpoint whose step has its row of metrics.
+def _last_on_record(config: Any, folder: Path, last: int) -> int | None:
+    """Of a run that repeats to the bit: the last whole checkpoint whose step has its row of metrics; None: it starts over.
 
-    verl saves a step before it validates it and writes its row. One that was stopped in between is made again, where there is a
-    checkpoint for that: elsewhere its row, its validation and its samples on file would be missing for good.
+    verl saves a step before it validates it and writes its row. One that was stopped in between is made again: its row, its
+    training metrics and its samples on file would be missing for good. Where no earlier checkpoint is there for that, it
+    starts over if the last one is the run's first, so that no more is lost than between two checkpoints; else it goes on.
     """
-    recorded = recorded_steps(metrics_path(config))
-    if not recorded or last in recorded:
+    if has_row(config, last) is not False:
         return last
-    steps = (step for step in reversed(saved_steps(folder)) if step < last and step in recorded)
-    return next((step for step in steps if (folder / f"{STEP_FOLDER}{step}" / HISTORY).is_file()), last)
+    recorded = recorded_steps(metrics_path(config))
+    earlier = [step for step in complete_steps(config, folder) if step < last and step in recorded]
+    if earlier:
+        return earlier[-1]
+    return None if last <= config.trainer.save_freq else last
 
 
 def given_checkpoint(config: Any) -> Checkpoint:

@@ -99,9 +99,10 @@ class Ending:
         self._falls: list[Fall] = []
 
     def see_validation(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Note a validation; one of a step that has one, as after a resume, counts once."""
-        if self._rules.plateau_validations is None or step in [one.step for one in self._validations]:
+        """Note a validation; one that was made again, since the run was stopped before it was on record, takes the other's place."""
+        if self._rules.plateau_validations is None:
             return
+        self._validations = [one for one in self._validations if one.step != step]
         names, wanted = mean_names(metrics), self._rules.plateau_metric
         if wanted is not None:
             check_is_there(f"{OPTIONS}.plateau_metric", wanted, metrics)
@@ -111,8 +112,9 @@ class Ending:
 
     def see_counts(self, step: int, counts: Counts, k: int) -> None:
         """Note how many samples of each problem a validation found correct, to be compared with step 0's at pass@k."""
-        if self._rules.below_base is None or step in [one.step for one in self._falls]:
+        if self._rules.below_base is None:
             return
+        self._falls = [one for one in self._falls if one.step != step]
         if step == 0:
             self._base = {source: (list(correct), list(samples)) for source, (correct, samples) in counts.items()}
         elif self._base is None:

@@ -22,6 +22,8 @@ class GuardedTrainer(PPOTrainer):
     """
 
     total_training_steps: int
+    _restored_step: int | None = None
+    """Of the run's own checkpoint that it goes on from."""
 
     def _set_up_guards(self) -> None:
         self._guardrails = Guardrails.of(self.config)
@@ -68,11 +70,21 @@ class GuardedTrainer(PPOTrainer):
         self._end_where_it_should()
 
     def _see_validation(self, metrics: dict[str, float]) -> None:
-        """A validation: the guards see it with its step, and the one before the first step has none."""
+        """A validation: the guards see it with its step, and the one before the first step has none.
+
+        Nor has that of a checkpoint which a resumed run begins with, since it was not made: with it that step is over.
+        """
         self._checkpoints.see_validation(self.global_steps, metrics)
         self._ending.see_validation(self.global_steps, metrics)
         if self.global_steps == 0:
             self._look(Moment.STEP, metrics)
+        elif self.global_steps == self._restored_step and not self.config.trainer.val_only:
+            self._see_step(metrics)
+
+    def on_train_begin(self) -> None:
+        """verl's, where a step is left to make: its asynchronous trainer asks for answers ahead."""
+        if self.global_steps <= self.total_training_steps:
+            super().on_train_begin()
 
     def on_step_begin(self) -> None:
         """verl's; all that was logged of earlier steps is on the disk before a checkpoint is that they are not made again for."""
@@ -101,6 +113,7 @@ class GuardedTrainer(PPOTrainer):
         if self.global_steps:
             self._ending.restore(folder)
             self._guardrails.restore(folder)
+            self._restored_step = self.global_steps if folder.absolute() == self._step_folder.absolute() else None
         self._lower_learning_rate()
 
     def _lower_learning_rate(self) -> None:

@@ -116,15 +116,16 @@ class KeptCheckpoints:
         return [score for score in self._scores if score.step > 0]
 
     def see_validation(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Note a validation; one of a step that has one, as after a resume, counts once.
+        """Note a validation; one that was made again, since the run was stopped before it was on record, takes the other's place.
 
         Raises:
             RuntimeError: It has no such score.
         """
-        if self._rule.metric is None or step in [score.step for score in self._scores]:
+        if self._rule.metric is None:
             return
         check_is_there(f"{OPTIONS}.metric", self._rule.metric, metrics)
-        self._scores.append(Score(step, float(metrics[self._rule.metric])))
+        others = [score for score in self._scores if score.step != step]
+        self._scores = [*others, Score(step, float(metrics[self._rule.metric]))]
 
     def settle(self, step: int, save: Callable[[], None]) -> None:
         """After the validation of a step: keep its weights where they are the best, and say so on the disk.

@@ -6,15 +6,15 @@ from typing import Any
 
 from verl_ext.host.files import write_whole
 from verl_ext.training import ending, fingerprint, metrics_file, tensorboard_events, validation_counts
-from verl_ext.training.checkpoints import TRACKER, Checkpoint, checkpoints_folder, latest
+from verl_ext.training.checkpoints import TRACKER, Checkpoint, checkpoints_folder, is_own, latest
 from verl_ext.training.guards import roll_back
 
 
 def begin(config: Any, checkpoint: Checkpoint | None) -> Iterator[str]:
-    """Bring the fingerprint and the metrics in line with where the run starts; yields what a reader should know.
+    """Bring the run's folder in line with where it starts, and what verl reads of that; yields what a reader should know.
 
-    A run that is killed after this and before its first checkpoint leaves a fingerprint without checkpoints, which binds
-    nobody.
+    ``trainer.val_before_train`` says from here on whether the checkpoint that the run goes on from is validated. A run that is
+    killed after this and before its first checkpoint leaves a fingerprint without checkpoints, which binds nobody.
     """
     if checkpoint is not None:
         unknown = "" if fingerprint.read(checkpoint.folder.parent) else ", made with settings that are not on record"
@@ -27,16 +27,27 @@ def begin(config: Any, checkpoint: Checkpoint | None) -> Iterator[str]:
     (folder / ending.ENDED).unlink(missing_ok=True)  # it goes on from before, or starts over
     if checkpoint is None:
         (folder / roll_back.RECORD).unlink(missing_ok=True)
+        yield from _of_none(config)
     else:
         yield from _of_checkpoint(config, checkpoint)
+        config.trainer.val_before_train = checkpoint.is_validated
     if config.trainer.save_freq > 0:
         fingerprint.write(folder, fingerprint.fingerprint(config))
-    last = -1 if checkpoint is None else checkpoint.step
+    last, is_validated = (-1, False) if checkpoint is None else (checkpoint.step, checkpoint.is_validated)
     for path in (metrics_file.metrics_path(config), Path(config.trainer.output_dir) / validation_counts.NAME):
-        removed = metrics_file.keep_until(path, last)
+        removed = metrics_file.keep_until(path, last, is_validated=is_validated)
         if removed:
             yield f"{path.name}: {removed} rows of steps that this run makes again are in a copy beside it"
-    tensorboard_events.forget_after(tensorboard_events.folder_of(config), last)
+    tensorboard_events.forget_after(tensorboard_events.folder_of(config), last - is_validated)
+
+
+def _of_none(config: Any) -> Iterator[str]:
+    """Let verl find no checkpoint either, where there is one that the run does not go on from; yields why."""
+    tracker = checkpoints_folder(config) / TRACKER
+    if config.trainer.resume_mode == "auto" and tracker.is_file():
+        step = tracker.read_text(encoding="utf-8").strip()
+        tracker.unlink()
+        yield f"the first checkpoint, of step {step}, has no row of metrics: the run starts over, to the bit"
 
 
 def _mend_tracker(config: Any) -> Iterator[str]:
@@ -57,5 +68,8 @@ def _of_checkpoint(config: Any, checkpoint: Checkpoint) -> Iterator[str]:
     ):
         write_whole(folder / TRACKER, str(checkpoint.step))
         yield "the checkpoint after it has no row of metrics: its step is made again, to the bit"
-    elif checkpoint.step not in metrics_file.recorded_steps(metrics) and metrics.is_file():
-        yield f"{metrics.name} has no row of step {checkpoint.step}: the run was stopped between its checkpoint and its row"
+    elif is_own(config, checkpoint):
+        if metrics_file.has_row(config, checkpoint.step) is False:
+            yield f"{metrics.name} has no row of step {checkpoint.step}: the run was stopped between its checkpoint and its row"
+        if checkpoint.is_validated:
+            yield f"step {checkpoint.step} has no validation on record, which was due: it is made first"

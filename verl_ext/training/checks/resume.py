@@ -1,16 +1,20 @@
-"""A run goes on from its own checkpoints only, and has steps left to do."""
+"""A run goes on from its own checkpoints only, and has something left to do: steps, or the validation of the last one."""
 
 from pathlib import Path
 from typing import Any
 
 from verl_ext.training import ending, fingerprint
 from verl_ext.training.checkpoints import (
+    TRACKER,
     Checkpoint,
     checkpoints_folder,
+    complete_steps,
     given_checkpoint,
+    is_own,
     resumed_checkpoint,
     saved_steps,
 )
+from verl_ext.training.metrics_file import has_row, is_on_record, metrics_path
 
 
 class NothingLeftError(ValueError):
@@ -30,20 +34,59 @@ def check_resume(config: Any, num_steps: int | None) -> Checkpoint | None:
         folders.add(given_checkpoint(config).folder.parent)
     for folder in folders:
         _check_same_run(config, folder)
-    checkpoint = resumed_checkpoint(config, None if config.trainer.val_only else known_end(config, num_steps))
-    has_left = checkpoint is None or num_steps is None or checkpoint.step < num_steps
-    if checkpoint is not None and not has_left and not config.trainer.val_only:
+    end = None if config.trainer.val_only else known_end(config, num_steps)
+    checkpoint = resumed_checkpoint(config, end)
+    if checkpoint is None or config.trainer.val_only:
+        return checkpoint
+    if num_steps is not None and checkpoint.step >= num_steps and not lacks_validation(config, checkpoint, num_steps):
         raise NothingLeftError(
             f"step {checkpoint.step} of {num_steps}: {checkpoint.folder.parent} has the last checkpoint of this run. Raise "
             "trainer.total_training_steps (or trainer.total_epochs), or start over in another trainer.output_dir."
+            f"{_without_a_row(config, checkpoint)}"
         )
     ended = ending.read_ended(own)
-    if checkpoint is not None and ended is not None and ended.step <= checkpoint.step and not config.trainer.val_only:
+    if ended is not None and ended.step <= checkpoint.step:
         raise NothingLeftError(
             f"This run has ended early, at step {ended.step}: {ended.reason}. Delete {own / ending.ENDED} to go on, with "
-            f"another rule ({ending.OPTIONS}) or without."
+            f"another rule ({ending.OPTIONS}) or without.{_without_a_row(config, checkpoint)}"
         )
-    return checkpoint
+    if end is not None and checkpoint.step >= end:  # of which nothing was read so far: its validation reads it
+        checkpoint = resumed_checkpoint(config)
+    return (
+        None if checkpoint is None else checkpoint._replace(is_validated=_is_validated(config, checkpoint, num_steps))
+    )
+
+
+def lacks_validation(config: Any, checkpoint: Checkpoint, num_steps: int | None) -> bool:
+    """Whether a validation of the run's own step was due and is not on record: it was stopped between checkpoint and row."""
+    freq, step = config.trainer.test_freq, checkpoint.step
+    is_due = bool(freq > 0 and (step % freq == 0 or step == num_steps))
+    return is_due and is_own(config, checkpoint) and is_on_record(config, step) is False
+
+
+def _is_validated(config: Any, checkpoint: Checkpoint, num_steps: int | None) -> bool:
+    """Whether the run validates the checkpoint before it goes on.
+
+    ``trainer.val_before_train`` is about where a run begins: also at a checkpoint of another folder, but once. Of a step of its
+    own it makes what is missing, and nothing that an undisturbed run has not.
+    """
+    if is_own(config, checkpoint):
+        return lacks_validation(config, checkpoint, num_steps)
+    return bool(config.trainer.val_before_train) and not is_on_record(config, checkpoint.step)
+
+
+def _without_a_row(config: Any, checkpoint: Checkpoint) -> str:
+    """What is missing of the last step, and how to get it; empty where nothing is."""
+    folder, step = checkpoint.folder.parent, checkpoint.step
+    if not is_own(config, checkpoint) or has_row(config, step) is not False:
+        return ""
+    earlier = [one for one in complete_steps(config, folder) if one < step]
+    way_out = (
+        f"To make it again, write {earlier[-1]}, the whole checkpoint before it, into {folder / TRACKER}"
+        if earlier
+        else "There is no whole checkpoint before it to make it again from"
+    )
+    return f" {metrics_path(config)} has no row of step {step}: the run was stopped between its checkpoint and its row. {way_out}."
 
 
 def known_end(config: Any, num_steps: int | None) -> int | None:
