@@ -73,6 +73,16 @@ def test_a_resumed_run_remembers_the_first_steps(verls, tmp_path):
         assert resumed._guardrails.largest_gap == pytest.approx(1e-7)
 
 
+def test_what_was_seen_is_in_a_checkpoint_before_verl_names_it_the_last(verls, monkeypatch, tmp_path):
+    """A run that is killed right after would forget its guards' measure, and the validation before training."""
+    there = []
+    monkeypatch.setattr(verls, "_save_checkpoint", lambda self: there.extend(self._step_folder.iterdir()))
+    trainer = trainer_with(f"trainer.default_local_dir={tmp_path}")
+    trainer.global_steps = 4
+    trainer._save_checkpoint()
+    assert sorted(file.name for file in there) == ["ending.json", "guardrails.json"]
+
+
 # ---------------------------------------------------------------------- updates that are no numbers
 
 

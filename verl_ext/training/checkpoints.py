@@ -12,7 +12,7 @@ from verl_ext.training.whole_checkpoint import what_is_missing
 TRACKER = "latest_checkpointed_iteration.txt"
 STEP_FOLDER = "global_step_"
 HISTORY = "ending.json"
-"""The last file that this package's trainer writes into a step's folder: one that has it is whole."""
+"""What this package's trainer keeps in a step's folder of its validations, written before verl's files and after."""
 
 
 class Checkpoint(NamedTuple):

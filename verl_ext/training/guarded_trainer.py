@@ -98,8 +98,9 @@ class GuardedTrainer(PPOTrainer):
 
     def _save_checkpoint(self) -> None:
         with self._checkpoints.saving(self.global_steps):
+            # Before the tracker names the step: a run that is killed after that has to find it.
+            self._save_what_was_seen()
             super()._save_checkpoint()
-        self._save_what_was_seen()
 
     def _save_what_was_seen(self) -> None:
         self._guardrails.save(self._step_folder)
