@@ -242,11 +242,13 @@ def test_a_run_that_was_stopped_in_its_last_validation_makes_it(folder, interrup
     config = config_in(folder, interrupted, "trainer.test_freq=2")
     assert check_resume(config, 5) == Checkpoint(5, interrupted / "checkpoints/global_step_5", is_validated=True)
     unvalidated = config_in(folder, interrupted, "trainer.test_freq=-1")
+    data = interrupted / "checkpoints/global_step_2/data.pt"
+    elsewhere = data.rename(interrupted / "data.pt")
     lost = f"{interrupted}/metrics.jsonl has no row of step 5: the run was stopped between its checkpoint and its row. "
     with pytest.raises(NothingLeftError, match="step 5 of 5") as error:
         check_resume(unvalidated, 5)
     assert str(error.value).endswith(f"{lost}There is no whole checkpoint before it to make it again from.")
-    (interrupted / "checkpoints/global_step_2/ending.json").write_text("{}")
+    elsewhere.rename(data)
     with pytest.raises(NothingLeftError) as error:
         check_resume(unvalidated, 5)
     tracker = interrupted / "checkpoints/latest_checkpointed_iteration.txt"
