@@ -208,7 +208,9 @@ def test_only_what_is_not_trained_is_trained(quickstart, tmp_path, monkeypatch, 
     assert len(made) == 1
 
 
-@pytest.mark.parametrize(("content", "is_done"), [("48", True), ("48\n", True), ("47", False), (None, False)])
+@pytest.mark.parametrize(
+    ("content", "is_done"), [("48", True), ("48\n", True), ("47", False), ("", False), ("forty", False), (None, False)]
+)
 def test_a_trained_method_is_known(quickstart, tmp_path, content, is_done):
     folders = quickstart.Quickstart(tmp_path)
     tracker = folders.run("nsr") / "checkpoints" / "latest_checkpointed_iteration.txt"
@@ -216,16 +218,6 @@ def test_a_trained_method_is_known(quickstart, tmp_path, content, is_done):
     if content is not None:
         tracker.write_text(content)
     assert quickstart.is_trained(folders, "nsr") is is_done
-
-
-@pytest.mark.parametrize("content", ["", "forty"])
-def test_a_damaged_tracker_is_named(quickstart, tmp_path, content):
-    folders = quickstart.Quickstart(tmp_path)
-    tracker = folders.run("nsr") / "checkpoints" / "latest_checkpointed_iteration.txt"
-    tracker.parent.mkdir(parents=True)
-    tracker.write_text(content)
-    with pytest.raises(SystemExit, match=rf"{tracker} must hold the number of a step, got"):
-        quickstart.is_trained(folders, "nsr")
 
 
 def test_the_report_counts_expressions_and_not_their_spellings(tmp_path):

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from tests.adapters import lora_shards, tiny_model, trained_adapter
+from tests.whole_checkpoints import save_step
 from verl_ext.data.parquet import write_rows
 from verl_ext.data.rows import make_row
 from verl_ext.host.folder_lock import BusyError, locked
@@ -69,8 +70,8 @@ def save_checkpoint(run: Path, base: Path, step: int, seed: int = 1) -> None:
     for name, parameter in model.named_parameters():
         if "lora_" in name:
             torch.nn.init.normal_(parameter, std=0.3)
-    lora_shards(checkpoints / f"global_step_{step}" / "actor", base, model)
-    (checkpoints / "latest_checkpointed_iteration.txt").write_text(str(step))
+    of_step = save_step(checkpoints, step)
+    lora_shards(of_step / "actor", base, model)
 
 
 class Rehearsed(Stages):

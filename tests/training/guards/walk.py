@@ -23,8 +23,10 @@ def _defaults() -> Any:
 
 def options_with(*overrides: str) -> Any:
     """This package's own options with some of them changed, without verl's: composing all of them takes a second."""
+    saved = {"load_contents": ["model", "optimizer", "extra"]}
     of_verl = {
         "trainer": {"resume_mode": "auto", "save_freq": 1, "test_freq": 1},
-        "actor_rollout_ref": {"actor": {"fsdp_config": {"dtype": "bfloat16"}}},
+        "actor_rollout_ref": {"actor": {"fsdp_config": {"dtype": "bfloat16"}, "checkpoint": saved}},
+        "critic": {"enable": False},
     }
     return OmegaConf.merge(_defaults(), of_verl, OmegaConf.from_dotlist(list(overrides)))
