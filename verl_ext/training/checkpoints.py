@@ -133,7 +133,11 @@ def _last_on_record(config: Any, folder: Path, last: int) -> int | None:
     if has_row(config, last) is not False:
         return last
     recorded = recorded_steps(metrics_path(config))
-    earlier = [step for step in complete_steps(config, folder) if step < last and step in recorded]
+    # With what the guards have seen: a checkpoint of stock verl has none
+    with_history = (
+        step for step in complete_steps(config, folder) if (folder / f"{STEP_FOLDER}{step}" / HISTORY).is_file()
+    )
+    earlier = [step for step in with_history if step < last and step in recorded]
     if earlier:
         return earlier[-1]
     return None if last <= config.trainer.save_freq else last
