@@ -1,8 +1,11 @@
 """Killed at any moment and started again, a run validates each step once: verl's own loop, whose steps cost nothing here."""
 
 import json
+import time
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -45,10 +48,10 @@ class Run:
 
         self.killed_at = killed_at
         trainer = trainer_with(*overrides_of(self.folder), f"trainer.output_dir={self.out}", *self.options)
-        self.said = list(run_folder.begin(trainer.config, check_resume(trainer.config, STEPS)))
-        self.monkeypatch.setattr(trainer_base, "Tracking", Log)
         self.monkeypatch.setenv("TENSORBOARD_DIR", str(self.out / "tensorboard"))
         self.monkeypatch.setenv("VERL_FILE_LOGGER_PATH", str(self.out / "metrics.jsonl"))
+        self.said = list(run_folder.begin(trainer.config, check_resume(trainer.config, STEPS)))
+        self.monkeypatch.setattr(trainer_base, "Tracking", Log)
         trainer.run, trainer.val_dataloader = self, ()
         trainer.total_training_steps, trainer.steps_per_epoch, trainer._num_updates = STEPS, 10, 0
         trainer._load_checkpoint()
@@ -90,6 +93,7 @@ class Run:
 @pytest.fixture
 def run_in(folder, tmp_path, monkeypatch):
     """A run in a folder of its own, whose validations come to something else each time unless it is deterministic."""
+    from tensorboard.summary.writer import event_file_writer
     from verl.trainer.ppo.v1 import trainer_base
     from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
     from verl.utils import tracking
@@ -131,6 +135,8 @@ def run_in(folder, tmp_path, monkeypatch):
     }
     for name, method in stand_ins.items():
         monkeypatch.setattr(PPOTrainerSync, name, method)
+    seconds = count(int(time.time()))  # TensorBoard's files have the second in their name, by which they are read
+    monkeypatch.setattr(event_file_writer, "time", SimpleNamespace(time=lambda: float(next(seconds))))
     monkeypatch.setattr(trainer_base.tq, "kv_clear", lambda **_which: None)
     monkeypatch.setattr(tracking, "FileLogger", tracking.FileLogger)  # comes back when the test is over
     append_to_metrics_file(tracking)

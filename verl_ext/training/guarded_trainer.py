@@ -76,9 +76,12 @@ class GuardedTrainer(PPOTrainer):
         """
         self._checkpoints.see_validation(self.global_steps, metrics)
         self._ending.see_validation(self.global_steps, metrics)
+        is_training = not self.config.trainer.val_only
         if self.global_steps == 0:
             self._look(Moment.STEP, metrics)
-        elif self.global_steps == self._restored_step and not self.config.trainer.val_only:
+            if is_training:
+                self._checkpoints.settle(0, self._save_checkpoint)
+        elif self.global_steps == self._restored_step and is_training:
             self._see_step(metrics)
 
     def on_train_begin(self) -> None:

@@ -131,11 +131,14 @@ class KeptCheckpoints:
         """After the validation of a step: keep its weights where they are the best, and say so on the disk.
 
         Args:
-            step: That is over.
+            step: That is over; 0 has no weights to keep.
             save: Saves it; called where the step is the best and was not due.
         """
-        newest = [score for score in self._trained if score.step == step]
+        newest = [score for score in self._scores if score.step == step]
         if not newest:
+            return
+        if step == 0:
+            self._write()
             return
         is_best = best_of([*newest, *([self.best] if self.best else [])], self._rule.mode) == newest[0]
         if is_best and not self.is_saved(step):
