@@ -7,6 +7,7 @@ from typing import Any
 from verl_ext.host.files import write_whole
 from verl_ext.training import ending, fingerprint, metrics_file, tensorboard_events, validation_counts
 from verl_ext.training.checkpoints import TRACKER, Checkpoint, checkpoints_folder, is_own, latest
+from verl_ext.training.deterministic import is_deterministic
 from verl_ext.training.guards import roll_back
 
 
@@ -44,7 +45,7 @@ def begin(config: Any, checkpoint: Checkpoint | None) -> Iterator[str]:
 def _of_none(config: Any) -> Iterator[str]:
     """Let verl find no checkpoint either, where there is one that the run does not go on from; yields why."""
     tracker = checkpoints_folder(config) / TRACKER
-    if config.trainer.resume_mode == "auto" and tracker.is_file():
+    if is_deterministic(config) and config.trainer.resume_mode == "auto" and tracker.is_file():
         step = tracker.read_text(encoding="utf-8").strip()
         tracker.unlink()
         yield f"the first checkpoint, of step {step}, has no row of metrics: the run starts over, to the bit"
