@@ -48,10 +48,10 @@ def variables_of(config: Any) -> dict[str, str]:
     return {BATCH_INVARIANT: "1", "PYTHONHASHSEED": str(config.actor_rollout_ref.rollout.seed)}
 
 
-def described(config: Any) -> str | None:
-    """What somebody who starts such a run should know; None where nothing."""
+def described(config: Any) -> str:
+    """What somebody who starts such a run should know; empty where nothing."""
     if not is_deterministic(config) or config.trainer.device == "cpu":
-        return None
+        return ""
     return (
         f"{OPTION}=True on {config.trainer.device} is untested: samples with seeds of their own, vLLM with {BATCH_INVARIANT}=1, "
         "the learner with verl's full_determinism. Compare two runs before you rely on it"
