@@ -1,6 +1,6 @@
 """Kill a training run again and again, of everything it consists of, and compare what it leaves with undisturbed runs.
 
-    python benchmarks/faults.py [--steps 300] [--kills 20] [--seconds 30 60] [--runs 3] [--seed 0] [-- OPTIONS]
+    python benchmarks/faults.py [--steps 300] [--kills 20] [--seconds 30 60] [--runs 3] [--ranks 1] [--seed 0] [-- OPTIONS]
 
 First the same command --runs times, undisturbed: samples, metrics and weights have to be equal to the bit. Then once more
 with a SIGKILL after a random time, started again by the same command, until it has ended. What is killed takes turns: the
@@ -36,6 +36,8 @@ SECONDS_TO_END = 60.0
 SECONDS_GONE = 90.0
 """And nothing of it is left within, as Ray's agents see after most of a minute that their raylet has gone."""
 SHARED_MEMORY = Path("/dev/shm")
+WORKER = "a rank's worker"
+"""Which there is where there are several: one learns in the trainer's process."""
 FAULTS = {
     "the command": ("verl_ext.training.main",),
     "the trainer": ("several_runs import serve",),
@@ -43,6 +45,7 @@ FAULTS = {
     "Ray's raylet": ("raylet/raylet",),
     "Ray's GCS": ("gcs/gcs_server",),
     "everything": ("",),
+    WORKER: ("ray::ActorWorker",),
 }
 """What is killed, and words of its command line."""
 
@@ -139,6 +142,7 @@ def main() -> int:
     parser.add_argument(
         "--seconds", type=float, nargs=2, default=(30.0, 60.0), help="after a start, at least and at most"
     )
+    parser.add_argument("--ranks", type=int, default=1)
     parser.add_argument("--runs", type=int, default=3, help="undisturbed ones")
     parser.add_argument("--save_freq", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
@@ -167,6 +171,7 @@ def words_of(folder: Path, arguments: argparse.Namespace) -> list[str]:
             f"trainer.total_training_steps={arguments.steps}",
             "trainer.total_epochs=1000",
         ),
+        f"trainer.n_gpus_per_node={arguments.ranks}",
         f"trainer.rollout_data_dir=${{trainer.output_dir}}/{ROLLOUTS}",
         *arguments.options,
     ]
@@ -244,8 +249,9 @@ def shown(command: Command) -> str:
 def kill_until_it_ends(command: Command, arguments: argparse.Namespace) -> list[Kill]:
     """The kills; the run may have ended before the last of them would have come."""
     moments, kills = random.Random(arguments.seed), list[Kill]()
+    faults = [name for name in FAULTS if name != WORKER or arguments.ranks > 1]
     while len(kills) < arguments.kills:
-        fault = list(FAULTS)[len(kills) % len(FAULTS)]
+        fault = faults[len(kills) % len(faults)]
         before = segments()
         process, began = command.start(), time.monotonic()
         wait_for_row(command, process, began, began + moments.uniform(*arguments.seconds), kills)
