@@ -14,7 +14,7 @@ from verl_ext.cpu.sample_order import place_of, server_for
 
 CONFIG = OmegaConf.create(
     {
-        "trainer": {"deterministic": True},
+        "trainer": {"deterministic": True, "device": "cpu"},
         "actor_rollout_ref": {
             "rollout": {
                 "n": 3,

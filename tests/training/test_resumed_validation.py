@@ -11,6 +11,7 @@ import pytest
 
 from tests.training.conftest import overrides_of
 from tests.training.stand_in import trainer_with
+from tests.whole_checkpoints import save_step
 from verl_ext.training import run_folder
 from verl_ext.training.checkpoints import TRACKER
 from verl_ext.training.checks.resume import NothingLeftError, check_resume
@@ -105,9 +106,7 @@ def run_in(folder, tmp_path, monkeypatch):
         self.global_steps = int(tracker.read_text()) if tracker.is_file() else 0
 
     def save(self):
-        (self._step_folder / "actor").mkdir(parents=True)
-        (self._step_folder / "data.pt").touch()
-        (self._step_folder.parent / TRACKER).write_text(str(self.global_steps))
+        save_step(self._step_folder.parent, self.global_steps)
 
     def step(_self, _metrics, _timing):
         from transfer_queue import KVBatchMeta
