@@ -45,7 +45,7 @@ FAULTS = {
     "Ray's raylet": ("raylet/raylet",),
     "Ray's GCS": ("gcs/gcs_server",),
     "everything": ("",),
-    WORKER: ("ray::ActorWorker",),
+    WORKER: ("ray::WorkerDict",),
 }
 """What is killed, and words of its command line."""
 
