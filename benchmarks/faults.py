@@ -39,13 +39,13 @@ SHARED_MEMORY = Path("/dev/shm")
 WORKER = "a rank's worker"
 """Which there is where there are several: one learns in the trainer's process."""
 FAULTS = {
+    WORKER: ("ray::WorkerDict",),
     "the command": ("verl_ext.training.main",),
     "the trainer": ("several_runs import serve",),
     "vLLM's engine": ("VLLM::EngineCore",),
     "Ray's raylet": ("raylet/raylet",),
     "Ray's GCS": ("gcs/gcs_server",),
     "everything": ("",),
-    WORKER: ("ray::WorkerDict",),
 }
 """What is killed, and words of its command line."""
 
