@@ -3,13 +3,13 @@
 import json
 import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
+
+from tests.local_server import LocalServer
 
 
-class FakeServer(ThreadingHTTPServer):
+class FakeServer(LocalServer):
     """Answers every request with its seed, after ``faults`` have been served."""
-
-    daemon_threads = True
 
     def __init__(self, models=("m",), owner="vllm", faults=(), body=None, choices=None):
         self.models, self.owner, self.faults, self.body = models, owner, list(faults), body
@@ -18,18 +18,6 @@ class FakeServer(ThreadingHTTPServer):
         self.requests, self.in_flight, self.most_in_flight = [], 0, 0
         self.lock = threading.Lock()
         super().__init__(("127.0.0.1", 0), Handler)
-
-    @property
-    def url(self):
-        return f"http://127.0.0.1:{self.server_port}"
-
-    def __enter__(self):
-        threading.Thread(target=self.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(self, *_):
-        self.shutdown()
-        self.server_close()
 
 
 class Handler(BaseHTTPRequestHandler):

@@ -1,17 +1,16 @@
 """A hub on a local port that holds one repository in memory, for huggingface_hub's own client."""
 
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from urllib.parse import unquote, urlsplit
+
+from tests.local_server import LocalServer
 
 SHA = "0123456789" * 4
 
 
-class FakeHub(ThreadingHTTPServer):
+class FakeHub(LocalServer):
     """Serves ``files`` (name -> content) as the model ``hub_id``."""
-
-    daemon_threads = True
 
     def __init__(self, hub_id: str, files: dict[str, bytes]) -> None:
         self.hub_id, self.files = hub_id, files
@@ -19,18 +18,6 @@ class FakeHub(ThreadingHTTPServer):
         """Of each file, as the hub tells it."""
         self.fetched: set[str] = set()
         super().__init__(("127.0.0.1", 0), Handler)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
-
-    def __enter__(self):
-        threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
-        return self
-
-    def __exit__(self, *_):
-        self.shutdown()
-        self.server_close()
 
 
 class Handler(BaseHTTPRequestHandler):

@@ -84,19 +84,20 @@ def latest(config: Any, end: int | None = None) -> Latest | None:
     if not tracker.is_file():
         return None
     text = tracker.read_text(encoding="utf-8", errors="replace").strip()
-    complete = complete_steps(config, folder)
-    if not text.isdecimal():
+    named = int(text) if text.isdecimal() else None
+    if named is None:
         why = f"{tracker} should hold the number of the last checkpoint and holds {text!r}, as when a run is killed while it writes"
-        possible = [step for step in complete if step <= _last_on_this_course(config)]
-    elif int(text) not in saved_steps(folder):
-        step_folder = folder / f"{STEP_FOLDER}{text}"
-        raise ValueError(f"{tracker} says step {text}, but there is no {step_folder}. {_way_out(tracker, complete)}")
-    elif int(text) in complete or (end is not None and int(text) >= end):
-        return Latest(int(text), "")
+        most = _last_on_this_course(config)
+    elif named not in saved_steps(folder):
+        why = f"{tracker} says step {named}, but there is no {folder / f'{STEP_FOLDER}{named}'}"
+        raise ValueError(f"{why}. {_way_out(tracker, complete_steps(config, folder))}")
     else:
-        why = f"step {text} of {folder} is not complete: {_missing(config, folder, int(text))}"
-        possible = [step for step in complete if step < int(text)]
-    why = why.removesuffix(".")
+        missing = None if end is not None and named >= end else _missing(config, folder, named)
+        if missing is None:
+            return Latest(named, "")
+        why, most = f"step {named} of {folder} is not complete: {missing.removesuffix('.')}", named - 1
+    complete = complete_steps(config, folder)
+    possible = [step for step in complete if step <= most]
     if not possible:
         raise ValueError(f"{why}. {_way_out(tracker, complete)}")
     return Latest(possible[-1], f"{why}; the last complete checkpoint is that of step {possible[-1]}")

@@ -54,8 +54,7 @@ where prompts are shared."""
 
 KEPT = 0.5
 """Of what a pass takes, the part again that lies freed and is neither used nor given back: holes between what is in use, and what
-the allocator keeps for the next pass. Peaks of SmolLM2-135M (docs/cpu.md) were 0.3 of it above all other parts in bfloat16, 0.4 in
-float32."""
+the allocator keeps for the next pass. Fitted to the peaks of SmolLM2-135M in docs/cpu.md, not measured on its own."""
 KEPT_AT_MOST = GIB
 """The allocator's threshold in cpu.yaml, where nobody has set another."""
 
