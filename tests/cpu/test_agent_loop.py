@@ -80,14 +80,14 @@ def worker(monkeypatch):
     async def tokens_of(messages):
         return messages
 
-    async def put(key, partition_id, tag):
-        made.told[tag["status"]] += 1
+    async def put(keys, tags, *, partition_id):
+        made.told.update(tag["status"] for tag in tags)
 
     async def store(*_samples):
         pass
 
     made._single_turn = SimpleNamespace(ct_build_initial_tokens=tokens_of)
-    monkeypatch.setattr(agent_loop.tq, "async_kv_put", put)
+    made._writer = SimpleNamespace(put=put)
     monkeypatch.setattr(made, "_store_group", store)
     return made
 

@@ -4,7 +4,7 @@ verl gives every agent loop worker, reward worker and load balancer a process. E
 of a core) and each sample costs a message to every one of them; on two cores that is most of a short step. Here the
 same worker class runs in a thread of the trainer's process, which is idle while the rollout runs. A group (the
 ``rollout.n`` samples of one prompt) is tokenized once, sampled with one message per sample to vLLM, graded here, and
-written to TransferQueue in one piece.
+written to TransferQueue in one piece, with the groups that ended meanwhile.
 
     actor_rollout_ref.rollout.agent.agent_loop_manager_class=verl_ext.cpu.agent_loop.LocalAgentLoopManager
 
@@ -19,7 +19,6 @@ from uuid import uuid4
 
 import numpy as np
 import torch
-import transfer_queue as tq
 from tensordict import TensorDict
 from verl.experimental.agent_loop import AgentLoopOutput
 from verl.experimental.agent_loop.agent_loop import DictConfigWrap
@@ -28,9 +27,9 @@ from verl.experimental.reward_loop.reward_loop import RewardLoopWorker
 from verl.protocol import DataProto
 from verl.trainer.ppo.v1.agent_loop_tq import AgentLoopManagerTQ, AgentLoopWorkerTQ, apply_greedy_sampling_params
 from verl.utils import tensordict_utils as tu
-from verl.utils.tensordict_utils import list_of_dict_to_tensordict
 from verl.workers.rollout.llm_server import LLMServerClient
 
+from verl_ext.cpu.group_writer import GroupWriter
 from verl_ext.cpu.sample_order import number_of
 from verl_ext.cpu.sample_seed import seed_of_sample
 
@@ -48,6 +47,7 @@ class LocalAgentLoopWorker(AgentLoopWorkerTQ.__ray_metadata__.modified_class):
     def __init__(self, config: Any, llm_client: LLMServerClient, teacher_client: Any) -> None:
         super().__init__(config, llm_client, teacher_client, None)
         self._rewards = RewardLoopWorker(config)
+        self._writer = GroupWriter()
         self._is_deterministic = bool(config.trainer.get("deterministic", False))
         self._num_to_come = 0
         """Requests of the present batch that the engines will be sent, in a deterministic run."""
@@ -125,14 +125,14 @@ class LocalAgentLoopWorker(AgentLoopWorkerTQ.__ray_metadata__.modified_class):
             await super()._run_prompt(prompt, sampling_params, trajectory=trajectory, trace=trace)
             return
         uid, partition_id = prompt["uid"], "val" if trajectory["validate"] else "train"
-        await tq.async_kv_put(key=uid, partition_id=partition_id, tag={"status": "running"})
+        await self._writer.put([uid], [{"status": "running"}], partition_id=partition_id)
         try:
             await self._run_group(prompt, dict(sampling_params), trajectory["validate"], partition_id, place)
             status = "finished"
         except Exception:  # verl's contract: a failed group is marked, and the trainer decides what that means
             logger.exception("The samples of prompt %s failed.", uid)
             status = "failure"
-        await tq.async_kv_put(key=uid, partition_id=partition_id, tag={"status": status})
+        await self._writer.put([uid], [{"status": status}], partition_id=partition_id)
 
     async def _run_group(
         self,
@@ -224,9 +224,7 @@ class LocalAgentLoopWorker(AgentLoopWorkerTQ.__ray_metadata__.modified_class):
             )
             keys.append(f"{prompt['uid']}_{session_id}_0")
             fields.append(field)
-        await tq.async_kv_batch_put(
-            keys=keys, fields=list_of_dict_to_tensordict(fields), tags=tags, partition_id=partition_id
-        )
+        await self._writer.put(keys, tags, fields=fields, partition_id=partition_id)
 
 
 class LocalAgentLoopManager(AgentLoopManagerTQ):
