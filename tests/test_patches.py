@@ -302,15 +302,27 @@ def test_the_queue_in_this_process_is_used_and_given_up():
     """queue_in_this_process"""
     from types import SimpleNamespace
 
+    from transfer_queue.storage.managers.base import StorageManagerFactory
+    from transfer_queue.storage.managers.simple_storage_manager import AsyncSimpleStorageManager
+
+    from verl_ext.cpu.local_queue import StorageHere
     from verl_ext.patches import queue_in_this_process
 
     interface, bootstrap = (
         SimpleNamespace(TransferQueueController="controller"),
         SimpleNamespace(SimpleStorageUnit="storage"),
     )
-    with queue_in_this_process(interface, bootstrap, str.upper):
-        assert (interface.TransferQueueController, bootstrap.SimpleStorageUnit) == ("CONTROLLER", "STORAGE")
+
+    def made_of(actor):
+        return SimpleNamespace(of=actor, made=["a unit"])
+
+    registry = StorageManagerFactory._registry
+    with queue_in_this_process(interface, bootstrap, StorageManagerFactory, made_of, StorageHere):
+        assert (interface.TransferQueueController.of, bootstrap.SimpleStorageUnit.of) == ("controller", "storage")
+        assert issubclass(registry["SimpleStorage"], StorageHere)
+        assert registry["SimpleStorage"].units == ["a unit"]
     assert (interface.TransferQueueController, bootstrap.SimpleStorageUnit) == ("controller", "storage")
+    assert registry["SimpleStorage"] is AsyncSimpleStorageManager
 
 
 def test_verl_still_draws_resamples_in_a_loop():

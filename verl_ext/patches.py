@@ -409,13 +409,27 @@ def other_worker_groups(trainer_base: ModuleType, groups_for: Any) -> Any:
     return replaced(trainer_base, "RayWorkerGroup", groups_for)
 
 
-def queue_in_this_process(interface: ModuleType, simple_storage_bootstrap: ModuleType, actor_class: Any) -> ExitStack:
+def queue_in_this_process(
+    interface: ModuleType,
+    simple_storage_bootstrap: ModuleType,
+    managers: Any,
+    actor_class: Any,
+    storage_manager: type,
+) -> ExitStack:
     """TransferQueue's controller and storage without a process each, inside ``with``.
 
     ``transfer_queue.interface`` and ``transfer_queue.storage.bootstrap.simple_storage_bootstrap`` (0.1.11) name the two
-    actor classes themselves. ``actor_class`` makes of one what is called in its place.
+    actor classes themselves. ``actor_class`` makes of one what is called in its place, and a list ``made`` of what it made.
+    The client's way to the storage is one that ``managers`` (its ``StorageManagerFactory``) knows by name, for which a
+    subclass of ``storage_manager`` with the ``units`` made stands in.
     """
     stack = ExitStack()
-    for module, name in ((interface, "TransferQueueController"), (simple_storage_bootstrap, "SimpleStorageUnit")):
-        stack.enter_context(replaced(module, name, actor_class(getattr(module, name))))
+    controller, storage = (
+        actor_class(actor) for actor in (interface.TransferQueueController, simple_storage_bootstrap.SimpleStorageUnit)
+    )
+    stack.enter_context(replaced(interface, "TransferQueueController", controller))
+    stack.enter_context(replaced(simple_storage_bootstrap, "SimpleStorageUnit", storage))
+    manager = type(storage_manager.__name__, (storage_manager,), {"units": storage.made})
+    managers.register("SimpleStorage")(manager)
+    stack.callback(managers.register("SimpleStorage"), storage_manager.__base__)
     return stack

@@ -98,7 +98,7 @@ def test_a_failure_reaches_all_whose_rows_it_took_and_no_others(queue: Queue) ->
         return [*ended, *await asyncio.gather(put(writer, "b"), return_exceptions=True)]
 
     first, second, third = asyncio.run(run())
-    assert isinstance(first, OSError) and isinstance(second, OSError) and third is None
+    assert [type(error) for error in (first, second, third)] == [OSError, OSError, type(None)]
     assert queue.writes == [("train", ["b"], None)]
 
 

@@ -60,21 +60,24 @@ class GroupWriter:
 
 
 async def _write(together: list[_Rows]) -> None:
-    fields = None
-    try:
-        if together[0].fields is not None:
-            fields = list_of_dict_to_tensordict([field for rows in together for field in rows.fields or []])
-        await tq.async_kv_batch_put(
-            keys=[key for rows in together for key in rows.keys],
-            fields=fields,
-            tags=[tag for rows in together for tag in rows.tags],
-            partition_id=together[0].partition_id,
-        )
-    except Exception as error:  # each caller is told, as if it had written alone
-        for rows in together:
-            if not rows.is_written.done():
-                rows.is_written.set_exception(error)
-    else:
-        for rows in together:
-            if not rows.is_written.done():  # a caller may have been cancelled meanwhile
-                rows.is_written.set_result(None)
+    """Tell each caller what came of it, as if it had written alone. One that was cancelled meanwhile is not asked."""
+    writing = asyncio.create_task(_put(together))
+    await asyncio.wait([writing])
+    error = writing.exception()
+    for rows in together:
+        if rows.is_written.done():
+            continue
+        if error is None:
+            rows.is_written.set_result(None)
+        else:
+            rows.is_written.set_exception(error)
+
+
+async def _put(together: list[_Rows]) -> None:
+    has_fields = together[0].fields is not None
+    await tq.async_kv_batch_put(
+        keys=[key for rows in together for key in rows.keys],
+        fields=list_of_dict_to_tensordict([row for rows in together for row in rows.fields]) if has_fields else None,
+        tags=[tag for rows in together for tag in rows.tags],
+        partition_id=together[0].partition_id,
+    )

@@ -2,12 +2,17 @@
 
 TransferQueue makes an actor of Ray of each, to have a process; it talks to both over sockets of ZeroMQ, served by threads,
 and through Ray only while it starts and stops. The two processes import torch, the second after the first: seconds
-of a core that the first step waits for.
+of a core that the first step waits for. Samples are not sent over the sockets either, which would encode and decode
+each field of each sample: the client calls the storage.
 """
 
-from typing import Any
+import threading
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, ClassVar
 
 import ray
+from transfer_queue.storage.managers.simple_storage_manager import AsyncSimpleStorageManager
 
 
 class _MethodHere:
@@ -33,9 +38,61 @@ class ActorClassHere:
 
     def __init__(self, remote_class: Any) -> None:
         self._class = remote_class.__ray_actor_class__
+        self.made: list[Any] = []
 
     def options(self, **_of_an_actor: Any) -> "ActorClassHere":
         return self
 
     def remote(self, *arguments: Any, **options: Any) -> _ActorHere:
-        return _ActorHere(self._class(*arguments, **options))
+        self.made.append(self._class(*arguments, **options))
+        return _ActorHere(self.made[-1])
+
+
+class _Locked:
+    """``data`` for the threads of this process: one call at a time, as the one thread that answers the socket made sure."""
+
+    def __init__(self, data: Any) -> None:
+        self._data = data
+        self._lock = threading.Lock()
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._data, name)
+        return partial(self._call, value) if callable(value) else value
+
+    def _call(self, method: Any, *arguments: Any, **options: Any) -> Any:
+        with self._lock:
+            return method(*arguments, **options)
+
+
+class StorageHere(AsyncSimpleStorageManager):
+    """TransferQueue's client of storage that is in this process. Values are handed over, not copied.
+
+    Whole checkpoints and counts still go over the socket.
+    """
+
+    units: ClassVar[list[Any]]
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        for unit in self.units:
+            unit.storage_data = _Locked(unit.storage_data)
+        self._units = {unit.storage_unit_id: unit for unit in self.units}
+
+    async def _put_to_single_storage_unit(
+        self,
+        global_indexes: list[int],
+        storage_data: Mapping[str, Any],
+        target_storage_unit: str,
+        data_parser: Any = None,
+    ) -> None:
+        if data_parser is not None:
+            storage_data = data_parser(dict(storage_data))
+        self._units[target_storage_unit].storage_data.put_data(storage_data, global_indexes)
+
+    async def _get_from_single_storage_unit(
+        self, global_indexes: list[int], fields: list[str], target_storage_unit: str
+    ) -> tuple[list[str], dict[str, list[Any]]]:
+        return fields, self._units[target_storage_unit].storage_data.get_data(fields, global_indexes)
+
+    async def _clear_single_storage_unit(self, global_indexes: list[int], target_storage_unit: str) -> None:
+        self._units[target_storage_unit].storage_data.clear(global_indexes)

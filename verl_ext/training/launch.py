@@ -109,10 +109,15 @@ def _start_services(config: DictConfig, is_ray_started: threading.Event) -> None
         if is_one_process(config):
             from transfer_queue import interface
             from transfer_queue.storage.bootstrap import simple_storage_bootstrap
+            from transfer_queue.storage.managers.base import StorageManagerFactory
 
-            from verl_ext.cpu.local_queue import ActorClassHere
+            from verl_ext.cpu.local_queue import ActorClassHere, StorageHere
 
-            seams.enter_context(queue_in_this_process(interface, simple_storage_bootstrap, ActorClassHere))
+            seams.enter_context(
+                queue_in_this_process(
+                    interface, simple_storage_bootstrap, StorageManagerFactory, ActorClassHere, StorageHere
+                )
+            )
         tq.init(config.transfer_queue)
 
 
