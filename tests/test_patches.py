@@ -298,6 +298,27 @@ def test_transferqueue_still_makes_actors_of_its_controller_and_storage():
     assert version("TransferQueue") == "0.1.11"
 
 
+def test_the_queue_still_takes_whichever_controller_the_cluster_has():
+    """keep_queue_to_the_stack"""
+    (folder,) = find_spec("transfer_queue").submodule_search_locations
+    text = (Path(folder) / "interface.py").read_text()
+    assert '_TQ_CONTROLLER = ray.get_actor("TransferQueueController", namespace="transfer_queue")' in text
+    assert 'name="TransferQueueController", namespace="transfer_queue"' in text
+
+
+@pytest.mark.slow
+def test_two_runs_of_a_cluster_have_a_queue_each():
+    """keep_queue_to_the_stack, with TransferQueue's own ends on a Ray that both runs join"""
+    environment = os.environ | {"VERL_PLATFORM": "cpu", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, Path(__file__).with_name("two_queues.py")]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False, timeout=900)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.splitlines()[-2:] == [
+        "without the launcher: the second reads what the first put",
+        "with it: the second finds nothing of the first",
+    ]
+
+
 def test_the_queue_in_this_process_is_used_and_given_up():
     """queue_in_this_process"""
     from types import SimpleNamespace

@@ -235,6 +235,40 @@ def _of_this_stack(handle: str) -> str:
     return handle.replace("/rl-colocate-zmq-", f"/rl-colocate-zmq-{stack}-") if stack else handle
 
 
+def keep_queue_to_the_stack(interface: ModuleType) -> None:
+    """TransferQueue of one run for each run of a cluster (``transfer_queue.interface``, 0.1.11).
+
+    It gives its controller one name in one namespace of the cluster, and joins the one that it finds there: a run that joins
+    a cluster where another trains would take that one's samples and give it its own. No option reaches either name. Without
+    a launcher of this package they stay.
+    """
+    interface.TransferQueueController = _ActorOfStack(interface.TransferQueueController)
+    interface.ray = _RayOfStack(interface.ray)
+
+
+class _PassedOn:
+    def __init__(self, original: Any) -> None:
+        self._original = original
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._original, name)
+
+
+class _ActorOfStack(_PassedOn):
+    def options(self, *, namespace: str, **options: Any) -> Any:
+        return self._original.options(namespace=_namespace_of_this_stack(namespace), **options)
+
+
+class _RayOfStack(_PassedOn):
+    def get_actor(self, name: str, namespace: str) -> Any:
+        return self._original.get_actor(name, namespace=_namespace_of_this_stack(namespace))
+
+
+def _namespace_of_this_stack(namespace: str) -> str:
+    stack = os.environ.get(STACK_VARIABLE)
+    return f"{namespace}-{stack}" if stack else namespace
+
+
 def compute_extremes_exactly(metric_utils: Any) -> None:
     """Validation's ``best@k`` and ``worst@k`` without resamples (``verl.trainer.ppo.metric_utils``).
 

@@ -95,6 +95,14 @@ def _connect_to_own_socket(utils: ModuleType) -> None:
     connect_to_own_socket(utils.vLLMColocateWorkerExtension)
 
 
+@when_imported("transfer_queue.interface")
+def _keep_queue_to_the_stack(interface: ModuleType) -> None:
+    """Two runs on one cluster do not take each other's samples."""
+    from verl_ext.patches import keep_queue_to_the_stack
+
+    keep_queue_to_the_stack(interface)
+
+
 def _multiply_by_one_adapter(lora_ops: ModuleType) -> None:
     from verl_ext.cpu.one_adapter import operations
     from verl_ext.patches import multiply_by_one_adapter

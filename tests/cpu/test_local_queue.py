@@ -39,8 +39,8 @@ def test_an_actor_class_makes_plain_instances(monkeypatch):
 def queue(monkeypatch):
     """TransferQueue as a run on one rank has it; only Ray's store of objects is a list of this process."""
     monkeypatch.setattr(local_queue.ray, "put", lambda value: value)
-    monkeypatch.setattr(interface.ray, "get", lambda value, timeout=None: value)
-    monkeypatch.setattr(interface.ray, "kill", lambda _actor: None)
+    monkeypatch.setattr(ray, "get", lambda value, timeout=None: value)
+    monkeypatch.setattr(ray, "kill", lambda _actor: None)
     monkeypatch.setattr(interface, "_init_from_existing", lambda: False)
     monkeypatch.setattr(simple_storage_bootstrap, "get_node_round_robin_scheduling_strategies", strategies)
     with queue_in_this_process(interface, simple_storage_bootstrap, StorageManagerFactory, ActorClassHere, StorageHere):
