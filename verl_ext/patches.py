@@ -235,7 +235,7 @@ def _of_this_stack(handle: str) -> str:
     return handle.replace("/rl-colocate-zmq-", f"/rl-colocate-zmq-{stack}-") if stack else handle
 
 
-def keep_queue_to_the_stack(interface: ModuleType) -> None:
+def keep_queue_to_the_stack(interface: Any) -> None:
     """TransferQueue of one run for each run of a cluster (``transfer_queue.interface``, 0.1.11).
 
     It gives its controller one name in one namespace of the cluster, and joins the one that it finds there: a run that joins

@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from verl_ext.training import run_folder
 pipe = Connection({descriptor})
-members, total = pipe.recv()
+members, total, is_alone = pipe.recv()
 for member in members:
     config = member.run.config
     output = Path(config.trainer.output_dir)

@@ -5,14 +5,18 @@ import os
 import signal
 import subprocess
 import time
+from types import SimpleNamespace
 
 import pytest
 import yaml
+from omegaconf import OmegaConf
 
 from tests.study.conftest import command, fates, made, options_of, study_file
 from verl_ext.host.folder_lock import locked
 from verl_ext.study.__main__ import main
+from verl_ext.study.grid import check_room
 from verl_ext.study.study_record import RunEntry, RunState, StudyRecord, shown_seconds
+from verl_ext.training import several_runs
 
 
 @pytest.fixture
@@ -107,6 +111,65 @@ def test_killed_in_the_middle(study, folder, tmp_path, capsys):
     assert [run["state"] for run in entries(study.output).values()] == ["done"] * 3
 
 
+def started(study, folder, tmp_path, *more, **named):
+    """The command in a process of its own, with the study's runs of the given fates."""
+    file = study_file(tmp_path, {"options": options_of(folder), "grid": {"fate": fates(**named)}})
+    arguments = ["run", str(file), f"trainer.output_dir={study.output}", *more]
+    return subprocess.Popen(command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for(process, is_so):
+    while not is_so():
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.01)
+
+
+def states_of(output):
+    return [run["state"] for run in entries(output).values()]
+
+
+def test_two_at_once(study, folder, tmp_path):
+    """A run that ends makes room for the one after it in its row: of four, the first and the third are in one."""
+    process = started(study, folder, tmp_path, "--at_once", "2", a="waits", b="fails", c="ends", d="waits")
+    wait_for(process, lambda: set(made(study.output)) == {"a", "b", "d"})
+    assert states_of(study.output) == ["running", "failed", "waiting", "running"]
+    (study.output / "go_on").touch()
+    said, errors = process.communicate()
+    assert process.returncode == 1, errors
+    assert made(study.output)[-1] == "c"
+    assert states_of(study.output) == ["done", "failed", "done", "done"]
+    assert "study: 0 of 4 runs done, 4 left to make\n" in said
+    assert said.endswith(f"\nfailed with code 1: {study.output}/b/train.log\n")
+
+
+def test_more_at_once_than_there_are_runs(study, capfd):
+    assert study("--at_once=5", a="ends", b="ends") == 0
+    assert sorted(made(study.output)) == ["a", "b"]
+    assert study("--at_once=5", a="ends", b="ends") == 0, "and none that is left"
+
+
+def test_who_ends_the_command_ends_all_that_are_made_at_once(study, folder, tmp_path):
+    process = started(study, folder, tmp_path, "--at_once", "2", a="waits", b="waits", c="ends")
+    wait_for(process, lambda: set(made(study.output)) == {"a", "b"})
+    process.terminate()
+    process.communicate()
+    assert process.returncode == 130
+    assert states_of(study.output) == ["interrupted", "interrupted", "waiting"]
+    assert sorted(made(study.output)) == ["a", "b"]
+
+
+def test_runs_at_once_need_a_cluster_that_gives_out_accelerators():
+    def member(device, **ray_init):
+        config = {"trainer": {"device": device}, "ray_kwargs": {"ray_init": ray_init}}
+        return several_runs.Member(1, SimpleNamespace(config=OmegaConf.create(config)))
+
+    with pytest.raises(ValueError, match=r"--at_once 2 needs a Ray cluster .* ray start --head"):
+        check_room([member("cpu"), member("cuda")], 2)
+    check_room([member("cuda")], 1)
+    check_room([member("cuda", address="auto")], 2)
+    check_room([member("cpu"), several_runs.Member(2, None)], 2)
+
+
 def test_an_interruption_leaves_the_rest_waiting(study, capfd):
     assert study(a="ends", b="interrupted", c="ends") == 130
     assert [run["state"] for run in entries(study.output).values()] == ["done", "interrupted", "waiting"]
@@ -184,8 +247,10 @@ def test_runs_without_checkpoints_are_refused(study, capsys):
         (["start"], "There is no command 'start'. There are run, evaluate, results, experiment"),
         (["run"], "The first argument behind run is a file of a study"),
         (["run", "data.seed=1"], "The first argument behind run is a file of a study"),
-        (["run", "FILE", "--onyl", "a"], "--onyl is no option of study. There are --dry-run and --only"),
+        (["run", "FILE", "--onyl", "a"], "--onyl is no option of study. There are --dry-run, --only and --at_once"),
         (["run", "FILE", "nsr"], "nsr is no option of study"),
+        (["run", "FILE", "--at_once", "0"], "--at_once 0 is no number of runs: give 1 or more."),
+        (["run", "FILE", "--at_once"], "--at_once needs a number of runs, such as 2."),
         (["run", "FILE", "trainer.resume_mode=disable"], "trainer.resume_mode cannot be set: a run goes on"),
         (
             ["run", "FILE", "trainer.project_name=x"],

@@ -4,7 +4,7 @@ import io
 import subprocess
 import sys
 
-from verl_ext.training.console import Console, step_line
+from verl_ext.training.console import Console, LabelledLines, step_line
 from verl_ext.training.events import emit, listening
 
 METRICS = {
@@ -44,6 +44,17 @@ def test_an_absent_number_is_a_dash():
     assert "grad -" in step_line(1, 1, {"train/kept_samples": 1.0})
 
 
+def test_lines_of_several_runs_are_told_apart():
+    terminal = io.StringIO()
+    first, second = (LabelledLines(terminal, label) for label in ("1| ", "2| "))
+    print("step 1", file=first)
+    first.write("step ")
+    print("step 1", "of 2", file=second)
+    first.write("2\n\nstep 3\nstep")
+    assert terminal.getvalue() == "1| step 1\n2| step 1 of 2\n1| step 2\n1| step 3\n"
+    assert not first.isatty()
+
+
 def test_events_become_lines():
     terminal = io.StringIO()
     console = Console(terminal)
@@ -69,7 +80,7 @@ def test_what_is_said_between_two_runs_belongs_to_the_first(tmp_path):
     code = f"""
 import os, sys, subprocess
 from pathlib import Path
-from verl_ext.training.console import STANDARD_ERROR, send_output_to, terminal_of_this_process
+from verl_ext.training.console import LabelledLines, STANDARD_ERROR, send_output_to, terminal_of_this_process
 terminal, errors = terminal_of_this_process(), terminal_of_this_process(STANDARD_ERROR)
 for name in ("first", "second"):
     print("run", name, file=terminal)

@@ -15,7 +15,7 @@ STAND_IN = """
 import os, signal
 from multiprocessing.connection import Connection
 pipe = Connection({descriptor})
-members, total = pipe.recv()
+members, total, is_alone = pipe.recv()
 for member in members:
     fate = member.run.config.trainer.experiment_name
     print("made", member.number, "of", total, "by", "one process", flush=True)

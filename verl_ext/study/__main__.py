@@ -1,6 +1,6 @@
 """Make the runs of a study and compare them, make one run in a published launcher's words, or a baseline.
 
-    python -m verl_ext.study run FILE [--dry-run] [--only PATTERN] [OPTION...]
+    python -m verl_ext.study run FILE [--dry-run] [--only PATTERN] [--at_once N] [OPTION...]
     python -m verl_ext.study evaluate FILE [--num_samples N] [--only PATTERN] [OPTION...]
     python -m verl_ext.study results FILE [--output DIR] [--data_source NAME] [OPTION...]
     python -m verl_ext.study experiment [--dry-run] --objective NSR --model_id MODEL ... data.train_files=... data.val_files=...
@@ -12,6 +12,8 @@ goes on from its checkpoints.
 
   --dry-run       check the options and print the runs with their overrides; start nothing
   --only PATTERN  only the runs whose names fit, such as 'nsr-*'; may come again
+  --at_once N     make N runs at the same time, each on accelerators of its own: a Ray cluster, which all of them join by
+                  +ray_kwargs.ray_init.address=auto, gives them out
   OPTION          name=value of the launcher, for every run, over what the file says. trainer.output_dir=DIR is where
                   everything goes (outputs/<name of FILE>)
 
@@ -46,7 +48,7 @@ from verl_ext.host.log_tail import tail
 from verl_ext.study.baseline import evaluation_arguments
 from verl_ext.study.checkpoint_answers import draws_of
 from verl_ext.study.checkpoint_answers import evaluate as evaluate_draws
-from verl_ext.study.grid import Grid, check_options
+from verl_ext.study.grid import AT_ONCE, Grid, check_options
 from verl_ext.study.grid_file import DECIDED_HERE, GridRun, read_grid
 from verl_ext.study.published import described, launcher_options
 from verl_ext.study.results_command import ResultsOptions, write_results
@@ -108,9 +110,11 @@ def _asked(command: str, arguments: Sequence[str]) -> _Asked:
 
 
 def _run(arguments: Sequence[str]) -> int:
-    study = _asked("run", [argument for argument in arguments if argument != DRY_RUN])
+    counts, others = _words_behind(AT_ONCE, arguments, "a number of runs, such as 2")
+    at_once = _number(counts[-1], AT_ONCE, "of runs") if counts else 1
+    study = _asked("run", [argument for argument in others if argument != DRY_RUN])
     if DRY_RUN not in arguments:
-        return study.grid.make(study.selected, study.path)
+        return study.grid.make(study.selected, study.path, at_once=at_once)
     study.grid.check_options(study.selected)
     print(study.grid.described(study.selected))
     print(f"{len(study.selected)} of {len(study.runs)} runs")
@@ -119,14 +123,12 @@ def _run(arguments: Sequence[str]) -> int:
 
 def _evaluate(arguments: Sequence[str]) -> int:
     counts, others = _words_behind(NUM_SAMPLES, arguments, "a number of answers, such as 64")
-    num_samples = counts[-1] if counts else "256"
-    if not num_samples.isdecimal() or int(num_samples) < 1:
-        raise ValueError(f"{NUM_SAMPLES} {num_samples} is no number of answers: give 1 or more.")
+    num_samples = _number(counts[-1], NUM_SAMPLES, "of answers") if counts else 256
     study = _asked("evaluate", others)
     draws = draws_of(study.grid, study.selected, study.output)
     log_path = study.output / "evaluate.log"
     try:
-        asyncio.run(evaluate_draws(draws, num_samples=int(num_samples), log_path=log_path))
+        asyncio.run(evaluate_draws(draws, num_samples=num_samples, log_path=log_path))
     except (RuntimeError, OSError) as error:
         print(f"error: {error}\nThe end of {log_path}:\n{tail(log_path)}", file=sys.stderr)
         return 1
@@ -192,12 +194,18 @@ def _words_behind(option: str, arguments: Sequence[str], wanted: str) -> tuple[l
     return values, others
 
 
+def _number(text: str, option: str, what: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise ValueError(f"{option} {text} is no number {what}: give 1 or more.")
+    return int(text)
+
+
 def _check_overrides(overrides: Sequence[str]) -> None:
     for override in overrides:
         name = override.partition("=")[0]
         if name.startswith("-") or "=" not in override:
             raise ValueError(
-                f"{override} is no option of study. There are {DRY_RUN} and {ONLY}; others are written name=value."
+                f"{override} is no option of study. There are {DRY_RUN}, {ONLY} and {AT_ONCE}; others are written name=value."
             )
         if name in DECIDED_HERE and not override.startswith(OUTPUT):
             raise ValueError(f"{name} cannot be set: {DECIDED_HERE[name]}.")

@@ -1,4 +1,6 @@
-"""Make the runs of a study one after the other, on one warm stack as far as they may share it; each goes on from where it was."""
+"""Make the runs of a study one after the other or several at once, on warm stacks as far as they may share them; each goes
+on from where it was.
+"""
 
 import shlex
 import time
@@ -15,10 +17,12 @@ from verl_ext.training.checks.algorithm import check_estimator, check_loss
 from verl_ext.training.checks.option_values import check_types
 from verl_ext.training.configuration import compose_on_device
 from verl_ext.training.one_run import INTERRUPTED, LOG_NAME
+from verl_ext.training.resources import cluster_of
 
 EXPERIMENT = "trainer.experiment_name"
 INPUTS = ("actor_rollout_ref.model.path", "data.train_files", "data.val_files")
 """What a study's file names and does not bring."""
+AT_ONCE = "--at_once"
 
 
 def check_options(overrides: Sequence[str]) -> None:
@@ -85,8 +89,8 @@ class Grid:
             except ValueError as error:
                 raise ValueError(f"run {run.name}: {error}") from None
 
-    def make(self, runs: Sequence[GridRun], file: Path) -> int:
-        """Make what is left of ``runs``.
+    def make(self, runs: Sequence[GridRun], file: Path, *, at_once: int = 1) -> int:
+        """Make what is left of ``runs``, ``at_once`` of them at the same time.
 
         Returns:
             0 when they are done, else the code of the first that is not.
@@ -101,8 +105,9 @@ class Grid:
             print(f"checking {len(runs)} runs", flush=True)
             members = self._prepared(runs, file)
             _check_checkpoints(members)
-            watched = _Watched(record, members, [run.name for run in runs])
-            several_runs.train(members, told=watched.ended, kept_open=[lock])
+            check_room(members, at_once)
+            watched = _Watched(record, members, [run.name for run in runs], at_once)
+            several_runs.train(members, told=watched.ended, kept_open=[lock], at_once=at_once)
         return watched.summary()
 
     def _prepared(self, runs: Sequence[GridRun], file: Path) -> list[several_runs.Member]:
@@ -127,37 +132,55 @@ def _check_checkpoints(members: Sequence[several_runs.Member]) -> None:
             )
 
 
+def check_room(members: Sequence[several_runs.Member], at_once: int) -> None:
+    """Runs at the same time each get accelerators of their own, which only a cluster that they join sees to; raises ValueError."""
+    configs = [member.run.config for member in members if member.run is not None]
+    if at_once > 1 and any(config.trainer.device != "cpu" and cluster_of(config) is None for config in configs):
+        raise ValueError(
+            f"{AT_ONCE} {at_once} needs a Ray cluster that gives each run its accelerators: with a Ray of its own, each would "
+            "take all of this machine. Start one with ray start --head, and add +ray_kwargs.ray_init.address=auto."
+        )
+
+
 class _Watched:
     """The record of a study while its runs are made."""
 
-    def __init__(self, record: StudyRecord, members: Sequence[several_runs.Member], names: Sequence[str]) -> None:
-        self._record = record
+    def __init__(
+        self, record: StudyRecord, members: Sequence[several_runs.Member], names: Sequence[str], at_once: int
+    ) -> None:
+        self._record, self._at_once = record, at_once
         entries = {entry.name: entry for entry in record.entries}
         self._entries = [entries[name] for name in names]
         """Of the members, in their order."""
         for member, entry in zip(members, self._entries, strict=True):
             entry.state = RunState.DONE if member.run is None else RunState.WAITING
             entry.code = 0 if member.run is None else None
-        self._since = time.monotonic()
-        self._next()
+        self._left = [entry for entry in self._entries if entry.state is RunState.WAITING]
+        self._since = [time.monotonic()] * at_once
+        """Of each of those that are made at the same time."""
+        for entry in self._left[:at_once]:
+            entry.state = RunState.RUNNING
+        self._write()
 
     def ended(self, member: several_runs.Member) -> None:
         """Note the end of a run."""
         entry = self._entries[member.number - 1]
-        now = time.monotonic()
-        entry.seconds = round((entry.seconds or 0.0) + now - self._since, 1)
-        self._since = now
+        place = self._left.index(entry)
+        now, lane = time.monotonic(), place % self._at_once
+        entry.seconds = round((entry.seconds or 0.0) + now - self._since[lane], 1)
+        self._since[lane] = now
         entry.code = member.code
         assert member.code is not None
         entry.state = {0: RunState.DONE, INTERRUPTED: RunState.INTERRUPTED}.get(member.code, RunState.FAILED)
-        self._next(begins=entry.state is not RunState.INTERRUPTED)
+        if entry.state is not RunState.INTERRUPTED:
+            for following in self._left[place + self._at_once : place + self._at_once + 1]:
+                following.state = RunState.RUNNING
+        self._write()
 
-    def _next(self, *, begins: bool = True) -> None:
-        waiting = [entry for entry in self._entries if entry.state is RunState.WAITING]
-        if waiting and begins:
-            waiting[0].state = RunState.RUNNING
+    def _write(self) -> None:
         self._record.write()
-        print(f"\nstudy: {self._record.progress(len(waiting))}", flush=True)
+        left = [entry for entry in self._left if entry.state in (RunState.WAITING, RunState.RUNNING)]
+        print(f"\nstudy: {self._record.progress(len(left), self._at_once)}", flush=True)
 
     def summary(self) -> int:
         """Say which runs are not done; returns the code of the first, or 0."""

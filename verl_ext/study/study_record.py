@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
+from math import ceil
 from pathlib import Path
 from statistics import fmean
 
@@ -69,15 +70,18 @@ class StudyRecord:
             if entry.state is RunState.RUNNING:
                 entry.state = RunState.INTERRUPTED
 
-    def progress(self, left: int) -> str:
-        """A line about the whole grid, and how long ``left`` runs will take if they are like those that are done."""
+    def progress(self, left: int, at_once: int = 1) -> str:
+        """A line about the whole grid, and how long ``left`` runs will take if they are like those that are done.
+
+        ``at_once`` of them are made at the same time.
+        """
         states = [entry.state for entry in self.entries]
         text = f"{states.count(RunState.DONE)} of {len(states)} runs done"
         failed = states.count(RunState.FAILED)
         text += f", {failed} failed" if failed else ""
         text += f", {left} left to make"
         seconds = seconds_of_a_run(self.entries)
-        return text if not left or seconds is None else f"{text}, about {shown_seconds(left * seconds)}"
+        return text if not left or seconds is None else f"{text}, about {shown_seconds(ceil(left / at_once) * seconds)}"
 
 
 def study_entries(output: Path) -> list[RunEntry]:

@@ -23,6 +23,33 @@ def terminal_of_this_process(descriptor: int = STANDARD_OUTPUT) -> TextIO:
     return os.fdopen(os.dup(descriptor), "w", buffering=1, encoding=sys.stdout.encoding, errors="backslashreplace")
 
 
+class LabelledLines:
+    """A terminal that several processes write to: each line whole, behind what tells whose it is.
+
+    Args:
+        terminal: Takes the lines.
+        label: What stands in front of each.
+    """
+
+    def __init__(self, terminal: TextIO, label: str) -> None:
+        self._terminal, self._label = terminal, label
+        self._begun = ""
+
+    def write(self, text: str) -> int:
+        *lines, self._begun = (self._begun + text).split("\n")
+        if lines:
+            # One write: lines of other processes come between two of them, never into one.
+            self._terminal.write("".join(f"{self._label}{line}\n" for line in lines if line))
+        return len(text)
+
+    def flush(self) -> None:
+        self._terminal.flush()
+
+    def isatty(self) -> bool:
+        """False: a bar at the end of the screen would have to be everybody's."""
+        return False
+
+
 def send_output_to(log_path: Path) -> None:
     """Send everything this process and its children print to the end of ``log_path`` from now on.
 

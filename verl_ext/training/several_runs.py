@@ -16,10 +16,10 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise, product
 from multiprocessing.connection import Connection
-from typing import NoReturn
+from typing import NoReturn, TextIO, cast
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
@@ -29,7 +29,7 @@ from verl_ext.cpu.preloaded import preload_for_this_process_only
 from verl_ext.host.parent_death import end_with_parent
 from verl_ext.training import one_run, run_lock
 from verl_ext.training.checks.resume import NothingLeftError
-from verl_ext.training.console import STANDARD_ERROR, send_output_to, terminal_of_this_process
+from verl_ext.training.console import STANDARD_ERROR, LabelledLines, send_output_to, terminal_of_this_process
 from verl_ext.training.device import chosen_device, default_device
 from verl_ext.training.killed import Seen, killed_for_memory, kills_of_the_kernel
 from verl_ext.training.launch import Stack, environment_at_start
@@ -93,9 +93,21 @@ class Member:
 
 @dataclass
 class _Request:
-    """Of somebody who wants this process to end."""
+    """Of somebody who wants this process to end, who is told to those that it would take along."""
 
     is_made: bool = False
+    processes: list["subprocess.Popen[bytes]"] = field(default_factory=list)
+
+    def reaches(self, process: "subprocess.Popen[bytes]") -> None:
+        """Tell ``process``, too, at once if somebody has asked meanwhile."""
+        self.processes.append(process)
+        if self.is_made:
+            process.terminate()
+
+    def make(self, *_: object) -> None:
+        self.is_made = True
+        for process in self.processes:
+            process.terminate()  # it cleans up; it would be killed with this one
 
 
 Told = Callable[[Member], None]
@@ -157,23 +169,68 @@ def prepare(runs: Sequence[Sequence[str]], names: Sequence[str] = ()) -> list[Me
     return members
 
 
-def train(members: Sequence[Member], *, told: Told = lambda _: None, kept_open: Sequence[int] = ()) -> None:
+def train(
+    members: Sequence[Member], *, told: Told = lambda _: None, kept_open: Sequence[int] = (), at_once: int = 1
+) -> None:
     """Make the runs that have something left, and note what became of each.
 
     Args:
         members: All of them, in order.
-        told: Called with each run as it ends.
+        told: Called with each run as it ends, by one thread at a time.
         kept_open: Descriptors that the process of a stack has too, such as the lock of a folder.
+        at_once: How many are made at the same time: the first of them and every ``at_once``-th after it on one stack, and so on.
     """
     left = [member for member in members if member.run is not None]
-    request = _Request()
+    request, turn = _Request(), threading.Lock()
+
+    def told_in_turn(member: Member) -> None:
+        with turn:
+            told(member)
+
+    def make(lane: Sequence[Member]) -> None:
+        _in_turn(lane, _Way(len(members), told_in_turn, kept_open, request, is_alone=at_once == 1))
+
+    with _terminated_first(request):
+        if at_once == 1:
+            make(left)
+            return
+        lanes = [
+            threading.Thread(target=make, args=(left[first::at_once],)) for first in range(min(at_once, len(left)))
+        ]
+        for thread in lanes:
+            thread.start()
+        for thread in lanes:
+            _wait_for(thread, request)
+
+
+def _wait_for(thread: threading.Thread, request: _Request) -> None:
+    """An interruption by the keyboard has reached the runs as well, and each says how it ends."""
+    while thread.is_alive():
+        try:
+            thread.join()
+        except KeyboardInterrupt:
+            request.is_made = True
+
+
+@dataclass(frozen=True)
+class _Way:
+    """What a lane of runs has in common with the others."""
+
+    total: int
+    told: Told
+    kept_open: Sequence[int]
+    request: _Request
+    is_alone: bool
+
+
+def _in_turn(left: Sequence[Member], way: _Way) -> None:
     while left:
         together = _on_one_stack(left)
-        finished = _in_a_process(together, len(members), told, kept_open, request)
+        finished = _in_a_process(together, way)
         last = together[finished - 1]
-        goes_on = last.code == one_run.ROLLED_BACK and _can_go_on(last, told)
+        goes_on = last.code == one_run.ROLLED_BACK and _can_go_on(last, way.told)
         left = left[finished - 1 if goes_on else finished :]
-        if request.is_made or any(member.code == one_run.INTERRUPTED for member in together):
+        if way.request.is_made or any(member.code == one_run.INTERRUPTED for member in together):
             for member in left:
                 member.said, member.code = "not started", one_run.INTERRUPTED
             return
@@ -204,14 +261,12 @@ def _on_one_stack(members: Sequence[Member]) -> list[Member]:
     return together
 
 
-def _in_a_process(
-    members: Sequence[Member], total: int, told: Told, kept_open: Sequence[int], request: _Request
-) -> int:
+def _in_a_process(members: Sequence[Member], way: _Way) -> int:
     """Make runs in a process that keeps their stack, until one fails; returns how many have ended."""
     assert members[0].run is not None
     mine, others = multiprocessing.Pipe()
     number = others.fileno()
-    for descriptor in (number, *kept_open):
+    for descriptor in (number, *way.kept_open):
         os.set_inheritable(descriptor, True)
     num_kills = kills_of_the_kernel()
     # Not a multiprocessing.Process: that would share a tracker of semaphores, which warns of Ray's.
@@ -221,27 +276,27 @@ def _in_a_process(
         env={**os.environ, **environment_at_start(members[0].run.config)},
     )
     others.close()
+    way.request.reaches(process)
     ended = 0
     seen = Seen(START, {})
     try:
-        with _terminated_first(process, request):
-            mine.send((list(members), total))
-            while ended < len(members) and not (ended and members[ended - 1].code):
-                heard = mine.recv()
-                if isinstance(heard, Seen):
-                    seen = heard
-                else:
-                    # However a run ends that was asked to, it has not failed.
-                    code = one_run.INTERRUPTED if heard and request.is_made else heard
-                    members[ended].code = code
-                    if code != one_run.ROLLED_BACK:
-                        _note(members[ended], code, told)
-                    ended += 1
-            process.wait()
+        mine.send((list(members), way.total, way.is_alone))
+        while ended < len(members) and not (ended and members[ended - 1].code):
+            heard = mine.recv()
+            if isinstance(heard, Seen):
+                seen = heard
+            else:
+                # However a run ends that was asked to, it has not failed.
+                code = one_run.INTERRUPTED if heard and way.request.is_made else heard
+                members[ended].code = code
+                if code != one_run.ROLLED_BACK:
+                    _note(members[ended], code, way.told)
+                ended += 1
+        process.wait()
     except (EOFError, ConnectionError):
         cause = _cause(process.wait())
-        if request.is_made:  # it was at its start, and had nothing to clean up
-            _note(members[ended], one_run.INTERRUPTED, told)
+        if way.request.is_made:  # it was at its start, and had nothing to clean up
+            _note(members[ended], one_run.INTERRUPTED, way.told)
             return ended + 1
         run = members[ended].run
         assert run is not None
@@ -249,28 +304,23 @@ def _in_a_process(
         if process.returncode == -signal.SIGKILL and kills_of_the_kernel() > num_kills:
             reason = killed_for_memory("the trainer", seen, run.config)
         print(f"error: {reason}", file=sys.stderr)
-        _note(members[ended], 1, told, f" (its process ended with {cause})")
+        _note(members[ended], 1, way.told, f" (its process ended with {cause})")
         ended += 1
     except KeyboardInterrupt:
         process.wait()
         for member in members[ended : ended + 1]:
-            _note(member, one_run.INTERRUPTED, told)
+            _note(member, one_run.INTERRUPTED, way.told)
         ended = min(ended + 1, len(members))
     return ended
 
 
 @contextmanager
-def _terminated_first(process: subprocess.Popen[bytes], request: _Request) -> Iterator[None]:
-    """Who asks this process to end asks ``process``, which cleans up; it would be killed with this one."""
+def _terminated_first(request: _Request) -> Iterator[None]:
+    """Who asks this process to end makes ``request``, inside ``with``."""
     if threading.current_thread() is not threading.main_thread():  # which alone is told of signals
         yield
         return
-
-    def hand_on(*_: object) -> None:
-        request.is_made = True
-        process.terminate()
-
-    before = signal.signal(signal.SIGTERM, hand_on)
+    before = signal.signal(signal.SIGTERM, request.make)
     try:
         yield
     finally:
@@ -301,15 +351,18 @@ def serve(descriptor: int) -> NoReturn:
     preload_for_this_process_only()
     environment = dict(os.environ)
     pipe = Connection(descriptor)
-    members, total = pipe.recv()
+    members, total, is_alone = pipe.recv()
     one_run.print_any_name()
-    terminal = terminal_of_this_process()
+    terminal = whole_terminal = terminal_of_this_process()
     # Of several runs, what is said of each stands together.
     errors = terminal_of_this_process(STANDARD_ERROR) if total == 1 else terminal
     stack = Stack()
     code = 0
     for member in members:
         run = member.run
+        if not is_alone:
+            label = f"{member.number:>{len(str(total))}}| "
+            terminal = errors = cast("TextIO", LabelledLines(whole_terminal, label))
         if total > 1:
             print(f"\nrun {member.number} of {total}: {' '.join(run.overrides)}", file=terminal)
         code = one_run.CANNOT_BEGIN
