@@ -77,7 +77,9 @@ async def _put(together: list[_Rows]) -> None:
     has_fields = together[0].fields is not None
     await tq.async_kv_batch_put(
         keys=[key for rows in together for key in rows.keys],
-        fields=list_of_dict_to_tensordict([row for rows in together for row in rows.fields]) if has_fields else None,
+        fields=list_of_dict_to_tensordict([row for rows in together for row in rows.fields or ()])
+        if has_fields
+        else None,
         tags=[tag for rows in together for tag in rows.tags],
         partition_id=together[0].partition_id,
     )
