@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tests.pretrained.tiny_gguf import write
 from verl_ext.host.free_memory import GIB, Memory
-from verl_ext.pretrained import get, wheel
+from verl_ext.pretrained import get, gguf_file, wheel
 from verl_ext.pretrained.get import RECORD, get_model
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -158,9 +158,18 @@ def test_offline_a_hub_id_is_an_error_that_says_so(tmp_path):
 def test_too_little_room_is_known_before(tmp_path, monkeypatch):
     path = write(tmp_path / "x.gguf")
     monkeypatch.setattr(get.shutil, "disk_usage", lambda _folder: Usage(free=1000))
-    with pytest.raises(OSError, match=r"The model needs 0\.0 GB in .*, which has 0\.0 GB free"):
+    with pytest.raises(OSError, match=r"The model needs 0\.\d GB in .*, which has 0\.0 GB free"):
         get_model(str(path), tmp_path / "model")
     assert names(tmp_path) == {"x.gguf"}
+
+
+def test_room_for_the_weights_alone_is_too_little(tmp_path, monkeypatch):
+    """The tokenizer is written, too."""
+    path = write(tmp_path / "x.gguf")
+    weights = 4 * gguf_file.read(path).num_parameters
+    monkeypatch.setattr(get.shutil, "disk_usage", lambda _folder: Usage(free=weights + 10_000))
+    with pytest.raises(OSError, match=r"The model needs 0\.\d GB in .*, which has 0\.0 GB free"):
+        get_model(str(path), tmp_path / "model")
 
 
 def test_too_little_memory_is_known_before(tmp_path, monkeypatch):

