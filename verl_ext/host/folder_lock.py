@@ -1,4 +1,4 @@
-"""A folder that one process at a time works in."""
+"""A folder that one process at a time works in, or makes."""
 
 import errno
 import fcntl
@@ -16,7 +16,7 @@ _held: set[int] = set()
 
 
 class BusyError(Exception):
-    """Another process works in this folder."""
+    """Another process works in this folder, or makes it."""
 
     def __init__(self, message: str, process: int | None) -> None:
         super().__init__(message)
@@ -40,10 +40,40 @@ def locked(folder: Path, what: str, patience: float = 0.0) -> Iterator[int]:
         BusyError: Somebody has it.
         OSError: The folder cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder / NAME, os.O_RDWR | os.O_CREAT, 0o644)
+    with _taken(folder / NAME, _refusal(what, folder), patience) as descriptor:
+        yield descriptor
+
+
+@contextmanager
+def making(path: Path, patience: float = 0.0) -> Iterator[None]:
+    """Be the only process that makes ``path``, which need not be there yet and may be replaced.
+
+    Args:
+        path: Its parent folder is made where it is missing. What holds it is a file beside it, which is gone in the end.
+        patience: Seconds to wait for another process.
+
+    Raises:
+        BusyError: Somebody makes it.
+        OSError: The parent folder cannot be written.
+    """
+    lock = path.with_name(f".{path.name}{NAME}")
+    while True:
+        with _taken(lock, f"{path} is being made by another process.", patience) as descriptor:
+            if not _is_at(lock, descriptor):  # removed by the one that we waited for: a third may hold a new file
+                continue
+            try:
+                yield
+            finally:
+                lock.unlink(missing_ok=True)
+            return
+
+
+@contextmanager
+def _taken(lock: Path, refusal: str, patience: float) -> Iterator[int]:
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        _take(descriptor, folder, what, patience)
+        _take(descriptor, refusal, patience)
         os.truncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         _held.add(descriptor)
@@ -53,6 +83,17 @@ def locked(folder: Path, what: str, patience: float = 0.0) -> Iterator[int]:
         os.close(descriptor)
 
 
+def _is_at(lock: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(lock.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
+
+
+def _refusal(what: str, folder: Path) -> str:
+    return f"{what} in {folder} are being run by another process."
+
+
 def check_free(folder: Path, what: str, patience: float = 0.0) -> None:
     """Raise BusyError where another process has the folder, as ``locked`` does; makes and changes nothing."""
     try:
@@ -60,12 +101,12 @@ def check_free(folder: Path, what: str, patience: float = 0.0) -> None:
     except OSError:  # nobody has ever had it, or it is no folder of ours
         return
     try:
-        _take(descriptor, folder, what, patience)
+        _take(descriptor, _refusal(what, folder), patience)
     finally:
         os.close(descriptor)
 
 
-def _take(descriptor: int, folder: Path, what: str, patience: float) -> None:
+def _take(descriptor: int, refusal: str, patience: float) -> None:
     end = time.monotonic() + patience
     while True:
         try:
@@ -74,9 +115,7 @@ def _take(descriptor: int, folder: Path, what: str, patience: float) -> None:
         except BlockingIOError:
             if time.monotonic() >= end:
                 said = os.pread(descriptor, 20, 0).decode(errors="replace").strip()
-                raise BusyError(
-                    f"{what} in {folder} are being run by another process.", int(said) if said.isdecimal() else None
-                ) from None
+                raise BusyError(refusal, int(said) if said.isdecimal() else None) from None
         except OSError as error:
             if error.errno in NO_LOCKS_HERE:
                 return

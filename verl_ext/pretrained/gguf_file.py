@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -19,8 +20,6 @@ from transformers import __version__ as transformers_version
 from transformers.utils import logging
 
 FLOAT32_BYTES = 4
-READING_ERRORS = (ValueError, KeyError, NotImplementedError, TypeError, AttributeError, IndexError, RuntimeError)
-"""What transformers raises for a file that it was not written for: whatever its metadata leads to."""
 SPECIAL_TOKENS = {"bos_token": "bos", "eos_token": "eos", "unk_token": "unknown", "pad_token": "padding"}
 """A tokenizer's attribute -> the file's word for it, as in ``tokenizer.ggml.eos_token_id``."""
 DIGIT_BY_DIGIT = frozenset({"smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b"})
@@ -64,23 +63,46 @@ def convert(file: GgufFile, folder: Path) -> None:
 
     Raises:
         ValueError: transformers cannot read a model of this architecture, or the file lacks some of its weights.
+        OSError: The tokenizer cannot be written.
     """
-    where = {"pretrained_model_name_or_path": str(file.path.parent), "gguf_file": file.path.name}
-    try:
-        with _without_warnings():
+    model, tokenizer, found = _read_all(file)
+    _check_complete(file, found)
+    correct_tokenizer(tokenizer, file, max_length=model.config.max_position_embeddings)
+    model.save_pretrained(folder)
+    _save_tokenizer(tokenizer, folder)
+
+
+def _read_all(file: GgufFile) -> tuple[Any, Any, dict[str, Any]]:
+    """The model, its tokenizer, and how the tensors fitted, from this file alone.
+
+    In the file's own folder transformers would take a tokenizer and settings that lie there for the file's, and the weights
+    from a file of the same name in the working folder.
+    """
+    with TemporaryDirectory() as empty, _without_warnings():
+        where = {"pretrained_model_name_or_path": empty, "gguf_file": str(file.path.absolute())}
+        try:
             tokenizer = AutoTokenizer.from_pretrained(**where)
             model, found = AutoModelForCausalLM.from_pretrained(
                 **where, dtype=torch.float32, output_loading_info=True, ignore_mismatched_sizes=True
             )
-    except READING_ERRORS as error:
-        raise ValueError(
-            f"transformers {transformers_version} cannot read {file.path.name}, whose architecture is {file.architecture}: "
-            f"{' '.join(str(error).split())[:200]}"
+        except Exception as error:  # noqa: BLE001  whatever the metadata lead to: tokenizers raises nothing narrower
+            said = " ".join(str(error).split())[:200] or type(error).__name__
+            raise ValueError(
+                f"transformers {transformers_version} cannot read {file.path.name}, whose architecture is {file.architecture}: "
+                f"{said}"
+            ) from None
+    return model, tokenizer, found
+
+
+def _save_tokenizer(tokenizer: Any, folder: Path) -> None:
+    try:
+        tokenizer.save_pretrained(folder)
+    except Exception as error:
+        if type(error) is not Exception:
+            raise
+        raise OSError(  # what an error of the file system becomes below tokenizers
+            f"The tokenizer could not be written in {folder.parent}: {error}"
         ) from None
-    _check_complete(file, found)
-    correct_tokenizer(tokenizer, file, max_length=model.config.max_position_embeddings)
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
 
 
 @contextmanager

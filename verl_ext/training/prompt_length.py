@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from verl_ext.training.model_file import model_folder
 from verl_ext.training.paths import local_path
 
 Messages = Sequence[Mapping[str, Any]]
@@ -26,20 +27,25 @@ def at_most(messages: Messages) -> int:
 
 
 def may_lack_template(model: str) -> bool:
-    """Whether no chat template is seen in the folder of a model; False for a hub id, which only loading would tell."""
-    folder = local_path(model)
+    """Whether no chat template is seen in the folder of a model, or in the hub's cache: only loading tells of one that is not here."""
+    folder = model_folder(model)
+    if folder is None:
+        return True
     if not folder.is_dir() or any((folder / name).exists() for name in (TEMPLATE_FILE, NAMED_TEMPLATES)):
         return False
     return not _read(folder / "tokenizer_config.json").get("chat_template")
 
 
-def length_function(model: str, chat_template: str | None, options: Mapping[str, Any]) -> Length:
+def length_function(
+    model: str, chat_template: str | None, options: Mapping[str, Any], *, trust_remote_code: bool = False
+) -> Length:
     """The function that counts the tokens of a prompt.
 
     Args:
         model: The folder or the hub id that the tokenizer comes from.
         chat_template: The template to use instead of the tokenizer's own.
         options: What the template is given besides the messages, verl's data.apply_chat_template_kwargs.
+        trust_remote_code: Run the tokenizer's own code, where it has some.
 
     Raises:
         ValueError: There is no tokenizer, or none with a chat template. The function raises it for messages that the
@@ -50,7 +56,7 @@ def length_function(model: str, chat_template: str | None, options: Mapping[str,
         found = _template(folder) if chat_template is None else chat_template
         if found is not None and "generation %}" not in found and "generation -%}" not in found:
             return _light(folder, found, options)
-    return _transformers(model, chat_template, options)
+    return _transformers(model, chat_template, options, trust_remote_code)
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -120,7 +126,7 @@ def _light(folder: Path, template: str, options: Mapping[str, Any]) -> Length:
     return length
 
 
-def _transformers(model: str, chat_template: str | None, options: Mapping[str, Any]) -> Length:
+def _transformers(model: str, chat_template: str | None, options: Mapping[str, Any], trust_remote_code: bool) -> Length:
     from jinja2 import TemplateError
     from transformers import AutoTokenizer
 
@@ -128,7 +134,8 @@ def _transformers(model: str, chat_template: str | None, options: Mapping[str, A
     if folder.is_dir() and not any(path for pattern in TOKENIZER_FILES for path in folder.glob(pattern)):
         raise ValueError(f"{model} has no tokenizer that can be loaded: no file like {TOKENIZER_FILES[0]} is in it.")
     try:
-        tokenizer = AutoTokenizer.from_pretrained(str(folder) if folder.is_dir() else model)
+        where = str(folder) if folder.is_dir() else model
+        tokenizer = AutoTokenizer.from_pretrained(where, trust_remote_code=trust_remote_code)
     except (OSError, ValueError, KeyError) as error:
         raise ValueError(f"{model} has no tokenizer that can be loaded: {str(error).splitlines()[0]}") from None
     if chat_template is not None:

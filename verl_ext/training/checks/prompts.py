@@ -40,7 +40,10 @@ def length_of(config: Any) -> Length:
     options = OmegaConf.to_container(config.data.apply_chat_template_kwargs)
     assert isinstance(options, dict)
     return length_function(
-        model.tokenizer_path or model.path, model.custom_chat_template, {str(k): v for k, v in options.items()}
+        model.tokenizer_path or model.path,
+        model.custom_chat_template,
+        {str(k): v for k, v in options.items()},
+        trust_remote_code=model.trust_remote_code,
     )
 
 
