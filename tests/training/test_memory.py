@@ -72,6 +72,11 @@ def test_parameters_are_counted_from_the_sizes(models):
     assert memory.shape_of(models["smollm2"]).num_parameters == pytest.approx(134.5e6, rel=0.001)
 
 
+@pytest.mark.parametrize(("word", "size"), [("half", 2), ("bf16", 2), ("float16", 2), ("float", 4), ("fp32", 4)])
+def test_every_word_for_a_precision_has_its_bytes(word, size):
+    assert memory.bytes_of(word) == size
+
+
 def test_a_token_of_cache_in_a_worked_example(models):
     """30 layers, keys and values of 3 heads of 64 numbers in float32: 46,080 bytes; 192 tokens are six blocks of 32 and one for the next, and one more is no sample's."""
     config = settled(models["smollm2"], having(64))

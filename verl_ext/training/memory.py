@@ -23,6 +23,7 @@ from verl_ext.training.deterministic import is_deterministic
 from verl_ext.training.model_file import model_config
 from verl_ext.training.model_size import num_parameters
 from verl_ext.training.one_process import is_one_process
+from verl_ext.training.precision_words import precision_of
 from verl_ext.training.resources import num_ranks
 from verl_ext.training.sizes_before import sizes_before
 
@@ -116,7 +117,7 @@ def shape_of(path: Any) -> Shape | None:
 
 def bytes_of(dtype: Any) -> int:
     """Of a number in a precision, by any of its names."""
-    return 2 if "16" in str(dtype) else FLOAT
+    return 2 if precision_of(dtype) in ("bfloat16", "float16") else FLOAT
 
 
 @dataclass(frozen=True)
