@@ -36,7 +36,7 @@ STEP = [
 
 
 def having(gib: float, total: float | None = None) -> Memory:
-    return Memory(int(gib * GIB), int((total or gib) * GIB), "free on this machine")
+    return Memory(int(gib * GIB), int((total or gib) * GIB), "free on this machine", "all of this machine's")
 
 
 @pytest.fixture(scope="module")
@@ -244,7 +244,7 @@ def test_what_cannot_fit_is_refused_with_the_option(models, case):
     config = settled(path, available, *(override.replace("MODEL", str(path)) for override in overrides))
     with pytest.raises(ValueError, match=message) as refused:
         memory.check_memory(config, available)
-    assert f"there are {available.total / GIB:.1f} GiB (free on this machine)" in str(refused.value)
+    assert f"there are {available.total / GIB:.1f} GiB (all of this machine's)" in str(refused.value)
 
 
 def test_what_only_others_take_is_no_reason_to_refuse(models):

@@ -105,7 +105,7 @@ def killed_for_memory(what: str, seen: Seen, config: Any) -> str:
     total = sum(seen.memory.values())
     return (
         f"{what} was killed for memory during the {seen.phase}. At most its processes had {total / GIB:.1f} GiB ({parts}) "
-        f"of {found.total / GIB:.1f} GiB ({found.bound}). {_advice(seen.phase, config)}"
+        f"of {found.total / GIB:.1f} GiB ({found.total_bound}). {_advice(seen.phase, config)}"
     )
 
 

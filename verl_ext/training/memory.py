@@ -418,7 +418,7 @@ def check_memory(config: Any, memory: Memory | None = None) -> None:
     planner = planner_of(config)
     assert planner is not None
     needs = f"needs about {found.peak / GIB:.1f} GiB at its peak ({described_parts(found)})"
-    has = f"there are {memory.total / GIB:.1f} GiB ({memory.bound})"
+    has = f"there are {memory.total / GIB:.1f} GiB ({memory.total_bound})"
     least = planner.least_cache()
     if planner.estimate(planner.longest, planner.longest, least).peak > memory.total:
         raise ValueError(
