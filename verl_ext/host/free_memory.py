@@ -42,7 +42,9 @@ def read_memory(cgroups: Path = CGROUPS, own: Path = OWN) -> Memory:
     soft, _ = resource.getrlimit(resource.RLIMIT_AS)
     if soft != resource.RLIM_INFINITY:
         used = int(psutil.Process(os.getpid()).memory_info().vms)
-        found.append(Memory(max(0, soft - used), soft, f"left of ulimit -v, {soft / GIB:.1f} GiB", "ulimit -v"))
+        found.append(
+            Memory(max(0, soft - used), soft, f"left of ulimit -v, {soft / GIB:.1f} GiB", "ulimit -v, for each process")
+        )
     smallest = min(found, key=lambda memory: memory.total)
     return min(found)._replace(total=smallest.total, total_bound=smallest.total_bound)
 
