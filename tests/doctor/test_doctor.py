@@ -38,7 +38,7 @@ def a_machine_that_is_well(monkeypatch):
     monkeypatch.setattr(other_rays.ray_processes, "ended_sessions", lambda *_: [])
     monkeypatch.setattr(surroundings, "space_of", lambda _path: surroundings.Space(100 * GIB, 90 * GIB))
     monkeypatch.setattr(of_machine, "usable_cores", lambda: 2)
-    plenty = Memory(20 * GIB, 24 * GIB, "free on this machine")
+    plenty = Memory(20 * GIB, 24 * GIB, "free on this machine", "all of this machine's")
     monkeypatch.setattr(of_machine, "read_memory", lambda: plenty)
     monkeypatch.setattr(memory, "read_memory", lambda: plenty)
 
@@ -131,7 +131,11 @@ def plant_full_disk(_run, _tmp_path, monkeypatch):
 
 
 def plant_little_memory(_run, _tmp_path, monkeypatch):
-    monkeypatch.setattr(memory, "read_memory", lambda: Memory(GIB, GIB, "left of the control group's 1.0 GiB"))
+    monkeypatch.setattr(
+        memory,
+        "read_memory",
+        lambda: Memory(GIB, GIB, "left of the control group's 1.0 GiB", "all of the control group's limit"),
+    )
 
 
 def plant_broken_check(_run, _tmp_path, monkeypatch):
@@ -255,7 +259,7 @@ def test_cores_of_a_container():
 
 def test_memory_of_the_machine():
     levels = [
-        of_machine.machine_memory(Memory(free * GIB, total * GIB, "free")).level
+        of_machine.machine_memory(Memory(free * GIB, total * GIB, "free", "all")).level
         for free, total in ((1, 1), (3, 8), (8, 8))
     ]
     assert levels == [Level.FAIL, Level.WARN, Level.OK]

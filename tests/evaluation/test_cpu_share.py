@@ -20,7 +20,7 @@ def one_gib_of_cache(monkeypatch):
         (1, 0.25, 20, None, CpuShare(1, 1)),
         (16, 0.25, 64, None, CpuShare(4, 4)),
         (8, 14, 64, None, CpuShare(2, 4)),  # 2 x 14 + 1 + 1.5 GiB each
-        (8, 14, 8, None, CpuShare(1, 8)),  # does not fit: vLLM says so
+        (8, 14, 8, None, CpuShare(1, 8)),  # of less memory than one needs: check_engine
         (2, 0.25, 20, 1, CpuShare(1, 2)),
         (2, 0.25, 20, 3, CpuShare(3, 1)),
     ],

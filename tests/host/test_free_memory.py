@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -28,7 +29,7 @@ def own(tmp_path):
 
 def test_without_a_limit_it_is_what_the_machine_has_free(own):
     memory = read_memory(*own("0::/\n"))
-    assert memory.bound == "free on this machine"
+    assert (memory.bound, memory.total_bound) == ("free on this machine", "all of this machine's")
     assert 0 < memory.available <= memory.total == psutil.virtual_memory().total
 
 
@@ -38,7 +39,7 @@ def test_a_group_of_version_2_and_those_around_it(own, place):
     write(cgroups / "run" / "inner", memory_max="max", memory_current=0)
     write(cgroups / place, memory_max=GIB, memory_current=GIB // 2, memory_stat=f"anon 1\ninactive_file {GIB // 4}")
     memory = read_memory(cgroups, file)
-    assert memory == (GIB - GIB // 4, GIB, "left of the control group's 1.0 GiB")
+    assert memory == (GIB - GIB // 4, GIB, "left of the control group's 1.0 GiB", "all of the control group's limit")
 
 
 def test_a_group_of_version_1(own):
@@ -55,6 +56,16 @@ def test_a_container_whose_group_is_the_mounted_one(own):
     cgroups, file = own("4:memory:/docker/0123\n")
     write(cgroups / "memory", memory_limit_in_bytes=GIB, memory_usage_in_bytes=0)
     assert read_memory(cgroups, file).available == GIB
+
+
+def test_each_of_the_two_numbers_has_its_own_bound(own, monkeypatch):
+    """3 GiB are free on the machine, and a group of 8 has 6 left."""
+    cgroups, file = own("0::/\n")
+    write(cgroups, memory_max=8 * GIB, memory_current=2 * GIB)
+    machine = SimpleNamespace(available=3 * GIB, total=16 * GIB)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: machine)
+    memory = read_memory(cgroups, file)
+    assert memory == (3 * GIB, 8 * GIB, "free on this machine", "all of the control group's limit")
 
 
 def test_a_full_group_leaves_nothing(own):

@@ -1,12 +1,15 @@
 """An update whose old log-probs are its own is the update on log-probs that a pass beforehand has computed, to the bit."""
 
 import random
+from functools import cache
 from itertools import chain, product
 
 import pytest
 import torch
 
+from tests.learner.test_chunked_update import CHUNKED
 from tests.learner.test_packed_update import PACKED
+from tests.learner.test_shared_prompts_update import SHARED
 from tests.objectives.grouped import UNDER_TEST, advantages_of
 from tests.training.learner import Case, updates
 from tests.training.test_filtered_update import MODES, model  # noqa: F401
@@ -20,10 +23,11 @@ OBJECTIVES = [*((row.name, {}) for row in ROWS if isinstance(row.formula, SignWe
 LOSSES = {name: {"loss_mode": name} for name in (*VERL_LOSSES, *OUR_LOSSES) if name != "bypass_mode"}
 LOSSES["dro"]["dro_beta"] = 1.0
 """bypass_mode takes the rollout's log-probs for old ones."""
-LAYOUTS = {1: {"use_fused_kernels": True, "fused_kernel_options": {"impl_backend": "torch"}}, 2: PACKED}
-"""Padded rows with log-probs in chunks on one rank, as a CPU's runs have them; packed rows with whole logits on two."""
+LAYOUTS = {"shared prompts": (1, SHARED), "padded": (1, CHUNKED), "packed": (2, PACKED)}
+"""Ranks and options of the model. Each prompt once with log-probs in chunks, as a CPU's runs have them; padded rows with the same
+head, which ``attn_implementation=sdpa`` brings back; packed rows with whole logits, as accelerators have them."""
 MAX_TOKENS = 40
-"""Two to four of the rows: several micro-batches."""
+"""Several micro-batches: two to four of the rows apart, and a prompt with its responses."""
 
 
 def rows_of(number: int, name: str, options: dict) -> list[dict]:
@@ -35,9 +39,10 @@ def rows_of(number: int, name: str, options: dict) -> list[dict]:
     def tokens(low: int, high: int) -> list[int]:
         return [draw.randint(10, 199) for _ in range(draw.randint(low, high))]
 
+    prompts = [tokens(3, 9) for _ in outcomes]
     return [
-        {"prompt": tokens(3, 9), "response": tokens(1, 12), "advantage": advantage, "old_shift": 0.0}
-        for advantage in advantages
+        {"prompt": prompts[number // 4], "response": tokens(1, 12), "advantage": advantage, "old_shift": 0.0}
+        for number, advantage in enumerate(advantages)
     ]
 
 
@@ -49,7 +54,7 @@ def options_of(number: int, loss: str) -> dict:
 
 @pytest.fixture(scope="module")
 def results(model):  # noqa: F811
-    """Per number of ranks and (objective, loss): the update on computed log-probs, and the one on its own."""
+    """Of a layout, per (objective, loss): the update on computed log-probs, and the one on its own."""
     names, cases = [], []
     for number, (place, loss) in enumerate(product(range(0, len(OBJECTIVES), 5), LOSSES)):
         objective, of_objective = OBJECTIVES[(number + place) % len(OBJECTIVES)]  # each loss meets three of them
@@ -57,26 +62,29 @@ def results(model):  # noqa: F811
         cases += [Case(rows, options), Case(rows, options, {"own_log_probs": True})]
         names.append((objective, *of_objective.values(), loss))
     assert {name[0] for name in names} == {name for name, _ in OBJECTIVES}
-    of_ranks = {}
-    for num_ranks, layout in LAYOUTS.items():
-        made = updates(model, cases, num_ranks=num_ranks, model_options=layout, max_tokens=MAX_TOKENS)
-        of_ranks[num_ranks] = dict(zip(names, zip(made[::2], made[1::2], strict=True), strict=True))
-    return of_ranks
+
+    @cache
+    def made_in(layout):
+        num_ranks, options = LAYOUTS[layout]
+        made = updates(model, cases, num_ranks=num_ranks, model_options=options, max_tokens=MAX_TOKENS)
+        return dict(zip(names, zip(made[::2], made[1::2], strict=True), strict=True))
+
+    return made_in
 
 
-@pytest.mark.parametrize("num_ranks", LAYOUTS)
-def test_the_update_is_the_same_to_the_bit(results, num_ranks):
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_the_update_is_the_same_to_the_bit(results, layout):
     num_moved = 0
-    first, _ = next(iter(results[num_ranks].values()))
-    for name, (computed, own) in results[num_ranks].items():
+    first, _ = next(iter(results(layout).values()))
+    for name, (computed, own) in results(layout).items():
         assert all(torch.equal(own.weights[key], weight) for key, weight in computed.weights.items()), name
         num_moved += any(not torch.equal(first.weights[key], weight) for key, weight in computed.weights.items())
-    assert num_moved > 0.9 * len(results[num_ranks])
+    assert num_moved > 0.9 * len(results(layout))
 
 
-@pytest.mark.parametrize("num_ranks", LAYOUTS)
-def test_what_is_logged_is_the_same(results, num_ranks):
-    for name, (computed, own) in results[num_ranks].items():
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_what_is_logged_is_the_same(results, layout):
+    for name, (computed, own) in results(layout).items():
         logged = {key for key in computed.metrics if not key.startswith("perf/") and key != "mfu"}
         assert own.metrics.keys() - computed.metrics.keys() == {"rollout_gap"}
         for key in logged:
@@ -110,48 +118,49 @@ WATCHED = {
 
 @pytest.fixture(scope="module")
 def watched(model):  # noqa: F811
-    return {
-        num_ranks: dict(
-            zip(WATCHED, updates(model, list(WATCHED.values()), num_ranks=num_ranks, model_options=layout), strict=True)
-        )
-        for num_ranks, layout in LAYOUTS.items()
-    }
+    @cache
+    def made_in(layout):
+        num_ranks, options = LAYOUTS[layout]
+        made = updates(model, list(WATCHED.values()), num_ranks=num_ranks, model_options=options)
+        return dict(zip(WATCHED, made, strict=True))
+
+    return made_in
 
 
-def has_moved(watched, num_ranks: int, name: str) -> bool:
-    start = watched[num_ranks]["no advantage"].weights
-    return any(not torch.equal(weight, start[key]) for key, weight in watched[num_ranks][name].weights.items())
+def has_moved(watched, layout: str, name: str) -> bool:
+    start = watched(layout)["no advantage"].weights
+    return any(not torch.equal(weight, start[key]) for key, weight in watched(layout)[name].weights.items())
 
 
-@pytest.mark.parametrize("num_ranks", LAYOUTS)
+@pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("name", ["stale", "others are stale", "others are no number"])
-def test_stale_weights_are_not_learned_from(watched, num_ranks, name):
+def test_stale_weights_are_not_learned_from(watched, layout, name):
     """Nor is any number reported of the update that was not made."""
-    assert not has_moved(watched, num_ranks, name)
-    assert watched[num_ranks][name].metrics.keys() == {"rollout_gap"}
+    assert not has_moved(watched, layout, name)
+    assert watched(layout)[name].metrics.keys() == {"rollout_gap"}
 
 
-@pytest.mark.parametrize("num_ranks", LAYOUTS)
+@pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("name", ["right", "stale, no limit", "stale within the limit", "others are right"])
-def test_what_may_be_learned_from_is(watched, num_ranks, name):
-    assert has_moved(watched, num_ranks, name)
-    assert watched[num_ranks][name].metrics["grad_norm"][0] > 0
+def test_what_may_be_learned_from_is(watched, layout, name):
+    assert has_moved(watched, layout, name)
+    assert watched(layout)[name].metrics["grad_norm"][0] > 0
 
 
 def test_the_gap_is_that_of_all_ranks_and_of_the_others(watched):
     """Half of the tokens are off by a factor of exp(0.5); eight tokens here, two elsewhere."""
-    own = watched[1]["stale"].own["old_log_probs"]
+    own = watched("padded")["stale"].own["old_log_probs"]
     probs = torch.cat([row for number, row in enumerate(own) if number % 2]).double().exp()
     expected = float(probs.sum()) * (2.718281828459045**SHIFT - 1) / 8
-    for num_ranks in LAYOUTS:
-        (gap,) = watched[num_ranks]["stale"].metrics["rollout_gap"]
+    for layout in LAYOUTS:
+        (gap,) = watched(layout)["stale"].metrics["rollout_gap"]
         assert gap == pytest.approx(expected, rel=1e-5)
-        (gap,) = watched[num_ranks]["others are stale"].metrics["rollout_gap"]
+        (gap,) = watched(layout)["others are stale"].metrics["rollout_gap"]
         assert gap == pytest.approx(GAP_OF_OTHERS * 2 / 10)
 
 
 def test_the_entropy_comes_along(watched):
     """A model of random weights is nearly uniform over its vocabulary."""
-    entropies = torch.cat(watched[1]["right"].own["entropy"])
+    entropies = torch.cat(watched("shared prompts")["right"].own["entropy"])
     assert len(entropies) == 8
     assert ((entropies > 5) & (entropies < 7)).all()

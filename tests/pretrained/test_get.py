@@ -226,7 +226,7 @@ def test_room_for_the_weights_alone_is_too_little(tmp_path, monkeypatch):
 def test_too_little_memory_is_known_before(tmp_path, monkeypatch):
     """What a container leaves counts, however much the machine has."""
     path = write(tmp_path / "x.gguf")
-    limited = Memory(1000, 2 * GIB, "left of the control group's 2.0 GiB")
+    limited = Memory(1000, 2 * GIB, "left of the control group's 2.0 GiB", "all of the control group's limit")
     monkeypatch.setattr(get, "read_memory", lambda: limited)
     with pytest.raises(
         OSError, match=r"Reading x.gguf needs .* GB .*there are 0\.0 GB \(left of the control group's 2\.0 GiB\)"

@@ -1,5 +1,6 @@
 """A run whose worker was killed for memory says so, with the phase, what its processes had, and what to set."""
 
+import errno
 import json
 import queue
 import subprocess
@@ -145,6 +146,43 @@ def test_a_task_that_ray_has_ended(folder):
     config = config_of(folder)
     memory.settle(config)
     assert "killed for memory" in explanation(OutOfMemoryError("low"), config, watch)
+
+
+NOT_ALLOCATED = (
+    "[enforce fail] . DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes. Error code 12"
+)
+REFUSALS = {
+    "torch": RuntimeError(NOT_ALLOCATED),
+    "numpy": MemoryError("Unable to allocate 9. GiB"),
+    "a fork": OSError(errno.ENOMEM, "Cannot allocate memory"),
+    "a child's": RuntimeError("the engine ended: OSError: [Errno 12] Cannot allocate memory"),
+}
+
+
+@pytest.mark.parametrize("by", REFUSALS)
+@pytest.mark.parametrize("is_wrapped", [False, True])
+def test_memory_that_was_refused(folder, by, is_wrapped):
+    """As under ulimit -v, where nothing is killed."""
+
+    def _update_actor():
+        if is_wrapped:
+            raise ValueError("the step failed") from REFUSALS[by]
+        raise REFUSALS[by]
+
+    config = config_of(folder)
+    memory.settle(config)
+    with MemoryWatch() as watch, pytest.raises((ValueError, RuntimeError, MemoryError, OSError)) as failure:
+        _update_actor()
+    told = explanation(failure.value, config, watch)
+    assert told.startswith(f"memory was refused during the update ({REFUSALS[by]}). At most its processes had ")
+    assert f"{memory.BUDGET}=" in told
+
+
+def test_a_full_accelerator_is_not_the_hosts_memory(folder):
+    with MemoryWatch() as watch:
+        pass
+    error = RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
+    assert explanation(error, config_of(folder), watch) is None
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from verl_ext.host.free_memory import GIB, Memory
 from verl_ext.host.vllm_on_cpu import KV_CACHE_VARIABLE
 from verl_ext.training import memory
 from verl_ext.training.configuration import compose_config
+from verl_ext.training.model_shape import shape_of
 
 SMOLLM2 = {
     "model_type": "llama", "hidden_size": 576, "num_attention_heads": 9, "num_key_value_heads": 3,
@@ -36,7 +37,7 @@ STEP = [
 
 
 def having(gib: float, total: float | None = None) -> Memory:
-    return Memory(int(gib * GIB), int((total or gib) * GIB), "free on this machine")
+    return Memory(int(gib * GIB), int((total or gib) * GIB), "free on this machine", "all of this machine's")
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +70,12 @@ def settled(path, available: Memory, *overrides: str):
 
 def test_parameters_are_counted_from_the_sizes(models):
     """SmolLM2-135M: 134.5 million."""
-    assert memory.shape_of(models["smollm2"]).num_parameters == pytest.approx(134.5e6, rel=0.001)
+    assert shape_of(models["smollm2"]).num_parameters == pytest.approx(134.5e6, rel=0.001)
+
+
+@pytest.mark.parametrize(("word", "size"), [("half", 2), ("bf16", 2), ("float16", 2), ("float", 4), ("fp32", 4)])
+def test_every_word_for_a_precision_has_its_bytes(word, size):
+    assert memory.bytes_of(word) == size
 
 
 def test_a_token_of_cache_in_a_worked_example(models):
@@ -211,7 +217,21 @@ def test_a_model_of_unknown_sizes_gets_verls_numbers(models):
     assert OmegaConf.select(config, memory.CRITIC_BUDGET) == 32768
     assert memory.cache_of(config) == GIB
     memory.check_memory(config, having(0.1))
-    assert memory.described(config) == ""
+    told = memory.described(config, having(7))
+    assert told == (
+        f"memory: sizes unknown, since the config.json of {models['unknown']} does not name them: nothing is estimated, and "
+        f"that it fits into 7.0 GiB free on this machine is not checked. {memory.BUDGET}=16384 tokens of a micro-batch, "
+        "1.00 GiB of cache. Where that is too much, set them."
+    )
+
+
+def test_of_two_models_the_one_of_unknown_sizes_is_named(models):
+    config = settled(
+        models["smollm2"], having(64), "algorithm.adv_estimator=gae", f"critic.model.path={models['unknown']}"
+    )
+    told = memory.described(config, having(64))
+    assert f"the config.json of {models['unknown']} does not" in told
+    assert f"{memory.BUDGET}=16384 tokens of a micro-batch, {memory.CRITIC_BUDGET}=32768 of the critic's" in told
 
 
 REFUSED = {
@@ -239,7 +259,7 @@ def test_what_cannot_fit_is_refused_with_the_option(models, case):
     config = settled(path, available, *(override.replace("MODEL", str(path)) for override in overrides))
     with pytest.raises(ValueError, match=message) as refused:
         memory.check_memory(config, available)
-    assert f"there are {available.total / GIB:.1f} GiB (free on this machine)" in str(refused.value)
+    assert f"there are {available.total / GIB:.1f} GiB (all of this machine's)" in str(refused.value)
 
 
 def test_what_only_others_take_is_no_reason_to_refuse(models):
@@ -359,5 +379,5 @@ def test_a_whole_copy_of_the_weights_where_fsdp_keeps_it(models):
         memory.estimate(settled(models["smollm2"], having(64), *given)).phases["update"]["gathered weights"]
         for given in ([], [keeping])
     )
-    assert whole == 4 * memory.shape_of(models["smollm2"]).num_parameters
+    assert whole == 4 * shape_of(models["smollm2"]).num_parameters
     assert part == pytest.approx(4 * (49152 * 576 + 3.54e6), rel=0.01)

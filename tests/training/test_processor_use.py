@@ -1,12 +1,16 @@
 """Precision and threads of a run on a CPU follow the model's size and the processor, unless the user says."""
 
+import ast
 import json
+from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
 
-from verl_ext.training import fingerprint, processor_use
+from verl_ext.training import fingerprint, precision_words, processor_use
 from verl_ext.training.checks.dead_options import check_dead_options
+from verl_ext.training.checks.option_values import check_types
 from verl_ext.training.configuration import compose_config
 from verl_ext.training.model_size import num_parameters
 
@@ -73,7 +77,7 @@ def test_auto(composed, size, has_bfloat16, precision, threads):
     assert OmegaConf.select(config, THREADS) == threads
     assert f"precision: {precision} in the learner, {precision} in vLLM" in processor_use.described(config)
     assert f"threads: {threads} for each" in processor_use.described(config)
-    processor_use.check_precision(config)
+    check_types(config)
     check_dead_options(config)
 
 
@@ -110,16 +114,69 @@ def test_bfloat16_without_its_instructions_is_said_to_be_slow(composed):
     assert slow not in processor_use.described(composed(LARGE, has_bfloat16=False))
 
 
-def test_another_precision_is_refused(composed):
-    with pytest.raises(ValueError, match="precision must be one of auto, float32, bfloat16, got float16"):
-        processor_use.check_precision(composed(LARGE, "precision=float16"))
+@pytest.mark.parametrize("option", [f"{ACTOR}.dtype", *PRECISIONS])
+def test_it_is_said_in_every_spelling_and_of_every_part(composed, option):
+    """verl's own configuration says bf16, which vLLM does not know."""
+    word = "bfloat16" if option.endswith("rollout.dtype") else "bf16"
+    every_part = ("critic.enable=True", "actor_rollout_ref.actor.use_kl_loss=True")
+    config = composed(LARGE, f"{option}={word}", *every_part, has_bfloat16=False)
+    check_types(config)
+    told = processor_use.described(config)
+    assert "This processor has no instructions for bfloat16" in told
+    assert "bf16" not in told
+    unused = composed(LARGE, f"{option}={word}", has_bfloat16=False)
+    is_used = not option.startswith(("critic", "actor_rollout_ref.ref"))
+    assert ("no instructions for bfloat16" in processor_use.described(unused)) == is_used
+
+
+REFUSED = {
+    "precision=float16": "precision must be one of auto, float32, bfloat16, got float16. Did you mean bfloat16?",
+    "precision=bf16": "precision must be one of auto, float32, bfloat16, got bf16. Did you mean bfloat16?",
+    f"{ACTOR}.dtype=bflaot16": f"{ACTOR}.dtype must be one of bf16, .* got bflaot16. Did you mean bfloat16?",
+    "critic.fsdp.model_dtype=fp8": "critic.fsdp.model_dtype must be one of bf16, .* got fp8",
+    f"{PRECISIONS[1]}=half": f"{PRECISIONS[1]} must be one of bf16, .* got half. Did you mean float16?",
+    "actor_rollout_ref.rollout.dtype=bf16": "rollout.dtype must be one of auto, .* got bf16. Did you mean bfloat16?",
+    "actor_rollout_ref.rollout.dtype=fp32": "rollout.dtype must be one of auto, .* got fp32. Did you mean float32?",
+}
+
+
+@pytest.mark.parametrize("given", REFUSED)
+def test_another_word_is_refused(composed, given):
+    with pytest.raises(ValueError, match=REFUSED[given].replace("?", r"\?")):
+        check_types(composed(LARGE, given))
+
+
+@pytest.mark.parametrize("word", precision_words.OF_LEARNER)
+def test_each_of_verls_words_passes(composed, word):
+    check_types(composed(SMALL, f"{ACTOR}.dtype={word}", f"critic.fsdp.mixed_precision.param_dtype={word}"))
+
+
+def source_of(module):
+    """A module of a library as text: importing it takes seconds."""
+    package, _, rest = module.partition(".")
+    (root,) = find_spec(package).submodule_search_locations
+    return ast.parse((Path(root) / (rest.replace(".", "/") + ".py")).read_bytes())
+
+
+def assigned(tree, name):
+    return next(node.value for node in tree.body if isinstance(node, ast.Assign) and node.targets[0].id == name)
+
+
+def test_the_words_are_those_that_the_libraries_take():
+    dtypes = source_of("verl.utils.torch_dtypes")
+    for name, word in {"HALF_LIST": "float16", "FLOAT_LIST": "float32", "BFLOAT_LIST": "bfloat16"}.items():
+        taken = {one.value for one in assigned(dtypes, name).elts if isinstance(one, ast.Constant)}
+        ours = {spelled for spelled, precision in precision_words.OF_LEARNER.items() if precision == word}
+        assert ours == {spelled for spelled in taken if isinstance(spelled, str)}, name
+    taken = assigned(source_of("vllm.config.model"), "ModelDType").slice.elts
+    assert {one.value for one in taken} == set(precision_words.OF_ENGINE)
 
 
 def test_a_gpu_has_verls_own_keys(composed):
     config = composed(LARGE, device="gpu")
     assert "precision" not in config
     assert processor_use.described(config) == ""
-    processor_use.check_precision(config)
+    check_types(config)
 
 
 @pytest.mark.parametrize("recorded", ["float32", "bfloat16"])

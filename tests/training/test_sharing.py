@@ -82,6 +82,33 @@ def test_a_model_may_have_other_weights_and_no_other_configuration(folder, tmp_p
     assert reason.startswith("the architecture of actor_rollout_ref.model.path is ")
 
 
+ADAPTER = ("actor_rollout_ref.model.lora_rank=8", "actor_rollout_ref.rollout.load_format=safetensors")
+WITHOUT_BASE = "actor_rollout_ref.model.path is "
+
+
+@pytest.mark.parametrize(
+    ("options", "is_apart"),
+    [
+        (ADAPTER, True),
+        (ADAPTER[:1], False),
+        (ADAPTER[1:], False),
+        ((*ADAPTER[:1], "actor_rollout_ref.rollout.load_format=dummy"), False),
+        ((*ADAPTER, "actor_rollout_ref.model.lora.merge=True"), False),
+    ],
+)
+def test_an_adapter_whose_base_vllm_has_read_itself_needs_that_base(folder, tmp_path, options, is_apart):
+    """verl then pushes the adapter alone: the engine keeps the base that it has started with."""
+    shutil.copytree(folder / "model", tmp_path / "tuned")
+    (tmp_path / "tuned" / "model.safetensors").write_bytes(b"\0" * 4095 + b"\1")
+    base = config_of(folder, *options)
+    assert apart_because(config_of(folder, *options), base) is None
+    reason = apart_because(config_of(folder, *options, f"actor_rollout_ref.model.path={tmp_path}/tuned"), base)
+    if is_apart:
+        assert reason == f"{WITHOUT_BASE}{tmp_path}/tuned instead of {folder}/model"
+    else:
+        assert reason is None
+
+
 @pytest.mark.parametrize(
     ("option", "own"),
     [

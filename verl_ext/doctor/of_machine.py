@@ -84,7 +84,7 @@ def cores(config: Any, usable: int | None = None, total: int | None = None) -> F
 def machine_memory(memory: Memory | None = None) -> Finding:
     """What is free, under every limit."""
     memory = read_memory() if memory is None else memory
-    text = f"{memory.available / GIB:.1f} of {memory.total / GIB:.1f} GiB {memory.bound}"
+    text = f"{memory.available / GIB:.1f} GiB {memory.bound}, of {memory.total / GIB:.1f} ({memory.total_bound})"
     if memory.total < LEAST_MEMORY:
         return fail(
             MEMORY, text, f"A run needs {LEAST_MEMORY / GIB:.0f} GiB, also with the smallest model: raise the limit."

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from verl_ext.host.cores import usable_cores
+from verl_ext.host.free_memory import GIB, Memory
 from verl_ext.host.vllm_on_cpu import KV_CACHE_VARIABLE, VLLM_ON_CPU
 
-GIB = 1 << 30
 PROCESS_BYTES = 3 * GIB // 2
 """Of an engine beside weights and cache: the libraries, and the logits of a step."""
 MOST_ENGINES = 4
@@ -50,9 +50,33 @@ def share_of(num_cores: int, *, weight_bytes: int, memory: int, wanted: int | No
         memory: Bytes that are free.
         wanted: Engines that the caller asks for.
     """
-    engine_bytes = 2 * weight_bytes + cache_bytes() + PROCESS_BYTES  # vLLM packs the weights: two copies for a while
-    num_engines = wanted or max(1, min(num_cores, MOST_ENGINES, memory // engine_bytes))
+    each = 2 * weight_bytes + cache_bytes() + PROCESS_BYTES  # vLLM packs the weights: two copies for a while
+    num_engines = wanted or max(1, min(num_cores, MOST_ENGINES, memory // each))
     return CpuShare(num_engines, max(1, num_cores // num_engines))
+
+
+def engine_bytes(num_parameters: int, dtype: str) -> int:
+    """What one engine has once it samples in ``dtype``; while it loads, it may have more."""
+    return num_parameters * BYTES_OF.get(dtype, 2) + cache_bytes() + PROCESS_BYTES
+
+
+def check_engine(model: str, num_parameters: int, dtype: str, memory: Memory) -> None:
+    """One engine fits into what there is when nobody else takes any.
+
+    Raises:
+        ValueError: It does not; says what it needs, what there is, and the way out.
+    """
+    needed = engine_bytes(num_parameters, dtype)
+    if needed <= memory.total:
+        return
+    smaller = engine_bytes(num_parameters, "bfloat16")
+    rounded = f"--dtype bfloat16, which needs {smaller / GIB:.1f} GiB, " if smaller <= memory.total else ""
+    raise ValueError(
+        f"--model_path {model}: an engine needs about {needed / GIB:.1f} GiB (weights in {dtype} "
+        f"{num_parameters * BYTES_OF.get(dtype, 2) / GIB:.1f}, cache {cache_bytes() / GIB:.1f}, process "
+        f"{PROCESS_BYTES / GIB:.1f}), and there are {memory.total / GIB:.1f} GiB ({memory.total_bound}). Take {rounded}a smaller "
+        "model, or a machine or limit with more memory."
+    )
 
 
 def answers_in_flight(config: Mapping[str, Any], dtype: str, max_tokens: int, memory: int) -> int:

@@ -12,6 +12,8 @@ from verl_ext.evaluation.cpu_share import (
     answers_in_flight,
     available_cores,
     cache_bytes,
+    check_engine,
+    engine_bytes,
     share_of,
 )
 from verl_ext.evaluation.kept_engines import KeptEngines
@@ -24,7 +26,7 @@ from verl_ext.evaluation.vllm_process import Job, check_fits
 from verl_ext.evaluation.vllm_sampler import VllmSampler
 from verl_ext.host.accelerators import num_accelerators
 from verl_ext.host.command_line import shown
-from verl_ext.host.free_memory import read_memory
+from verl_ext.host.free_memory import GIB, read_memory
 from verl_ext.host.tensor_files import check_tensors
 from verl_ext.host.vllm_on_cpu import ENGINE, TOKEN_DRAW
 
@@ -46,7 +48,7 @@ class ModelSource:
         return self._options.chunk_size
 
     def check(self, problems: Sequence[Problem]) -> None:
-        """The accelerators asked for exist, and no prompt is known to leave no room for an answer.
+        """The accelerators asked for exist, or an engine fits into memory; and no prompt is known to leave no room for an answer.
 
         The engine's process counts the tokens of a chat prompt exactly, seconds later.
         """
@@ -58,6 +60,7 @@ class ModelSource:
                 f"--tensor_parallel_size {options.tensor_parallel_size} x --data_parallel_size "
                 f"{num_engines} needs {wanted} accelerators, and there are {available}."
             )
+        self._check_memory()
         if self._context is None:
             return
         for problem in problems:
@@ -70,6 +73,7 @@ class ModelSource:
         if model.to_merge is not None:
             print(f"merging {model.to_merge} into {model.folder}", flush=True)
             merge(model, log)
+            self._check_memory()
         check_tensors(sorted(model.folder.glob("*.safetensors")))
         return {"name": shown(self._options.model_path), "fingerprint": fingerprint(model.folder)}
 
@@ -105,9 +109,22 @@ class ModelSource:
         ]
 
     def warnings(self) -> list[str]:
-        if self._options.dtype == "bfloat16" and not num_accelerators() and not has_fast_bfloat16():
-            return ["precision bfloat16 has no instructions on this processor: --dtype float32 is many times faster"]
-        return []
+        if num_accelerators():
+            return []
+        found = []
+        if self._options.dtype == "bfloat16" and not has_fast_bfloat16():
+            found.append(
+                "precision bfloat16 has no instructions on this processor: --dtype float32 is many times faster"
+            )
+        number, memory = len(self._environments), read_memory()
+        needed = number * engine_bytes(self._num_parameters, self._dtype())
+        if needed > memory.available:
+            engines = "an engine needs" if number == 1 else f"{number} engines need"
+            found.append(
+                f"memory    {engines} about {needed / GIB:.1f} GiB, and there are {memory.available / GIB:.1f} GiB "
+                f"{memory.bound}: a process may be killed"
+            )
+        return found
 
     def sampler(
         self, problems: Sequence[Problem], sampling: Sampling, chat_options: Mapping[str, Any], log: TextIO
@@ -123,6 +140,16 @@ class ModelSource:
         )
         environments = self._environments
         return VllmSampler(job, log, self._max_num_seqs(), len(environments), environments, self._engines)
+
+    @property
+    def _num_parameters(self) -> int:
+        """0 where they are not here yet, or pickled."""
+        return parameters_in(self._model.folder) or 0
+
+    def _check_memory(self) -> None:
+        number = self._num_parameters
+        if number and not num_accelerators():
+            check_engine(shown(self._options.model_path), number, self._dtype(), read_memory())
 
     def _dtype(self) -> str:
         if self._options.dtype not in (None, "auto"):
@@ -147,7 +174,7 @@ class ModelSource:
         options = self._options
         if num_accelerators():
             return device_shares(options.data_parallel_size or 1, options.tensor_parallel_size)
-        weight_bytes = (parameters_in(self._model.folder) or 0) * BYTES_OF.get(self._dtype(), 2)
+        weight_bytes = self._num_parameters * BYTES_OF.get(self._dtype(), 2)
         share = share_of(
             available_cores(),
             weight_bytes=weight_bytes,

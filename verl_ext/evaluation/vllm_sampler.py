@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import signal
 import sys
 from asyncio.subprocess import Process
 from collections import deque
@@ -96,12 +97,22 @@ class VllmSampler:
                     done.put_nowait((in_flight.pop(message["id"]), _answers_in(message)))
                 if "answers" in message or "context" in message:
                     self._request_more(process.stdin, pending, in_flight)
-            raise EngineError(f"vLLM's process ended with exit code {await process.wait()}.")
+            raise EngineError(self._told_of_end(await process.wait()))
         finally:
             if is_done and self.kept is not None:
                 self.kept.keep(self.job, environment, process)
             else:
                 await end(process)
+
+    def _told_of_end(self, code: int) -> str:
+        """Why an engine's process may have ended with ``code`` before its work was done."""
+        if code != -signal.SIGKILL:
+            return f"vLLM's process ended with exit code {code}."
+        fewer = f"fewer engines than {self.num_engines}, " if self.num_engines > 1 else ""
+        return (
+            f"vLLM's process was killed (exit code {code}), most likely for memory. Take {fewer}a smaller model, or a machine or "
+            "limit with more memory."
+        )
 
     async def _start(self, environment: Mapping[str, str]) -> Process:
         return await asyncio.create_subprocess_exec(

@@ -23,6 +23,8 @@ class Memory(NamedTuple):
     """Bytes that there would be if nobody else took any."""
     bound: str
     """What ``available`` is bounded by, for a reader."""
+    total_bound: str
+    """What ``total`` is bounded by, which may be something else."""
 
 
 def read_memory(cgroups: Path = CGROUPS, own: Path = OWN) -> Memory:
@@ -35,13 +37,16 @@ def read_memory(cgroups: Path = CGROUPS, own: Path = OWN) -> Memory:
         own: The file that names this process's groups.
     """
     machine = psutil.virtual_memory()
-    found = [Memory(int(machine.available), int(machine.total), "free on this machine")]
+    found = [Memory(int(machine.available), int(machine.total), "free on this machine", "all of this machine's")]
     found += [_in_group(folder) for folder in groups_of("memory", cgroups, own) if _limit(folder) is not None]
     soft, _ = resource.getrlimit(resource.RLIMIT_AS)
     if soft != resource.RLIM_INFINITY:
         used = int(psutil.Process(os.getpid()).memory_info().vms)
-        found.append(Memory(max(0, soft - used), soft, f"left of ulimit -v, {soft / GIB:.1f} GiB"))
-    return min(found)._replace(total=min(memory.total for memory in found))
+        found.append(
+            Memory(max(0, soft - used), soft, f"left of ulimit -v, {soft / GIB:.1f} GiB", "ulimit -v, for each process")
+        )
+    smallest = min(found, key=lambda memory: memory.total)
+    return min(found)._replace(total=smallest.total, total_bound=smallest.total_bound)
 
 
 def _number(file: Path) -> int | None:
@@ -63,7 +68,7 @@ def _in_group(folder: Path) -> Memory:
     assert limit is not None
     used = _number(folder / "memory.current") or _number(folder / "memory.usage_in_bytes") or 0
     left = max(0, limit - max(0, used - _droppable(folder)))
-    return Memory(left, limit, f"left of the control group's {limit / GIB:.1f} GiB")
+    return Memory(left, limit, f"left of the control group's {limit / GIB:.1f} GiB", "all of the control group's limit")
 
 
 def _droppable(folder: Path) -> int:

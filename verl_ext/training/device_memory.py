@@ -15,11 +15,10 @@ from verl_ext.training.memory import (
     FLOAT,
     KEPT_IN_BFLOAT16,
     Estimate,
-    Shape,
     bytes_of,
     described_parts,
-    shape_of,
 )
+from verl_ext.training.model_shape import Shape, shape_of
 from verl_ext.training.resources import num_ranks
 
 SUBJECT = "accelerator memory"

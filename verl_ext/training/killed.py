@@ -1,4 +1,6 @@
-"""Why a run ended of which a process was killed for memory: in which phase, what its processes had, and what to set.
+"""Why a run ended whose memory did not suffice: in which phase, what its processes had, and what to set.
+
+A process was killed, or was refused what it asked for, as under ``ulimit -v``.
 
 Ray says of a dead worker that it died, with a list of what may have been the cause; its own memory monitor says more, and
 neither knows what this run's options have to do with it.
@@ -21,6 +23,8 @@ from verl_ext.training.run_processes import run_processes
 VMSTAT = Path("/proc/vmstat")
 SECONDS_BETWEEN_LOOKS = 2.0
 OF_RAYS_MONITOR = ("running low on memory", "memory pressure (OOM)")
+REFUSED = ("can't allocate memory", "cannot allocate memory")
+"""In small letters: of torch's allocator, and of the system (ENOMEM)."""
 
 
 def kills_of_the_kernel(vmstat: Path = VMSTAT) -> int:
@@ -91,21 +95,31 @@ def _memory_by_name() -> dict[str, int]:
 
 
 def explanation(failure: BaseException, config: Any, watch: MemoryWatch) -> str | None:
-    """What to tell of a run that ended with ``failure``; None where no worker was killed for memory."""
-    if "ray" not in sys.modules or not any(_is_of_memory(error, watch.num_kills > 0) for error in errors_in(failure)):
+    """What to tell of a run that ended with ``failure``; None where none was killed for memory or refused it."""
+    errors = list(errors_in(failure))
+    seen = Seen(phase_of(failure.__traceback__), watch.last)
+    if "ray" in sys.modules and any(_is_of_memory(error, watch.num_kills > 0) for error in errors):
+        return killed_for_memory("a worker", seen, config)
+    refusals = [_told_refusal(error) for error in errors if _is_refusal(error)]
+    if not refusals:
         return None
-    return killed_for_memory("a worker", Seen(phase_of(failure.__traceback__), watch.last), config)
+    # Ray's error has the whole traceback of its cause
+    return _told("memory was refused", f" ({min(refusals, key=len)})", seen, config)
 
 
 def killed_for_memory(what: str, seen: Seen, config: Any) -> str:
     """What to tell of a run of which ``what`` was killed for memory."""
+    return _told(f"{what} was killed for memory", "", seen, config)
+
+
+def _told(what: str, why: str, seen: Seen, config: Any) -> str:
     had = sorted(seen.memory.items(), key=lambda one: -one[1])
     parts = ", ".join(f"{name} {number / GIB:.1f}" for name, number in had if number >= GIB // 20)
     found = read_memory()
     total = sum(seen.memory.values())
     return (
-        f"{what} was killed for memory during the {seen.phase}. At most its processes had {total / GIB:.1f} GiB ({parts}) "
-        f"of {found.total / GIB:.1f} GiB ({found.bound}). {_advice(seen.phase, config)}"
+        f"{what} during the {seen.phase}{why}. At most its processes had {total / GIB:.1f} GiB ({parts}) "
+        f"of {found.total / GIB:.1f} GiB ({found.total_bound}). {_advice(seen.phase, config)}"
     )
 
 
@@ -130,6 +144,15 @@ def _is_of_memory(error: BaseException, has_kernel_killed: bool) -> bool:
     has_died = isinstance(error, exceptions.RayActorError | exceptions.WorkerCrashedError | exceptions.NodeDiedError)
     has_died |= "EngineDead" in f"{type(error).__name__} {error}"
     return has_died and (has_kernel_killed or any(words in str(error) for words in OF_RAYS_MONITOR))
+
+
+def _is_refusal(error: BaseException) -> bool:
+    """Whether memory of the host was asked for that there was not."""
+    return isinstance(error, MemoryError) or any(words in str(error).lower() for words in REFUSED)
+
+
+def _told_refusal(error: BaseException) -> str:
+    return str(error).partition("\n")[0] or type(error).__name__
 
 
 def _advice(phase: str, config: Any) -> str:

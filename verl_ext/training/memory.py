@@ -21,8 +21,9 @@ from verl_ext.host.vllm_on_cpu import BLOCK_SIZE, KV_CACHE_VARIABLE
 from verl_ext.training.checks.critic import uses_critic
 from verl_ext.training.deterministic import is_deterministic
 from verl_ext.training.model_file import model_config
-from verl_ext.training.model_size import num_parameters
+from verl_ext.training.model_shape import Shape, shape_of
 from verl_ext.training.one_process import is_one_process
+from verl_ext.training.precision_words import precision_of
 from verl_ext.training.resources import num_ranks
 from verl_ext.training.sizes_before import sizes_before
 
@@ -73,50 +74,9 @@ SHARE = 0.9
 """Of what is free, that chosen sizes may fill: estimates are off, and others use the machine too."""
 
 
-@dataclass(frozen=True)
-class Shape:
-    """Sizes of a decoder, as its config.json names them."""
-
-    num_parameters: int
-    hidden: int
-    num_layers: int
-    intermediate: int
-    query: int
-    """Numbers of a token's queries in one layer, all heads together."""
-    key_value: int
-    """Those of its keys, and again those of its values."""
-    vocabulary: int
-
-    @property
-    def saved_of_a_token(self) -> int:
-        """Numbers that the backward pass needs of a token in one layer: norms, attention, the gated feed-forward part.
-
-        SmolLM2-135M's took 8,700 where this says 9,600.
-        """
-        return 5 * self.hidden + 3 * self.query + 2 * self.key_value + 3 * self.intermediate
-
-
-def shape_of(path: Any) -> Shape | None:
-    """Of the model at ``path``; None where its config.json is out of reach or does not name the sizes."""
-    config = model_config(path) or {}
-    try:
-        hidden, heads, layers, intermediate, vocabulary = (
-            int(config[name])
-            for name in ("hidden_size", "num_attention_heads", "num_hidden_layers", "intermediate_size", "vocab_size")
-        )
-    except (KeyError, TypeError):
-        return None
-    of_head = int(config.get("head_dim") or hidden // heads)
-    query, key_value = of_head * heads, of_head * int(config.get("num_key_value_heads") or heads)
-    embeddings = vocabulary * hidden * (1 if config.get("tie_word_embeddings") else 2)
-    of_layers = layers * (2 * hidden * (query + key_value) + 3 * hidden * intermediate)
-    counted = num_parameters(path) or embeddings + of_layers
-    return Shape(counted, hidden, layers, intermediate, query, key_value, vocabulary)
-
-
 def bytes_of(dtype: Any) -> int:
     """Of a number in a precision, by any of its names."""
-    return 2 if "16" in str(dtype) else FLOAT
+    return 2 if precision_of(dtype) in ("bfloat16", "float16") else FLOAT
 
 
 @dataclass(frozen=True)
@@ -417,7 +377,7 @@ def check_memory(config: Any, memory: Memory | None = None) -> None:
     planner = planner_of(config)
     assert planner is not None
     needs = f"needs about {found.peak / GIB:.1f} GiB at its peak ({described_parts(found)})"
-    has = f"there are {memory.total / GIB:.1f} GiB ({memory.bound})"
+    has = f"there are {memory.total / GIB:.1f} GiB ({memory.total_bound})"
     least = planner.least_cache()
     if planner.estimate(planner.longest, planner.longest, least).peak > memory.total:
         raise ValueError(
@@ -449,11 +409,12 @@ def described_parts(found: Estimate) -> str:
 
 
 def described(config: Any, memory: Memory | None = None) -> str:
-    """The estimate of each phase, for the person who launches; empty where there is none."""
-    found = estimate(config)
-    if found is None:
+    """The estimate of each phase, or why there is none, for the person who launches; empty on accelerators."""
+    if config.trainer.device != "cpu":
         return ""
-    memory = memory or read_memory()
+    found, memory = estimate(config), memory or read_memory()
+    if found is None:
+        return _described_unknown(config, memory)
     resident = sum(found.resident.values())
     phases = ", ".join(f"{phase} {(resident + sum(parts.values())) / GIB:.1f}" for phase, parts in found.phases.items())
     lines = [
@@ -467,3 +428,15 @@ def described(config: Any, memory: Memory | None = None) -> str:
             "  That is more than is free now: a process may be killed. Wait until others have ended, or lower these."
         )
     return "\n".join(lines)
+
+
+def _described_unknown(config: Any, memory: Memory) -> str:
+    """That nothing is known of a run's memory, and which sizes it has."""
+    actor, critic = config.actor_rollout_ref, config.critic
+    path = actor.model.path if shape_of(actor.model.path) is None else critic.model.path
+    of_critic = f", {CRITIC_BUDGET}={critic.ppo_max_token_len_per_gpu} of the critic's" if uses_critic(config) else ""
+    return (
+        f"memory: sizes unknown, since the config.json of {path} does not name them: nothing is estimated, and that it fits "
+        f"into {memory.available / GIB:.1f} GiB {memory.bound} is not checked. {BUDGET}={actor.actor.ppo_max_token_len_per_gpu} "
+        f"tokens of a micro-batch{of_critic}, {cache_of(config) / GIB:.2f} GiB of cache. Where that is too much, set them."
+    )

@@ -4,7 +4,8 @@ verl's dataclasses are read as text, because importing them takes as long as loa
 """
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,6 +22,7 @@ from verl_ext.training.option_limits import (
     Limit,
     kinds_in,
 )
+from verl_ext.training.precision_words import AUTO, OF_ENGINE, OF_LEARNER, PRECISIONS, precision_of
 
 SIMPLE = ("bool", "int", "float", "str", "list", "dict", "None")
 SPELLED = {"tuple": "list", "List": "list", "Dict": "dict", "Tuple": "list", "Sequence": "list"}
@@ -184,6 +186,13 @@ CHOICES = guards.CHOICES | {
     "data.truncation": ("error", "left", "right", "middle"),
     "trainer.best_checkpoint.mode": ("max", "min"),
     "trainer.resume_mode": ("auto", "disable", "resume_path"),
+    "precision": (AUTO, *PRECISIONS),
+    f"{ROLLOUT}.dtype": tuple(OF_ENGINE),
+    **{
+        f"{engine}.{name}": tuple(OF_LEARNER)
+        for engine in (f"{ACTOR}.fsdp_config", "actor_rollout_ref.ref.fsdp_config", "critic.fsdp")
+        for name in ("model_dtype", "dtype", *(f"mixed_precision.{of}_dtype" for of in ("param", "reduce", "buffer")))
+    },
 }
 
 
@@ -272,10 +281,17 @@ def fault(option: str, value: Any, kinds: Kinds) -> str | None:
     if value is None:
         return None
     if choices is not None and value not in choices:
-        return f"{option} must be one of {', '.join(choices)}, got {value}."
+        return f"{option} must be one of {', '.join(choices)}, got {value}.{_nearest(str(value), choices)}"
     if limit is not None and not limit.holds(value):
         return f"{option} must be {_described(kinds, limit)}, got {value}."
     return None
+
+
+def _nearest(value: str, choices: Sequence[str]) -> str:
+    """The choice that was meant, where one is near."""
+    same = precision_of(value)
+    near = [same] if same in choices else get_close_matches(value, choices, n=1)
+    return f" Did you mean {near[0]}?" if near else ""
 
 
 def _described(kinds: Kinds, limit: Limit | None) -> str:

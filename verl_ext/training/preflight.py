@@ -38,7 +38,6 @@ from verl_ext.training.data_seed import settle_seed
 from verl_ext.training.deterministic import check_deterministic
 from verl_ext.training.head import check_head
 from verl_ext.training.memory import check_memory, settle
-from verl_ext.training.processor_use import check_precision
 from verl_ext.training.run_lock import check_alone
 
 
@@ -60,7 +59,7 @@ OF_VALIDATIONS = (check_early_end, check_pass_at_k, check_best_checkpoint)
 OF_TRAINER = (check_asynchronous, check_trainer, check_separate)
 OF_ALGORITHM = (check_estimator, check_loss, *OF_TRAINER, *OF_VALIDATIONS, check_deterministic)
 SUBJECTS = (
-    Subject("types", (check_types, check_precision, check_dead_options)),
+    Subject("types", (check_types, check_dead_options)),
     Subject("algorithm", (*OF_ALGORITHM, check_loggers, check_output, check_alone, check_extensions), needs=("types",)),
     Subject(
         "model", (check_model, check_weights, check_head, check_adapter, check_vllm, check_attention), needs=("types",)

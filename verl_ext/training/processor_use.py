@@ -14,10 +14,10 @@ from omegaconf import OmegaConf
 from verl_ext.cpu.precision import BFLOAT16_FROM, has_fast_bfloat16
 from verl_ext.host.cores import usable_cores
 from verl_ext.training.checkpoints import checkpoints_folder, saved_steps
+from verl_ext.training.checks.critic import uses_critic
 from verl_ext.training.model_size import num_parameters
+from verl_ext.training.precision_words import AUTO, PRECISIONS, precision_of
 
-AUTO = "auto"
-PRECISIONS = ("float32", "bfloat16")
 ALL_CORES_FROM = 2_000_000
 """Parameters. A second thread hardly helps the learner of half a million and clearly that of two; in the rollout of so small a
 model threads wait for each other at every layer."""
@@ -61,13 +61,6 @@ def _threads(config: Any, size: int | None) -> int:
     return max(1, usable_cores() // max(1, int(config.trainer.n_gpus_per_node)))
 
 
-def check_precision(config: Any) -> None:
-    """``precision`` is one; raises ValueError."""
-    precision = config.get("precision")
-    if precision is not None and precision not in PRECISIONS:
-        raise ValueError(f"precision must be one of {', '.join((AUTO, *PRECISIONS))}, got {precision}.")
-
-
 def described(config: Any) -> str:
     """Precision and threads of a run on a CPU, for the person who launches; empty on other devices."""
     if config.trainer.device != "cpu":
@@ -77,12 +70,27 @@ def described(config: Any) -> str:
 
 
 def _described_precision(config: Any) -> str:
-    precision = config.actor_rollout_ref.actor.fsdp_config.mixed_precision.param_dtype
-    sampled = config.actor_rollout_ref.rollout.dtype
-    text = f"precision: {precision} in the learner, {sampled} in vLLM"
-    if precision != "bfloat16" and sampled != "bfloat16":
+    of_part = _precisions(config)
+    learned, sampled = of_part["the learner"], of_part["vLLM"]
+    others = [f", {precision} in {part}" for part, precision in of_part.items() if precision not in (learned, sampled)]
+    text = f"precision: {learned} in the learner, {sampled} in vLLM{''.join(others)}"
+    if "bfloat16" not in of_part.values():
         return text
     text += "; weights, gradients and log-probs are float32 (precision=float32 for all)"
     if not has_fast_bfloat16():
         text += ". This processor has no instructions for bfloat16 and is many times slower in it than in float32"
     return text
+
+
+def _precisions(config: Any) -> dict[str, str]:
+    """What each part of the run computes in, by one name for each precision."""
+    actor, algorithm = config.actor_rollout_ref.actor, config.algorithm
+    words = {
+        "the learner": actor.fsdp_config.mixed_precision.param_dtype,
+        "vLLM": config.actor_rollout_ref.rollout.dtype,
+    }
+    if algorithm.use_kl_in_reward or actor.use_kl_loss:
+        words["the reference"] = config.actor_rollout_ref.ref.fsdp_config.mixed_precision.param_dtype
+    if uses_critic(config):
+        words["the critic"] = config.critic.fsdp.mixed_precision.param_dtype
+    return {part: precision_of(word) for part, word in words.items()}

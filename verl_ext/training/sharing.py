@@ -2,7 +2,7 @@
 
 Workers build model, optimizer and losses of each run anew, and the trainer is a new one. What a process or an engine was
 started with stays, so that has to be equal: every option but those of ``EACH_RUN_ITS_OWN``, and the model but for its
-weights.
+weights, unless the engine has read them itself and gets an adapter alone.
 """
 
 import hashlib
@@ -65,11 +65,20 @@ def stack_settings(config: Any) -> dict[str, Any]:
     settings["the architecture of actor_rollout_ref.model.path"] = architecture_identity(
         config.actor_rollout_ref.model.path
     )
+    if _is_base_of_the_engine(config):
+        settings["actor_rollout_ref.model.path"] = config.actor_rollout_ref.model.path
     settings["a critic"] = uses_critic(config)
     settings["a reference model"] = bool(
         config.algorithm.use_kl_in_reward or config.actor_rollout_ref.actor.use_kl_loss
     )
     return settings
+
+
+def _is_base_of_the_engine(config: Any) -> bool:
+    """Whether vLLM has read the base itself: verl then pushes nothing but the adapter, which goes with that base alone."""
+    model = config.actor_rollout_ref.model
+    is_adapter = model.lora_rank > 0 and not model.lora.get("merge", False)
+    return is_adapter and "dummy" not in config.actor_rollout_ref.rollout.load_format
 
 
 def _is_of_the_stack(option: str) -> bool:
