@@ -3,7 +3,7 @@
 
     python scripts/plot_objectives.py [--num_samples 16] [--out docs/objective_weights.png]
 
-It has every row of verl_ext/objectives/catalog.py, and GRPO, which is pass_at_k_training with k = 1.
+It has every row of verl_ext/objectives/catalog.py, and verl's GRPO. Reports of runs draw theirs in the same way.
 """
 
 import argparse
@@ -14,7 +14,8 @@ from typing import Any
 from verl_ext.objectives.algorithm_options import AlgorithmOptions
 from verl_ext.objectives.catalog import ROWS
 from verl_ext.objectives.objective import AnotherName
-from verl_ext.objectives.weight_curve import WeightCurve, weight_curve
+from verl_ext.objectives.run_curves import curve_name
+from verl_ext.objectives.weight_curve import GRPO, WeightCurve, weight_curve
 from verl_ext.plots.figures import png
 from verl_ext.plots.objective_weights import objective_weights_figure
 
@@ -25,30 +26,13 @@ NEEDED: Mapping[str, Mapping[str, Any]] = {
     "asymre": {"asymre_baseline": 0.3},
 }
 """Options of the objectives that have no default for them."""
-SETTINGS = {
-    "w_reinforce": "λ = {0.positive_advantage_weight:g}",
-    "pass_at_k_training": "k = {0.pass_at_k}",
-    "pkpo": "k = {0.pass_at_k}",
-    "qae": "K = {0.qae_quantile:g}",
-    "rs_grpo": "β = {0.rs_grpo_beta:g}",
-    "asymre": "V = {0.asymre_baseline:g}",
-    "cw_nsr": "floor = {0.cw_nsr_floor:g}",
-    "lens": "α = {0.lens_alpha:g}",
-    "unlikeliness": "β = {0.unlikeliness_beta:g}",
-}
-"""What a panel says beside the name."""
 
 
 def curves(num_samples: int) -> list[WeightCurve]:
     """GRPO and every objective that is no other name of one."""
-    grpo = AlgorithmOptions.read({"adv_estimator": "pass_at_k_training", "pass_at_k": 1})
-    found = [weight_curve(grpo, num_samples, name="GRPO")]
-    for row in ROWS:
-        if not isinstance(row.formula, AnotherName):
-            options = AlgorithmOptions.read(NEEDED.get(row.name, {}), adv_estimator=row.name)
-            setting = SETTINGS.get(row.name, "").format(options)
-            found.append(weight_curve(options, num_samples, name=", ".join(filter(None, (row.name, setting)))))
-    return found
+    names = [GRPO, *(row.name for row in ROWS if not isinstance(row.formula, AnotherName))]
+    options = [AlgorithmOptions.read(NEEDED.get(name, {}), adv_estimator=name) for name in names]
+    return [weight_curve(each, num_samples, name=curve_name(each)) for each in options]
 
 
 def main() -> None:

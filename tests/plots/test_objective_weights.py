@@ -45,13 +45,17 @@ def test_the_bars_are_what_is_trained_on():
     assert axes.get_ylim() == (0, 1)
 
 
+@pytest.mark.parametrize("is_narrow", [False, True])
 @pytest.mark.parametrize("num_curves", [1, 4, 5, 13])
-def test_all_panels_have_one_scale(num_curves):
+def test_all_panels_have_one_scale(num_curves, is_narrow):
     names = ["maxrl", "psr", "qae", "nsr", "rs_grpo"]
-    figure = objective_weights_figure([curve_of(names[n % 5]) for n in range(num_curves)], heading="Weights")
+    figure = objective_weights_figure(
+        [curve_of(names[n % 5]) for n in range(num_curves)], heading="Weights", is_narrow=is_narrow
+    )
     FigureCanvasAgg(figure).draw()
     assert len(figure.axes) == 2 * num_curves
     assert len({axes.get_ylim() for axes in figure.axes[::2]}) == 1
+    assert len({axes.get_position().x0 for axes in figure.axes[::2]}) == (1 if is_narrow else min(num_curves, 4))
     assert max(figure.axes[0].get_ylim()) >= 7  # MaxRL's only correct response of eight
 
 

@@ -156,6 +156,24 @@ def test_runs_without_answers(tmp_path):
     assert "psr: psr; nsr: nsr" in text
 
 
+def test_what_the_objectives_of_runs_weigh(tmp_path):
+    size = {"actor_rollout_ref.rollout.n": 4}
+    folders = [
+        made_run(tmp_path / "psr", **size),
+        made_run(tmp_path / "nsr"),
+        made_run(tmp_path / "qae", **size, **{"algorithm.qae_quantile": 0.3}),
+    ]
+    content, drawings = compose_report(
+        ReportInputs(logs=[read_run_log(each, each.name) for each in folders]), title="x"
+    )
+    panels = drawings["objective_weights"].wide.axes
+    assert [axes.get_title(loc="left") for axes in panels[::2]] == ["psr", "qae, K = 0.3"]
+    assert len(drawings["objective_weights"].narrow.axes) == 4
+    text = render_markdown(content)
+    assert "![The two weights of each objective over a prompt's accuracy: psr; qae, K = 0.3]" in text
+    assert "Not drawn: nsr (actor_rollout_ref.rollout.n is not on record)." in text
+
+
 def test_seeds_are_one_method(tmp_path):
     logs = [read_run_log(made_run(tmp_path / name), name) for name in ("psr-seed1", "psr-seed2", "nsr-seed1")]
     content, _ = compose_report(ReportInputs(logs=logs), title="x")

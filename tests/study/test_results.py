@@ -9,6 +9,7 @@ import yaml
 
 from tests.study.made_runs import add_validation, make_runs
 from verl_ext.plots import cell_figures
+from verl_ext.report import objective_blocks
 from verl_ext.report.page_blocks import Commands, Paragraph
 from verl_ext.study.__main__ import main
 from verl_ext.study.grid_file import read_grid
@@ -84,6 +85,42 @@ def test_page_numbers_and_pictures(made, capfd):
     assert [row["name"] for row in numbers["versus_base"]] == ["psr", "psr", "nsr", "nsr"]
     assert numbers["left_out"] == []
     assert "README.md, report.html, results.json, pass_at_k.png" in capfd.readouterr().out
+
+
+def weighed(made, monkeypatch, objectives):
+    """Names of the panels that are drawn of a study of these objectives, and its page."""
+    drawn = []
+    figure = objective_blocks.objective_weights_figure
+
+    def watched(curves, **options):
+        drawn.append([curve.name for curve in curves])
+        return figure(curves, **options)
+
+    monkeypatch.setattr(objective_blocks, "objective_weights_figure", watched)
+    grid = {name: {"algorithm.adv_estimator": name, **options} for name, options in objectives.items()}
+    size = {"size": {"four": {"actor_rollout_ref.rollout.n": 4}}}
+    assert made.runs(content={"grid": {"objective": grid} | size, "seeds": [1, 2]}).show() == 0
+    return drawn, (made.results / "README.md").read_text()
+
+
+def test_the_page_has_what_its_objectives_weigh(made, monkeypatch):
+    objectives = {"psr": {}, "w_reinforce": {"algorithm.positive_advantage_weight": 0.3}, "grpo": {}, "gae": {}}
+    drawn, page = weighed(made, monkeypatch, objectives)
+    assert drawn == [["psr", "w_reinforce, λ = 0.3", "GRPO"]] * 2, "once for a window and once for a phone"
+    section = page.partition("## What each objective weighs\n")[2].partition("\n## ")[0]
+    assert 'src="objective_weights.png"' in section
+    assert "over a prompt's accuracy: psr; w_reinforce, λ = 0.3; GRPO" in section.replace("&#x27;", "'")
+    assert "gae-four-seed1 and gae-four-seed2 (algorithm.adv_estimator=gae is no formula of a prompt's" in section
+    for name in ("objective_weights.png", "objective_weights_narrow.png", "objective_weights.svg"):
+        assert (made.results / name).is_file()
+
+
+def test_a_study_without_such_weights_says_so(made, monkeypatch):
+    drawn, page = weighed(made, monkeypatch, {"gae": {}})
+    assert drawn == []
+    assert "Not drawn: gae-four-seed1 and gae-four-seed2 (algorithm.adv_estimator=gae is no" in page
+    assert "objective_weights" not in page
+    assert made.results.joinpath("report.html").is_file()
 
 
 def test_runs_that_are_not_finished_are_listed_and_in_no_number(made, capsys):

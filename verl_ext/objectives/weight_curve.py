@@ -10,7 +10,10 @@ from verl_ext.objectives.catalog import check_objective, objective_under
 from verl_ext.objectives.group_normalized import normalized
 from verl_ext.objectives.groups import GroupFormula, OutcomeAdvantages
 from verl_ext.objectives.likelihoods import GradedResponse, LikelihoodFormula
-from verl_ext.objectives.objective import GroupRule, LikelihoodRule
+from verl_ext.objectives.objective import GroupRule, LikelihoodRule, SignWeights
+
+GRPO = "grpo"
+"""verl's own, which is a formula of a prompt's outcomes too."""
 
 LEAST_CONFIDENCE, MOST_CONFIDENCE = 0.5, 0.95
 NUM_TOKENS = 16
@@ -73,6 +76,8 @@ def weight_curve(options: AlgorithmOptions, num_samples: int, *, name: str | Non
 def _formula(options: AlgorithmOptions) -> GroupFormula:
     check_objective(options)
     row = objective_under(options)
+    if options.adv_estimator == GRPO:
+        return _grpo(options)
     if row is not None and row.is_signed:
         weights = row.weights_under(options)
         if options.group_normalize:
@@ -81,6 +86,15 @@ def _formula(options: AlgorithmOptions) -> GroupFormula:
     if row is None or not isinstance(row.formula, GroupRule):
         raise ValueError(f"algorithm.adv_estimator={options.adv_estimator} is no formula of a prompt's outcomes.")
     return row.formula.formula_under(options)
+
+
+def _grpo(options: AlgorithmOptions) -> GroupFormula:
+    """GRPO's by the deviation of the n rewards; verl's divisor is n - 1, which scales all weights of a group alike."""
+    if options.use_kl_in_reward:
+        raise ValueError("algorithm.use_kl_in_reward=True changes the rewards, so that they are no outcomes.")
+    if options.norm_adv_by_std_in_grpo:
+        return normalized(SignWeights(positive=1.0, negative=1.0))
+    return lambda num_samples, num_correct: OutcomeAdvantages(1 - num_correct / num_samples, -num_correct / num_samples)
 
 
 def _curve_of_likelihoods(formula: LikelihoodFormula, num_samples: int, name: str) -> WeightCurve:

@@ -2,19 +2,21 @@
 
 from collections.abc import Sequence
 from math import ceil
+from textwrap import fill
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentFormatter
 
 from verl_ext.objectives.weight_curve import WeightCurve
-from verl_ext.plots.figures import DPI
+from verl_ext.plots.figures import DPI, narrow_figure
 from verl_ext.plots.plain_figure import PlainFigure
-from verl_ext.plots.style import FONT_SIZE, GRAY, INK, STYLES, clean, title
+from verl_ext.plots.style import FONT_SIZE, GRAY, INK, STYLES, clean, legend_below, title
 
 POSITIVE, NEGATIVE = "weight of correct responses, w₊(p)", "weight of wrong responses, w₋(p)"
 _TICKS = (-4, -2, -1, -0.5, 0, 0.5, 1, 2, 4, 8, 16, 32, 64)
 _NUM_COLUMNS = 4
+_TITLE_LETTERS = 38
 
 
 def draw_weights(axes: Axes, curve: WeightCurve) -> None:
@@ -61,16 +63,15 @@ def draw_trained(axes: Axes, curve: WeightCurve) -> None:
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=" %"))
 
 
-def objective_weights_figure(curves: Sequence[WeightCurve], *, heading: str) -> Figure:
+def objective_weights_figure(curves: Sequence[WeightCurve], *, heading: str, is_narrow: bool = False) -> Figure:
     """A panel for each objective, weights above and what is trained on below, all on the same scales."""
-    num_rows = ceil(len(curves) / _NUM_COLUMNS)
-    figure = PlainFigure(figsize=(3.5 * _NUM_COLUMNS, 0.9 + 3.1 * num_rows), dpi=DPI, facecolor="white")
-    figure.set_layout_engine("constrained", w_pad=0.08, h_pad=0.06)
-    figure.suptitle(heading, x=0.012, ha="left", fontsize=FONT_SIZE + 3, fontweight="bold", color=INK)
-    grid = figure.add_gridspec(num_rows, _NUM_COLUMNS)
+    num_columns = 1 if is_narrow else min(_NUM_COLUMNS, max(2, len(curves)))
+    num_rows = ceil(len(curves) / num_columns)
+    figure = _empty(num_columns, num_rows, heading, is_narrow=is_narrow)
+    grid = figure.add_gridspec(num_rows, num_columns)
     shared: Axes | None = None
     for number, curve in enumerate(curves):
-        row, column = divmod(number, _NUM_COLUMNS)
+        row, column = divmod(number, num_columns)
         weights, trained = (
             grid[row, column].subgridspec(2, 1, height_ratios=(4, 1), hspace=0.0).subplots(squeeze=False)[:, 0]
         )
@@ -79,14 +80,27 @@ def objective_weights_figure(curves: Sequence[WeightCurve], *, heading: str) -> 
         shared = weights
         draw_weights(weights, curve)
         draw_trained(trained, curve)
-        title(weights, curve.name)
+        title(weights, fill(curve.name, _TITLE_LETTERS))
         weights.tick_params(labelbottom=False)
         if column == 0:
             weights.set_ylabel("weight", fontsize=FONT_SIZE, color=INK)
             trained.set_ylabel("trained\non", fontsize=FONT_SIZE - 1, color=INK)
-        if number + _NUM_COLUMNS >= len(curves):
+        if number + num_columns >= len(curves):
             trained.set_xlabel("p, the prompt's accuracy", fontsize=FONT_SIZE, color=INK)
     if shared is not None:
         handles, labels = shared.get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper right", ncols=2, frameon=False, fontsize=FONT_SIZE)
+        if num_columns < 4:
+            legend_below(figure, dict(zip(labels, handles, strict=True)), num_columns=num_columns)
+        else:
+            figure.legend(handles, labels, loc="outside upper right", ncols=2, frameon=False, fontsize=FONT_SIZE)
+    return figure
+
+
+def _empty(num_columns: int, num_rows: int, heading: str, *, is_narrow: bool) -> Figure:
+    height = 0.9 + 3.1 * num_rows
+    if is_narrow:
+        return narrow_figure(height, heading)
+    figure = PlainFigure(figsize=(3.5 * num_columns, height), dpi=DPI, facecolor="white")
+    figure.set_layout_engine("constrained", w_pad=0.08, h_pad=0.06)
+    figure.suptitle(heading, x=0.012, ha="left", fontsize=FONT_SIZE + 3, fontweight="bold", color=INK)
     return figure

@@ -61,6 +61,8 @@ class GridPage:
     """Runs that are in no number, and why."""
     in_no_curve: Sequence[str]
     """Runs that have logged nothing of their training."""
+    objectives: Sequence[Block] = ()
+    """What the objectives of the runs weigh."""
 
 
 def labels_of(scores: GridScores) -> dict[str, str]:
@@ -115,6 +117,7 @@ def grid_content(
         *_equal_accuracy(compared, labels, levels, scores, shown.of("equal_pass_at_1")),
         Heading("Problem by problem"),
         *shown.of("coverage"),
+        *page.objectives,
         *missing,
         Heading("How to reproduce it"),
         Commands(page.commands),

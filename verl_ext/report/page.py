@@ -11,6 +11,7 @@ from verl_ext.report.answer_blocks import answer_lines, main_picture, number_blo
 from verl_ext.report.answer_sources import AnswerSource, source_table
 from verl_ext.report.drawings import Drawing
 from verl_ext.report.findings import label, on_different_problems
+from verl_ext.report.objective_blocks import objective_blocks
 from verl_ext.report.page_blocks import (
     Block,
     Commands,
@@ -92,6 +93,7 @@ def compose_report(
         *choice_blocks(logs, drawings),
         *(number_blocks(results, drawings, num_not_paired=inputs.num_not_paired) if results else ()),
         *_answers(inputs, answers_page),
+        *objective_blocks([log.settings for log in logs if log.record], drawings),
         *missing_blocks(_missing(inputs)),
         *reproduction_blocks(logs, facts=facts, commands=commands),
     ]

@@ -10,6 +10,7 @@ from verl_ext.host.command_line import shown
 from verl_ext.host.files import read_object
 from verl_ext.metrics.validations import NAME as VALIDATIONS_NAME
 from verl_ext.metrics.validations import Validations, read_validations
+from verl_ext.objectives.run_curves import RunSettings
 from verl_ext.plots.reason_stack import REASON_KEYS
 from verl_ext.plots.training_curves import LOG_KEYS, METRICS_NAME, TrainingCurve, curve_of_rows, read_rows
 from verl_ext.report.step_choice import StepChoice, choice_by_counts, choice_by_metrics, choice_by_rule
@@ -71,6 +72,11 @@ class RunLog:
         for part in name.split("."):
             found = found.get(part) if isinstance(found, dict) else None
         return found
+
+    @property
+    def settings(self) -> RunSettings:
+        """What its objective's weights depend on."""
+        return RunSettings(self.name, self.option("algorithm"), self.option("actor_rollout_ref.rollout.n"))
 
 
 def is_run(folder: Path) -> bool:

@@ -11,6 +11,7 @@ from verl_ext.host.files import read_object
 from verl_ext.metrics.validations import BY, EVALUATE, NAME, TRAINING, Series, read_series
 from verl_ext.objectives.catalog import OBJECTIVES
 from verl_ext.objectives.objective import AnotherName
+from verl_ext.objectives.run_curves import RunSettings
 from verl_ext.study.grid_file import SEED_AXIS, SEED_OPTIONS, GridRun
 from verl_ext.study.study_record import RunState, study_entries
 from verl_ext.training import ending
@@ -50,6 +51,11 @@ class FinishedRun:
         for part in name.split("."):
             found = found.get(part) if isinstance(found, dict) else None
         return found
+
+    @property
+    def settings(self) -> RunSettings:
+        """What its objective's weights depend on."""
+        return RunSettings(self.run.name, self.option("algorithm"), self.option("actor_rollout_ref.rollout.n"))
 
 
 @dataclass(frozen=True)

@@ -100,9 +100,12 @@ def study_content(options: ResultsOptions) -> StudyContent:
     # What draws is asked for last: loading it takes longer than all bad input takes to be found.
     from verl_ext.report.grid_drawings import grid_drawings
     from verl_ext.report.grid_page import GridPage, grid_content
+    from verl_ext.report.objective_blocks import objective_blocks
 
     question = question_of(options.file)
     curves, in_no_curve = training_curves(finished, options.study_output)
+    drawings = grid_drawings(scores, compared, curves)
+    objectives = objective_blocks([run.settings for run in finished], drawings)
     page = GridPage(
         title=f"Study {options.file.stem}",
         subtitle=f"{len(finished)} runs, {scores.num_problems:,} problems, {scores.num_samples:,} answers to each at every "
@@ -113,8 +116,8 @@ def study_content(options: ResultsOptions) -> StudyContent:
         commands=[run_command(runs, options), options.command],
         left_out=[f"{each.name}: {each.why}" for each in left_out],
         in_no_curve=in_no_curve,
+        objectives=objectives,
     )
-    drawings = grid_drawings(scores, compared, curves)
     content = grid_content(page, scores, compared, levels, drawings)
     numbers = results_as_json(scores, compared, levels, left_out) | {"facts": dict(page.facts)}
     return StudyContent(content, drawings, numbers, left_out)
