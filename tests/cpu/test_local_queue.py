@@ -115,3 +115,20 @@ def test_threads_take_turns(queue):
     is_over.set()
     thread.join()
     assert not failures
+
+
+def without_columns(_columns):
+    return {}
+
+
+def test_what_a_parser_makes_of_samples_is_looked_at(queue):
+    with pytest.raises(RuntimeError, match="must not change dict keys"):
+        asyncio.run(
+            tq.async_kv_batch_put(
+                keys=["a"],
+                fields=row_of(3),
+                tags=[{"status": "success"}],
+                partition_id="train",
+                data_parser=without_columns,
+            )
+        )

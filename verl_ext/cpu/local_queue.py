@@ -85,8 +85,11 @@ class StorageHere(AsyncSimpleStorageManager):
         target_storage_unit: str,
         data_parser: Any = None,
     ) -> None:
-        if data_parser is not None:
-            storage_data = data_parser(dict(storage_data))
+        if data_parser is not None:  # the unit looks at what it makes of the values
+            await super()._put_to_single_storage_unit(
+                global_indexes, storage_data, target_storage_unit=target_storage_unit, data_parser=data_parser
+            )
+            return
         self._units[target_storage_unit].storage_data.put_data(storage_data, global_indexes)
 
     async def _get_from_single_storage_unit(

@@ -148,39 +148,40 @@ class _Watched:
     def __init__(
         self, record: StudyRecord, members: Sequence[several_runs.Member], names: Sequence[str], at_once: int
     ) -> None:
-        self._record, self._at_once = record, at_once
+        self._record = record
         entries = {entry.name: entry for entry in record.entries}
         self._entries = [entries[name] for name in names]
         """Of the members, in their order."""
         for member, entry in zip(members, self._entries, strict=True):
             entry.state = RunState.DONE if member.run is None else RunState.WAITING
             entry.code = 0 if member.run is None else None
-        self._left = [entry for entry in self._entries if entry.state is RunState.WAITING]
-        self._since = [time.monotonic()] * at_once
-        """Of each of those that are made at the same time."""
-        for entry in self._left[:at_once]:
-            entry.state = RunState.RUNNING
+        left = [entry for entry in self._entries if entry.state is RunState.WAITING]
+        self._rows = several_runs.rows_of(left, at_once)
+        self._since = [time.monotonic()] * len(self._rows)
+        """When the present run of each row began."""
+        for row in self._rows:
+            row[0].state = RunState.RUNNING
         self._write()
 
     def ended(self, member: several_runs.Member) -> None:
         """Note the end of a run."""
         entry = self._entries[member.number - 1]
-        place = self._left.index(entry)
-        now, lane = time.monotonic(), place % self._at_once
-        entry.seconds = round((entry.seconds or 0.0) + now - self._since[lane], 1)
-        self._since[lane] = now
+        number, row = next((number, row) for number, row in enumerate(self._rows) if entry in row)
+        now = time.monotonic()
+        entry.seconds = round((entry.seconds or 0.0) + now - self._since[number], 1)
+        self._since[number] = now
+        following = row[row.index(entry) + 1 :]
         entry.code = member.code
         assert member.code is not None
         entry.state = {0: RunState.DONE, INTERRUPTED: RunState.INTERRUPTED}.get(member.code, RunState.FAILED)
-        if entry.state is not RunState.INTERRUPTED:
-            for following in self._left[place + self._at_once : place + self._at_once + 1]:
-                following.state = RunState.RUNNING
+        if following and entry.state is not RunState.INTERRUPTED:
+            following[0].state = RunState.RUNNING
         self._write()
 
     def _write(self) -> None:
         self._record.write()
-        left = [entry for entry in self._left if entry.state in (RunState.WAITING, RunState.RUNNING)]
-        print(f"\nstudy: {self._record.progress(len(left), self._at_once)}", flush=True)
+        left = [entry for row in self._rows for entry in row if entry.state in (RunState.WAITING, RunState.RUNNING)]
+        print(f"\nstudy: {self._record.progress(len(left), max(1, len(self._rows)))}", flush=True)
 
     def summary(self) -> int:
         """Say which runs are not done; returns the code of the first, or 0."""

@@ -19,7 +19,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise, product
 from multiprocessing.connection import Connection
-from typing import NoReturn, TextIO, cast
+from typing import NoReturn, TextIO, TypeVar, cast
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
@@ -37,6 +37,7 @@ from verl_ext.training.memory import agree
 from verl_ext.training.phase import START
 from verl_ext.training.sharing import apart_because, collisions
 
+T = TypeVar("T")
 SEPARATOR = "--run"
 SWEEPS = ("--multirun", "-m")
 SERVE = "from verl_ext.training.several_runs import serve; serve({descriptor})"
@@ -178,7 +179,7 @@ def train(
         members: All of them, in order.
         told: Called with each run as it ends, by one thread at a time.
         kept_open: Descriptors that the process of a stack has too, such as the lock of a folder.
-        at_once: How many are made at the same time: the first of them and every ``at_once``-th after it on one stack, and so on.
+        at_once: How many are made at the same time, each the first of its row (``rows_of``).
     """
     left = [member for member in members if member.run is not None]
     request, turn = _Request(), threading.Lock()
@@ -194,13 +195,16 @@ def train(
         if at_once == 1:
             make(left)
             return
-        lanes = [
-            threading.Thread(target=make, args=(left[first::at_once],)) for first in range(min(at_once, len(left)))
-        ]
+        lanes = [threading.Thread(target=make, args=(row,)) for row in rows_of(left, at_once)]
         for thread in lanes:
             thread.start()
         for thread in lanes:
             _wait_for(thread, request)
+
+
+def rows_of(left: Sequence[T], at_once: int) -> list[Sequence[T]]:
+    """Which of the runs that are left are made one after the other, when ``at_once`` are made at the same time."""
+    return [left[first::at_once] for first in range(min(at_once, len(left)))]
 
 
 def _wait_for(thread: threading.Thread, request: _Request) -> None:
