@@ -1,4 +1,4 @@
-"""Seconds to build the quickstart's base model, with all that the processor has and as on one with AVX2 only.
+"""Seconds to build a small base model, with all that the processor has and as on one with AVX2 only.
 
     python benchmarks/base_model.py
 

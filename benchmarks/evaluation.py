@@ -10,7 +10,7 @@ Prints for each round, one run after the other in new processes:
 each with seconds from launch to exit, and tokens a second while it samples: in LLM.generate, and from our first request
 to the last answer. At last the medians' ratio of both, and what of our wall time is not vLLM's: by the account of our
 engines' processes, 1 - (import + load + steps of vLLM, less the processor time of the thread beside them) / wall time.
-Without --model_path the quickstart's base model is built, which takes minutes; without --data its problems are made.
+Without --model_path a small base model is built, which takes minutes; without --data its problems are made.
 """
 
 import argparse

@@ -29,7 +29,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--num_problems", type=int, default=200)
     parser.add_argument("--num_samples", type=int, default=256)
-    parser.add_argument("--model", type=Path, help="default: the quickstart's base model is built, which takes minutes")
+    parser.add_argument("--model", type=Path, help="default: a small base model is built, which takes minutes")
     parser.add_argument("--data", type=Path, help="verl's rows; default: Countdown problems are made")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     parser.add_argument("options", nargs="*", help="for eval.py, after --")

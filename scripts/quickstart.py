@@ -96,7 +96,8 @@ def prepare_data(quickstart: Quickstart) -> None:
         settings = quickstart.settings
         command = [sys.executable, REPOSITORY / "scripts/prepare_data.py", settings.task, "--out", quickstart.data]
         numbers = ["--num_train", settings.num_train, "--num_test", settings.num_test, "--seed", "1"]
-        run([*command, *settings.task_options, *numbers])
+        unseen = ["--unseen_by", quickstart.base] if settings.is_unseen_by_base else []
+        run([*command, *settings.task_options, *unseen, *numbers])
 
 
 def override(name: str, path: Path) -> str:

@@ -74,6 +74,8 @@ def test_the_settings_of_a_model_reach_its_commands(quickstart, tmp_path, monkey
     assert Path(base[1]).is_file()
     assert data[2] == settings.task
     assert data[data.index("--num_test") + 1] == str(settings.num_test)
+    if model == "small":
+        assert data[data.index("--unseen_by") + 1] == str(tmp_path / "base")
     config = compose_config(training[3:], device="cpu")
     rollout = config.actor_rollout_ref.rollout
     assert (config.trainer.total_training_steps, config.data.train_batch_size, rollout.n) == (
@@ -209,7 +211,8 @@ def test_only_what_is_not_trained_is_trained(quickstart, tmp_path, monkeypatch, 
 
 
 @pytest.mark.parametrize(
-    ("content", "is_done"), [("48", True), ("48\n", True), ("47", False), ("", False), ("forty", False), (None, False)]
+    ("content", "is_done"),
+    [("100", True), ("100\n", True), ("99", False), ("", False), ("forty", False), (None, False)],
 )
 def test_a_trained_method_is_known(quickstart, tmp_path, content, is_done):
     folders = quickstart.Quickstart(tmp_path)

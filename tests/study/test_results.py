@@ -106,10 +106,10 @@ def weighed(made, monkeypatch, objectives):
 def test_the_page_has_what_its_objectives_weigh(made, monkeypatch):
     objectives = {"psr": {}, "w_reinforce": {"algorithm.positive_advantage_weight": 0.3}, "grpo": {}, "gae": {}}
     drawn, page = weighed(made, monkeypatch, objectives)
-    assert drawn == [["psr", "w_reinforce, λ = 0.3", "GRPO"]] * 2, "once for a window and once for a phone"
+    assert drawn == [["PSR", "W-REINFORCE, λ = 0.3", "GRPO"]] * 2, "once for a window and once for a phone"
     section = page.partition("## What each objective weighs\n")[2].partition("\n## ")[0]
     assert 'src="objective_weights.png"' in section
-    assert "over a prompt's accuracy: psr; w_reinforce, λ = 0.3; GRPO" in section.replace("&#x27;", "'")
+    assert "over a prompt's accuracy: PSR; W-REINFORCE, λ = 0.3; GRPO" in section.replace("&#x27;", "'")
     assert "gae-four-seed1 and gae-four-seed2 (algorithm.adv_estimator=gae is no formula of a prompt's" in section
     for name in ("objective_weights.png", "objective_weights_narrow.png", "objective_weights.svg"):
         assert (made.results / name).is_file()

@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 
 from verl_ext.objectives.run_curves import RunCurves, RunSettings, curves_of_runs
+from verl_ext.objectives.weight_curve import WeightCurve
 from verl_ext.plots.objective_weights import objective_weights_figure
+from verl_ext.plots.style import known_style
 from verl_ext.report.drawings import Drawing
 from verl_ext.report.page_blocks import Block, Heading, Paragraph, PictureShown
 from verl_ext.report.sentences import listed
@@ -22,20 +24,28 @@ def objective_blocks(runs: Sequence[RunSettings], drawings: dict[str, Drawing]) 
     if not runs:
         return []
     found = curves_of_runs(runs)
+    curves = [_named_as_in_plots(curve) for curve in found.curves]
     blocks: list[Block] = [Heading("What each objective weighs")]
-    if found.curves:
-        sizes = {len(curve.accuracy) - 1 for curve in found.curves}
+    if curves:
+        sizes = {len(curve.accuracy) - 1 for curve in curves}
         heading = "What each response weighs" + (f", {sizes.pop()} to a prompt" if len(sizes) == 1 else "")
         drawings[NAME] = Drawing(
-            lambda is_narrow: objective_weights_figure(found.curves, heading=heading, is_narrow=is_narrow)
+            lambda is_narrow: objective_weights_figure(curves, heading=heading, is_narrow=is_narrow)
         )
-        has_bands = any(curve.positive_range is not None for curve in found.curves)
-        named = "; ".join(curve.name for curve in found.curves)
+        has_bands = any(curve.positive_range is not None for curve in curves)
+        named = "; ".join(curve.name for curve in curves)
         blocks += [
             Paragraph(f"{_SHOWS} {_BANDS}" if has_bands else _SHOWS),
             PictureShown(NAME, f"The two weights of each objective over a prompt's accuracy: {named}"),
         ]
     return [*blocks, *_without(found)]
+
+
+def _named_as_in_plots(curve: WeightCurve) -> WeightCurve:
+    """The objective by the name that it has in all other pictures, its options behind it."""
+    objective, *settings = curve.name.split(", ")
+    style = known_style(objective)
+    return curve if style is None else curve._replace(name=", ".join([style.label, *settings]))
 
 
 def _without(found: RunCurves) -> list[Block]:
