@@ -167,10 +167,10 @@ def test_what_the_objectives_of_runs_weigh(tmp_path):
         ReportInputs(logs=[read_run_log(each, each.name) for each in folders]), title="x"
     )
     panels = drawings["objective_weights"].wide.axes
-    assert [axes.get_title(loc="left") for axes in panels[::2]] == ["psr", "qae, K = 0.3"]
+    assert [axes.get_title(loc="left") for axes in panels[::2]] == ["PSR", "QAE, K = 0.3"]
     assert len(drawings["objective_weights"].narrow.axes) == 4
     text = render_markdown(content)
-    assert "![The two weights of each objective over a prompt's accuracy: psr; qae, K = 0.3]" in text
+    assert "![The two weights of each objective over a prompt's accuracy: PSR; QAE, K = 0.3]" in text
     assert "Not drawn: nsr (actor_rollout_ref.rollout.n is not on record)." in text
 
 
