@@ -17,6 +17,7 @@ OBJECTIVES = {"NSR": "nsr", "PSR": "psr", "W_REINFORCE": "w_reinforce", "RLVR": 
 LOSSES = {"standard": "seq-mean-token-mean", "length_normalized": "seq-mean-token-sum-norm"}
 DEVICES = {"cuda": "gpu", "cpu": "cpu"}
 ALWAYS: Mapping[str, Any] = {
+    "algorithm.loss_normalizer": "all",
     f"{ROLLOUT}.top_p": 1.0,
     f"{ROLLOUT}.val_kwargs.n": 1,
     f"{ROLLOUT}.max_model_len": 2048,
@@ -29,7 +30,8 @@ ALWAYS: Mapping[str, Any] = {
     "trainer.n_gpus_per_node": 1,
     "trainer.nnodes": 1,
 }
-"""What they set without an argument: AdamW, its clipping, no dual clip, an evaluation before the first step, one device."""
+"""What they set without an argument: a loss over the whole batch, whatever their filter has left of it, AdamW, its clipping, no dual
+clip, an evaluation before the first step, one device."""
 
 
 @dataclass(frozen=True)
