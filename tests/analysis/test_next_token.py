@@ -1,5 +1,7 @@
 import json
 import re
+import runpy
+from pathlib import Path
 
 import pytest
 
@@ -42,6 +44,18 @@ def test_a_file_that_is_something_else(tmp_path, change, message):
     ) as caught:
         read_next_token(path)
     assert str(path) in str(caught.value)
+
+
+def test_the_way_out_is_options_of_the_script(tmp_path):
+    path = tmp_path / "next_token.json"
+    path.write_text("{}")
+    with pytest.raises(ValueError, match=r"scripts/animate_objectives\.py with --model") as caught:
+        read_next_token(path)
+    script = runpy.run_path(str(Path(__file__).parents[2] / "scripts/animate_objectives.py"))
+    options = script["parser"]().format_help()
+    named = re.findall(r"--\w+", str(caught.value))
+    assert named == ["--model", "--question", "--start", "--right", "--out"]
+    assert all(f"{option} " in options for option in named)
 
 
 @pytest.mark.parametrize("probability", [0.0, -0.1, 0.9])

@@ -8,9 +8,11 @@ import torch
 from verl_ext.analysis.__main__ import main
 from verl_ext.data.parquet import write_rows
 from verl_ext.data.rows import make_row
+from verl_ext.dynamics import dynamics_command
 from verl_ext.dynamics.checkpoint_list import CheckpointAt, CheckpointRun
 from verl_ext.dynamics.checkpoint_measures import Asked, ask, logits_of, measure
-from verl_ext.dynamics.dynamics_command import clip_since
+from verl_ext.dynamics.dynamics_command import clip_since, run_dynamics
+from verl_ext.dynamics.dynamics_options import DynamicsOptions
 from verl_ext.dynamics.policy import Policy
 from verl_ext.evaluation.problems import problems_of_file
 from verl_ext.small_model.build import TINY, random_model
@@ -67,6 +69,8 @@ def test_asking_twice_with_one_seed(policy, data):
 
 def test_the_command_measures_every_checkpoint(tiny, other, data, tmp_path, capsys):
     out = tmp_path / "out"
+    logged = {"step": 3, "data": {"train/clip_fraction/negative": 0.25}}
+    (other.parent / "metrics.jsonl").write_text(json.dumps(logged) + "\n")
     arguments = ["dynamics", "--checkpoints", f"nsr={other.parent}", "--base", str(tiny), "--data", str(data)]
     assert main([*arguments, "--num_samples", "4", "--max_tokens", "6", "--output_dir", str(out)]) == 0
     printed = capsys.readouterr().out
@@ -76,6 +80,7 @@ def test_the_command_measures_every_checkpoint(tiny, other, data, tmp_path, caps
     assert found["steps"] == [0, 4]
     assert found["moved"][0] == 0.0
     assert found["moved"][1] > 0.0
+    assert found["clip_negative"] == [None, 0.25]
     assert sorted(path.name for path in out.iterdir()) == ["dynamics.json", "dynamics.png", "logit_changes.png"]
 
 
@@ -127,6 +132,20 @@ def test_clip_fractions_are_means_since_the_checkpoint_before(tmp_path):
     assert isnan(found["clip_negative"][3])
     assert all(map(isnan, found["clip_positive"]))
     assert clip_since(CheckpointRun("nsr", run.checkpoints, None), [0]) == {}
+
+
+def test_a_cut_metrics_file_is_found_before_a_model_is_loaded(tmp_path, monkeypatch):
+    def loaded(path):
+        pytest.fail(f"{path} was loaded first")
+
+    monkeypatch.setattr(dynamics_command, "Policy", loaded)
+    whole, cut = tmp_path / "whole.jsonl", tmp_path / "cut.jsonl"
+    whole.write_text('{"step": 1, "data": {}}\n')
+    cut.write_text('{"step": 1, "data": {}}\n{"step": 2, "da')
+    runs = [CheckpointRun(path.stem, (CheckpointAt(tmp_path, 1),), path) for path in (whole, cut)]
+    options = DynamicsOptions(checkpoints=[], data=tmp_path, output_dir=tmp_path / "out")
+    with pytest.raises(ValueError, match=r"cut\.jsonl, line 2, is not a step like"):
+        run_dynamics(runs, [], options)
 
 
 def test_measuring_uses_no_other_random_numbers(policy, data):

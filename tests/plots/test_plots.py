@@ -17,7 +17,14 @@ from verl_ext.metrics.summary import pass_at_k_curve
 from verl_ext.plots.curves import draw_pass_at_k, subtitle
 from verl_ext.plots.figures import pass_at_k_figure, png, training_figure
 from verl_ext.plots.style import STYLES, spread, styles_of
-from verl_ext.plots.training_curves import PANELS, TrainingCurve, draw_training, moving_average, read_training_curve
+from verl_ext.plots.training_curves import (
+    PANELS,
+    TrainingCurve,
+    draw_training,
+    moving_average,
+    read_rows,
+    read_training_curve,
+)
 
 METHODS = ["base", "psr", "nsr", "w_reinforce", "grpo"]
 
@@ -197,6 +204,16 @@ def test_read_training_curve_names_the_line(tmp_path, line):
     path.write_text('{"step": 1, "data": {}}\n' + line + "\n")
     with pytest.raises(ValueError, match=r"metrics\.jsonl, line 2, is not a step like"):
         read_training_curve(path, name="nsr", keys={})
+
+
+def test_a_byte_that_is_no_text_is_an_error_of_its_line(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(b'{"step": 1, "data": {}}\n{"step": 2, "data": {"caf\xe9": 1}}\n')
+    with pytest.raises(ValueError, match=r"metrics\.jsonl, line 2, is not a step like"):
+        read_training_curve(path, name="nsr", keys={})
+    said = []
+    assert list(read_rows(path, told=said.append)) == [1, 2], "who is told reads on"
+    assert said == []
 
 
 def test_training_curve_refuses(tmp_path):

@@ -11,6 +11,7 @@ from verl_ext.analysis.grid_scores import CellRuns, grid_scores
 from verl_ext.metrics.validations import ValidationCounts
 from verl_ext.report.grid_findings import grid_findings
 from verl_ext.report.grid_page import GridPage, grid_content, shown_ks
+from verl_ext.report.grid_steps import crossing_sentence, step_blocks
 from verl_ext.report.markdown import code, picture, render_markdown, table
 from verl_ext.report.page_blocks import Paragraph
 from verl_ext.report.sentences import listed
@@ -208,6 +209,46 @@ def test_what_the_study_does_not_name_is_exploratory():
     assert any("All others between cells are **exploratory**" in line for line in lines)
     assert not any("GRPO" in text and "NSR" in text for said in content.answer for text in said.evidence)
     assert "exploratory" not in render_markdown(content_of(scores))
+
+
+def test_of_one_validation_no_peak_is_shown_and_what_lies_before_it_is_said_to_be_a_line():
+    start, low, high = {0: [0, 2]}, [1, 2], [2, 4]
+    once = scores_of(psr=[start | {10: high}] * 2, nsr=[start | {10: low}] * 2)
+    lines = render_markdown(content_of(once)).splitlines()
+    assert not any("each run's peak" in line for line in lines)
+    section = lines[lines.index("## Which step, and how it was chosen") + 1 :]
+    assert section[1] == "Every number is of step 10, the last that all runs validated; no run's best step is picked."
+    assert section[3] == "## Differences at equal steps"
+    (said,) = [line for line in lines if "first crosses a value" in line]
+    assert said.endswith(
+        " The crossing is interpolated by one straight line from step 0 to step 10: nothing was measured in between."
+    )
+
+
+@pytest.mark.parametrize(
+    ("psr", "nsr", "sentence"),
+    [
+        ((0, 5, 10), (0, 5, 10), "between the 3 validations of each run, from step 0 to step 10."),
+        ((0, 10), (0, 5, 10), "between the 2 to 3 validations of each run, from step 0 to step 10."),
+        ((0, 10), (0, 10, 20), "between the 2 to 3 validations of each run, from step 0 to step 20."),
+    ],
+)
+def test_between_how_many_validations_is_interpolated(psr, nsr, sentence):
+    scores = scores_of(
+        **{name: [{step: [step % 4, 2] for step in steps}] for name, steps in {"psr": psr, "nsr": nsr}.items()}
+    )
+    assert crossing_sentence(scores) == f"The crossing is interpolated {sentence}"
+    assert len(step_blocks(scores)) == 2, "a run has several steps to pick from"
+
+
+def test_lines_of_different_lengths_and_none():
+    counts = [1, 2]
+    without_a_base = scores_of(psr=[{5: counts, 10: counts}], nsr=[{10: counts, 20: counts}])
+    assert crossing_sentence(without_a_base) == (
+        "The crossing is interpolated by one straight line from each run's first validation to its second: nothing was measured "
+        "in between."
+    )
+    assert crossing_sentence(scores_of(psr=[{10: counts}])) == ""
 
 
 def test_a_page_without_a_base_says_what_makes_one():

@@ -249,6 +249,25 @@ def test_what_evaluate_drew_is_not_compared_with_validations(made):
         assert ("are in no number" in numbers["facts"]["answers"]) == (more is None)
 
 
+def test_the_answers_of_evaluate_are_in_the_commands_where_they_are_compared(made):
+    made.runs()
+    record = made.output / "study.json"
+    record.write_text(
+        record.read_text().replace('"trainer.experiment_name', '"trainer.test_freq=5", "trainer.experiment_name')
+    )
+    start = "python -m verl_ext.study"
+    for only, expected in (
+        ("psr", ["run trainer.test_freq=5", "results"]),
+        ("nsr", ["run trainer.test_freq=5", "evaluate --num_samples 4 trainer.test_freq=5", "results"]),
+    ):
+        evaluated(made, only=only)
+        assert made.show() == 0
+        page = (made.results / "README.md").read_text()
+        section = page.partition("## How to reproduce it\n\n```bash\n")[2].partition("\n```")[0]
+        *commands, results = [line.replace(f" {made.file}", "") for line in section.splitlines()]
+        assert [*commands, results.partition(" trainer.output_dir")[0]] == [f"{start} {words}" for words in expected]
+
+
 def test_a_base_at_another_temperature_is_another_one(made):
     temperature = "actor_rollout_ref.rollout.temperature"
     made.runs(content={"grid": {"t": {f"t_{t}": {temperature: t} for t in (0.5, 1.0)}}, "seeds": [1, 2]})

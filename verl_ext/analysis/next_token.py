@@ -70,7 +70,9 @@ def write_next_token(path: Path, found: NextToken) -> None:
 
 def read_next_token(path: Path) -> NextToken:
     """Read what ``write_next_token`` wrote; raises ValueError where the file is something else."""
-    remedy = "scripts/animate_objectives.py writes such a file with --model and --write."
+    remedy = (
+        "scripts/animate_objectives.py with --model, --question, --start and --right writes such a file into its --out."
+    )
     content: dict[str, Any] = read_object(path, remedy)
     try:
         tokens = [

@@ -39,9 +39,11 @@ def run_dynamics(runs: Sequence[CheckpointRun], problems: Sequence[Problem], opt
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # a line for each checkpoint that is loaded
+    # Before a model is loaded: what is measured until a broken line is found would be lost.
+    clipped = [clip_since(run, [checkpoint.step for checkpoint in run.checkpoints]) for run in runs]
     curves: list[TrainingCurve] = []
-    for run in runs:
-        curves.append(_curve(run, problems, options))
+    for run, fractions in zip(runs, clipped, strict=True):
+        curves.append(_curve(run, fractions, problems, options))
         print(table(curves[-1]), flush=True)
     changes = _changes(runs[0], problems, options) if options.logit_positions else {}
     options.output_dir.mkdir(parents=True, exist_ok=True)
@@ -75,7 +77,13 @@ def _asked(policy: Policy, problems: Sequence[Problem], options: DynamicsOptions
     return ask(policy, problems, num_samples=options.num_samples, max_tokens=options.max_tokens, seed=options.seed)
 
 
-def _curve(run: CheckpointRun, problems: Sequence[Problem], options: DynamicsOptions) -> TrainingCurve:
+def _curve(
+    run: CheckpointRun,
+    fractions: Mapping[str, list[float]],
+    problems: Sequence[Problem],
+    options: DynamicsOptions,
+) -> TrainingCurve:
+    """What is measured of each checkpoint, with the clip fractions that training has logged."""
     first: tuple[Asked, LogitsOf] | None = None
     rows: list[CheckpointMeasures] = []
     for checkpoint in run.checkpoints:
@@ -85,7 +93,7 @@ def _curve(run: CheckpointRun, problems: Sequence[Problem], options: DynamicsOpt
         rows.append(measure(policy, checkpoint.step, own, *first))
     steps = [row.step for row in rows]
     values: dict[str, list[float]] = {name: [row.as_values()[name] for row in rows] for name in rows[0].as_values()}
-    return TrainingCurve(run.name, steps, values | clip_since(run, steps))
+    return TrainingCurve(run.name, steps, {**values, **fractions})
 
 
 def clip_since(run: CheckpointRun, steps: Sequence[int]) -> dict[str, list[float]]:

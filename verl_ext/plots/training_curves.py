@@ -124,19 +124,20 @@ def read_rows(path: Path, *, told: Callable[[str], None] | None = None) -> dict[
         ValueError: A line is no step, and nobody is told.
     """
     by_step: dict[int, dict[str, object]] = {}
-    with path.open(encoding="utf-8", errors="strict" if told is None else "replace") as lines:
+    with path.open("rb") as lines:  # bytes, so that one that is no UTF-8 is an error of its line
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
             try:
-                record = json.loads(line)
+                record = json.loads(line.decode(errors="strict" if told is None else "replace"))
                 step, data = int(record["step"]), dict(record["data"])
             except (ValueError, TypeError, KeyError) as error:
                 if told is None:
                     raise ValueError(
                         f'{path}, line {number}, is not a step like {{"step": 1, "data": {{...}}}}. Correct or delete it.'
                     ) from error
-                told(f"line {number} of {path.name} is {'no step' if line.endswith(chr(10)) else 'cut'} and left out")
+                what = "no step" if line.endswith(b"\n") else "cut"
+                told(f"line {number} of {path.name} is {what} and left out")
                 continue
             by_step[step] = by_step.get(step, {}) | data
     return dict(sorted(by_step.items()))

@@ -13,7 +13,7 @@ from verl_ext.plots.cell_styles import cell_label, cell_styles, row_label, value
 from verl_ext.report.cells import points_interval
 from verl_ext.report.findings import direction, p_text, points
 from verl_ext.report.grid_findings import grid_findings
-from verl_ext.report.grid_steps import peaks_table, steps_sentence
+from verl_ext.report.grid_steps import crossing_sentence, step_blocks, steps_sentence
 from verl_ext.report.page_blocks import (
     Block,
     Bullets,
@@ -107,8 +107,7 @@ def grid_content(
         Paragraph(f"{_METHOD} {_EXPLORATORY}" if compared.num_exploratory else _METHOD),
         *shown.of("over_steps", "plane", *(name for name in pictures if name.startswith("dose"))),
         Heading("Which step, and how it was chosen"),
-        Paragraph(steps_sentence(scores)),
-        peaks_table(scores),
+        *step_blocks(scores),
         Heading("Differences at equal steps"),
         *_family("From the base", compared.versus_base, scores, shown.of("versus_base")),
         *_family("Each axis, averaged over the others", compared.of_axes, scores, shown.of("of_axes")),
@@ -266,7 +265,7 @@ def _equal_accuracy(
         Paragraph(
             f"pass@{scores.ks[-1]} where pass@1 of each run first crosses a value, between validations by a straight line: a "
             "difference that is left is not explained by one cell having learned more. Each pair is compared at the largest pass@1 "
-            "that all runs of both reach."
+            f"that all runs of both reach. {crossing_sentence(scores)}".rstrip()
         ),
         *pictures,
     ]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from verl_ext.analysis.grid_scores import START, GridScores
 from verl_ext.plots.cell_styles import cell_styles
 from verl_ext.report.findings import points
-from verl_ext.report.page_blocks import DataTable, Entry
+from verl_ext.report.page_blocks import Block, DataTable, Entry, Paragraph
 
 
 def steps_sentence(scores: GridScores) -> str:
@@ -18,6 +18,25 @@ def steps_sentence(scores: GridScores) -> str:
     size = f"{100 * high:.1f}" if points(low) == points(high) else f"{100 * low:.1f} to {100 * high:.1f}"
     most = max(len(_trained(cell.steps)) for cell in scores.cells)
     return f"{said} Picking each run's best of {most} validations by pass@1 would add {size} points, for its luck too."
+
+
+def step_blocks(scores: GridScores) -> list[Block]:
+    """Which step the numbers are of and, where a run has several validations to pick from, what its peak is."""
+    return [Paragraph(steps_sentence(scores)), *([_peaks_table(scores)] if _gains_of_peaks(scores) else [])]
+
+
+def crossing_sentence(scores: GridScores) -> str:
+    """Between how many validations the crossing of a value is interpolated; empty where no run has two."""
+    steps = [cell.steps for cell in scores.cells if len(cell.steps) > 1]
+    if not steps:
+        return ""
+    fewest, most = min(map(len, steps)), max(map(len, steps))
+    first, last = min(each[0] for each in steps), max(each[-1] for each in steps)
+    if most > 2:
+        number = f"{most}" if fewest == most else f"{fewest} to {most}"
+        return f"The crossing is interpolated between the {number} validations of each run, from step {first} to step {last}."
+    ends = f"step {first} to step {last}" if len(set(steps)) == 1 else "each run's first validation to its second"
+    return f"The crossing is interpolated by one straight line from {ends}: nothing was measured in between."
 
 
 def _trained(steps: Sequence[int]) -> list[int]:
@@ -35,7 +54,7 @@ def _gains_of_peaks(scores: GridScores) -> dict[str, float]:
     return gains
 
 
-def peaks_table(scores: GridScores) -> DataTable:
+def _peaks_table(scores: GridScores) -> DataTable:
     """pass@1 of the last step beside that of each run's peak, the means over seeds."""
     styles = cell_styles(scores.cells)
     rows: list[list[str | Entry]] = []

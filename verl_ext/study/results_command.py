@@ -113,7 +113,7 @@ def study_content(options: ResultsOptions) -> StudyContent:
         question=question.text,
         background=question.background,
         facts=facts(finished, scores, source, options.study_output),
-        commands=[run_command(runs, options), options.command],
+        commands=commands(finished, scores, source, options, runs),
         left_out=[f"{each.name}: {each.why}" for each in left_out],
         in_no_curve=in_no_curve,
         objectives=objectives,
@@ -229,12 +229,23 @@ def _commit(git: Any) -> str:
     return f"{git.get('commit')}{' with changes' if git.get('is_modified') else ''}"
 
 
-def run_command(runs: Sequence[GridRun], options: ResultsOptions) -> str:
-    """The command that makes the runs, with what ``study.json`` says was given behind the file."""
+def commands(
+    finished: Sequence[FinishedRun], scores: GridScores, source: str, options: ResultsOptions, runs: Sequence[GridRun]
+) -> list[str]:
+    """What makes the page: the runs, the answers where evaluate has drawn them, and the command as it was typed."""
+    file, given = str(options.file), _given_behind(runs, options.study_output)
+    made = [["run", file, *given]]
+    if who_drew(finished, source) == EVALUATE:
+        made.append(["evaluate", file, "--num_samples", str(scores.num_samples), *given])
+    return [*(shlex.join(["python", "-m", "verl_ext.study", *words]) for words in made), options.command]
+
+
+def _given_behind(runs: Sequence[GridRun], output: Path) -> list[str]:
+    """The options that were given behind the file, by what ``study.json`` says."""
     own = {run.name: {*run.overrides, f"trainer.experiment_name={run.name}"} for run in runs}
     given: dict[str, None] = {}
-    for entry in study_entries(options.study_output):
+    for entry in study_entries(output):
         for word in entry.overrides if entry.name in own else ():
             if word not in own[entry.name] and not word.startswith("trainer.output_dir="):
                 given[word] = None
-    return shlex.join(["python", "-m", "verl_ext.study", "run", str(options.file), *given])
+    return list(given)
