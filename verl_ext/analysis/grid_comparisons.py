@@ -230,10 +230,14 @@ def at_accuracy(cell: CellScores, level: float) -> FloatArray:
     return np.array(rows)
 
 
+_ROUNDING = 1e-9
+"""Of a mean: processors differ in its last digits, and 2 of 4 may be a little less than a half."""
+
+
 def crossing(cell: CellScores, run: int, level: float) -> tuple[int, float]:
     """Where pass@1 of a run first crosses a level: the place of the validation after it, and how far towards that one."""
     accuracy_T = cell.means_TSK[:, run, 0]
-    after = int(np.argmax(accuracy_T >= level))
+    after = int(np.argmax(accuracy_T >= level - _ROUNDING))
     assert after > 0, "the run starts above the level, or never reaches it"
     before = accuracy_T[after - 1]
     return after, float((level - before) / (accuracy_T[after] - before))
@@ -262,7 +266,7 @@ def at_common_levels(scores: GridScores, num_levels: int = 4) -> list[AtLevel]:
 
 
 def _at_level(cell: CellScores, level: float) -> AtLevel:
-    if reached(cell).min() < level:
+    if reached(cell).min() < level - _ROUNDING:
         return AtLevel(name=cell.name, level=level, steps=(), pass_at_k=())
     steps = []
     for run in range(len(cell.seeds)):
