@@ -237,11 +237,6 @@ def test_percent_ticks_say_where_they_are(shares):
         assert float(label.get_text().removesuffix(" %").replace("−", "-")) == pytest.approx(100 * tick, abs=1e-6)
 
 
-def test_no_curve_is_an_error():
-    with pytest.raises(ValueError, match="needs at least 1 curve"):
-        draw_pass_at_k(Figure().subplots(), [])
-
-
 def test_a_share_that_stays_at_0_has_no_negative_percents():
     axes = Figure().subplots()
     draw_training(axes, [training("nsr", num_steps=3, correct_ratio=[0.0] * 3)], PANELS[0])

@@ -1,34 +1,26 @@
-"""Pictures of runs: their numbers, and one run, twelve, none, or one with holes."""
+"""Pictures of runs: their numbers, and what the script draws and refuses."""
 
-import builtins
 import json
-import os
 import runpy
 from math import nan
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 import pytest
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from verl_ext.grading import Reason
 from verl_ext.metrics.generations import Generations
-from verl_ext.metrics.summary import curve_of, pass_at_k_curve
+from verl_ext.metrics.summary import pass_at_k_curve
 from verl_ext.plots.coverage_map import coverage, draw_coverage
 from verl_ext.plots.dose_response import Aside, DoseLine, draw_dose_response
 from verl_ext.plots.figures import training_figure
 from verl_ext.plots.reason_stack import COLORS, REASON_KEYS, draw_reasons
 from verl_ext.plots.run_figures import (
     by_seed,
-    coverage_figure,
-    final_figure,
     final_scores,
     has_lambdas,
-    has_reasons,
     lambda_figure,
-    reasons_figure,
 )
 from verl_ext.plots.score_bars import ScoreBar, bar_of_seeds, draw_score_bars
 from verl_ext.plots.style import STYLES
@@ -42,7 +34,6 @@ from verl_ext.plots.training_curves import (
 )
 
 SCRIPT = runpy.run_path(str(Path(__file__).parents[2] / "scripts/plot_runs.py"))
-NAMES = [*STYLES, "dapo", "rloo", "maxrl", "qae", "pkpo"]  # twelve
 
 
 def answers(name, num_correct, num_samples=8):
@@ -80,14 +71,40 @@ def test_the_window_is_a_tenth_of_the_steps_and_odd(num_steps, window):
     assert smoothing_window(num_steps) == window
 
 
-def test_smoothing_by_hand_and_its_window_is_named():
+def test_smoothing_by_hand():
     """Thirty steps: a window of 3, so that the second value is the mean of the first three, the first that of two."""
     run = TrainingCurve("nsr", list(range(30)), {"entropy": [3.0, 6.0, 0.0, *[1.0] * 27]})
     axes = Figure().subplots()
     draw_training(axes, [run], LOGGED_PANELS[2])
     assert axes.lines[1].get_ydata()[:5].tolist() == pytest.approx([4.5, 3.0, 7 / 3, 2 / 3, 1.0])
-    figure = training_figure([run, logged("psr", 120), logged("grpo", 5)], panels=LOGGED_PANELS)
-    assert "thin: each step; thick: mean of 3 or 13 steps" in [text.get_text() for text in figure.texts]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "note"),
+    [
+        ([5], ""),
+        ([120], "thin: each value; thick: mean of 13 values"),
+        ([30, 120], "thin: each value; thick: mean of 3 or 13 values"),
+        ([30, 40, 120], "thin: each value; thick: mean of 3 to 13 values"),
+        ([30, 5], "thin: each value; thick: mean of 3 values; thick alone: each value"),
+    ],
+)
+@pytest.mark.parametrize("is_narrow", [False, True])
+def test_the_windows_are_named(sizes, note, is_narrow):
+    figure = training_figure([logged(f"run{size}", size) for size in sizes], is_narrow=is_narrow)
+    assert note in [" ".join(text.get_text().split("\n")) for text in figure.texts]
+
+
+def test_the_windows_are_those_of_the_values_that_each_panel_has():
+    """Forty steps, with an entropy at every second: twenty values are drawn as they are, and sixty of 120 over 7 of them."""
+    for num_steps, of_all, of_half in ((40, "5", 1), (120, "7 or 13", 2)):
+        run = logged("nsr", num_steps)
+        run.values["entropy"][::2] = [nan] * (num_steps // 2)
+        figure = training_figure([run])
+        accuracy, entropy, _ = figure.axes
+        assert (len(accuracy.lines), len(entropy.lines)) == (2, of_half)
+        expected = f"thin: each value; thick: mean of {of_all} values" + "; thick alone: each value" * (of_half == 1)
+        assert expected in texts_of(figure)
 
 
 def test_bars_have_the_interval_over_seeds_or_over_problems():
@@ -164,76 +181,12 @@ def test_reasons_stack_to_what_was_recorded():
     assert len(set(COLORS.values())) == len(COLORS)
 
 
-# ------------------------------------------------------------------------------------- one, twelve, none, with holes
-
-
-def every_figure(names, *, num_steps=30, is_holed=False):
-    rng = np.random.default_rng(0)
-    runs = [logged(name, num_steps, is_holed) for name in names]
-    evaluated = [answers(name, rng.integers(0, 9, 20)) for name in names]
-    scores = [curve_of(each, [1, 8]) for each in evaluated]
-    sweep = [pass_at_k_curve(f"lambda_{number}", [8] * 3, [1, 2, 3]) for number in range(len(names))]
-    return {
-        "training": lambda: training_figure(runs, panels=LOGGED_PANELS),
-        "reasons": lambda: reasons_figure(runs),
-        "final": lambda: final_figure(scores, [1, 8]),
-        "coverage": lambda: coverage_figure(evaluated),
-        "lambda": lambda: lambda_figure(sweep, [1, 8]),
-    }
-
-
-KINDS = list(every_figure([]))
-
-
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(
-    ("names", "options"),
-    [
-        (NAMES[:1], {}),
-        (NAMES, {}),
-        ([], {}),
-        (["nsr"], {"num_steps": 0}),
-        (["nsr", "psr"], {"is_holed": True}),
-        (["nsr"], {"num_steps": 1}),
-    ],
-    ids=["one", "twelve", "none", "empty", "holes", "one step"],
-)
-def test_any_number_of_runs(kind, names, options, recwarn):
-    if options == {"num_steps": 0}:
-        assert not has_reasons([logged("nsr", 0)])
-    figure = every_figure(names, **options)[kind]()
-    FigureCanvasAgg(figure).draw()
-    assert figure.axes
-    assert [str(warning.message) for warning in recwarn] == []
-
-
 def test_missing_steps_are_no_zeros():
     axes = Figure().subplots()
     run = logged("nsr", 30, is_holed=True)
     draw_training(axes, [run], LOGGED_PANELS[0])
     assert axes.lines[-1].get_xdata().tolist() == [step for row, step in enumerate(run.steps) if row != 3]
     draw_reasons(Figure().subplots(), run)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_drawing_writes_no_file_and_leaves_global_state_alone(kind, monkeypatch, tmp_path):
-    figure = every_figure(NAMES[:3])[kind]
-    figure()  # fonts are looked up once
-    settings, random_state, opened = dict(mpl.rcParams), np.random.get_state()[1].copy(), builtins.open
-
-    def read_only(file, mode="r", *rest, **more):
-        assert not set(mode) & set("wax+"), f"{file} was opened to write"
-        return opened(file, mode, *rest, **more)
-
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(builtins, "open", read_only)
-    figure()
-    assert os.listdir(tmp_path) == []
-    assert dict(mpl.rcParams) == settings
-    assert np.array_equal(np.random.get_state()[1], random_state)
-    from matplotlib import _pylab_helpers
-
-    assert _pylab_helpers.Gcf.get_all_fig_managers() == [], "no figure of pyplot's was made"
 
 
 # ------------------------------------------------------------------------------------------------------- bad input

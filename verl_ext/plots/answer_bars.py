@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from verl_ext.plots.decomposition import FRAME_DPI, draw_probabilities, label_bars
-from verl_ext.plots.figures import DPI
+from verl_ext.plots.figures import DPI, figure_of_nothing
 from verl_ext.plots.plain_figure import PlainFigure
 from verl_ext.plots.style import FONT_SIZE, GRAY, INK, Style, clean, percent_axis, styles_of, title
 
@@ -41,6 +41,8 @@ def answer_bars_figure(paths: Sequence[AnswerPath], at: int, *, problem: str, mo
         problem: What was asked.
         model: What was trained.
     """
+    if not paths:
+        return figure_of_nothing(problem)
     styles = styles_of([path.name for path in paths])
     figure = PlainFigure(figsize=(_WIDTH, _HEIGHT), dpi=FRAME_DPI, facecolor="white")
     grid = figure.add_gridspec(1, len(paths), left=_LEFT, right=_RIGHT, top=0.8, bottom=0.48, wspace=0.1)
@@ -71,6 +73,8 @@ def answer_bars_figure(paths: Sequence[AnswerPath], at: int, *, problem: str, mo
 
 def answer_bars_strip(paths: Sequence[AnswerPath], shown: Sequence[int], *, problem: str) -> Figure:
     """The bars at some checkpoints, a row for each: for paper."""
+    if not paths:
+        return figure_of_nothing(problem)
     styles = styles_of([path.name for path in paths])
     figure = PlainFigure(figsize=(_WIDTH, 1.5 + 1.5 * len(shown)), dpi=DPI, facecolor="white")
     figure.set_layout_engine("constrained", h_pad=0.05, w_pad=0.04)
@@ -118,7 +122,8 @@ def _draw_curves(
         )
     shown = [value for row in values for value in row]
     margin = 0.05 * (max(shown) - min(shown)) or 0.1
-    axes.set_xlim(paths[0].steps[0], paths[0].steps[-1] * 1.02)
+    first, last = paths[0].steps[0], paths[0].steps[-1]
+    axes.set_xlim(first, max(1.02 * last, first + 1))
     axes.set_ylim(max(0.0, min(shown) - margin), max(shown) + margin)
     axes.yaxis.set_major_locator(MaxNLocator(nbins=4))
     axes.set_xlabel("training step", fontsize=FONT_SIZE, color=INK, labelpad=1)

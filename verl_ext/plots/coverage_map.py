@@ -36,9 +36,9 @@ def draw_coverage(axes: Axes, runs: Sequence[Generations]) -> ScalarMappable | N
     """Draw the map; what is never solved is white, and the shade says in how large a share of the samples it is.
 
     Returns:
-        What a color bar needs; None where there is no run.
+        What a color bar needs; None where there is no run or no problem.
     """
-    if not runs:
+    if not runs or not runs[0].num_problems:
         say_nothing_recorded(axes)
         return None
     share_PR = coverage(runs)

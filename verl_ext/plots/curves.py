@@ -9,7 +9,7 @@ from matplotlib.ticker import FixedLocator, NullLocator
 
 from verl_ext.analysis.two_estimates import TwoEstimates
 from verl_ext.metrics.summary import PassAtKCurve
-from verl_ext.plots.style import FONT_SIZE, GRAY, INK, clean, percent_axis, spread, styles_of
+from verl_ext.plots.style import FONT_SIZE, GRAY, INK, clean, percent_axis, say_nothing_recorded, spread, styles_of
 
 
 def draw_two_estimates(axes: Axes, estimates: Sequence[TwoEstimates]) -> None:
@@ -25,9 +25,10 @@ def draw_pass_at_k(
     A curve is drawn over the k that it has. ``dotted`` has other values of the same curves at the same k. Sizes are read
     from the axes, so give them their final size first.
     """
-    if not curves:
-        raise ValueError("draw_pass_at_k needs at least 1 curve.")
     clean(axes)
+    if not curves:
+        say_nothing_recorded(axes)
+        return
     axes.set_xscale("log", base=2)
     styles = styles_of([curve.name for curve in curves])
     for curve, style in zip(curves, styles, strict=True):
@@ -131,7 +132,9 @@ def where_it_ends(curve: PassAtKCurve, curves: Sequence[PassAtKCurve]) -> str:
 
 
 def subtitle(curves: Sequence[PassAtKCurve]) -> str:
-    """What the plot is of: problems, samples and what the bands are."""
+    """What the plot is of: problems, samples and what the bands are; nothing without a curve."""
+    if not curves:
+        return ""
     problems = sorted({max(curve.num_problems) for curve in curves})
     samples = sorted({n for curve in curves for n in (curve.min_samples, curve.max_samples)})
     return f"{_range(problems)} problems, {_range(samples)} samples each; bands: 95 % bootstrap over problems"

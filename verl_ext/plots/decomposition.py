@@ -11,7 +11,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 from verl_ext.analysis.next_token import NextToken
 from verl_ext.analysis.softmax_training import SoftmaxRun
 from verl_ext.objectives.logit_gradient import Floats
-from verl_ext.plots.figures import DPI
+from verl_ext.plots.figures import DPI, figure_of_nothing
 from verl_ext.plots.plain_figure import PlainFigure
 from verl_ext.plots.style import FONT_SIZE, GRAY, INK, Style, clean, percent_axis, styles_of, title
 
@@ -120,6 +120,8 @@ def decomposition_figure(runs: Sequence[SoftmaxRun], found: NextToken, names: Se
         names: What stands above each column, behind a line break what it is made of.
         step: From 0 to the number of steps, where no token is drawn any more.
     """
+    if not runs:
+        return figure_of_nothing(found.prompt)
     styles = styles_of([run.name for run in runs])
     figure = PlainFigure(figsize=(_WIDTH, _HEIGHT), dpi=FRAME_DPI, facecolor="white")
     last = len(runs[0].drawn_SRN)
@@ -205,6 +207,8 @@ def decomposition_strip(
     runs: Sequence[SoftmaxRun], found: NextToken, names: Sequence[str], steps: Sequence[int]
 ) -> Figure:
     """The probabilities of ``decomposition_figure`` at some steps, a row for each: for paper."""
+    if not runs:
+        return figure_of_nothing(found.prompt)
     styles = styles_of([run.name for run in runs])
     figure = PlainFigure(figsize=(_WIDTH, 0.9 + 1.5 * len(steps)), dpi=DPI, facecolor="white")
     figure.set_layout_engine("constrained", h_pad=0.05, w_pad=0.04)

@@ -9,7 +9,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from verl_ext.analysis.breakdown import Breakdown
 from verl_ext.analysis.least_squares import INTERCEPT, LeastSquares
-from verl_ext.plots.style import FONT_SIZE, GRAY, INK, Style, clean, percent_axis, style_by_name
+from verl_ext.plots.style import FONT_SIZE, GRAY, INK, Style, clean, percent_axis, say_nothing_recorded, style_by_name
 
 _BAND = 0.6
 """Of the room of a row that its dots take."""
@@ -65,6 +65,9 @@ def _draw(
     axes: Axes, rows: Sequence[str], dots: Mapping[str, Mapping[str, _Dot]], style_of: Mapping[str, Style]
 ) -> None:
     clean(axes)
+    if not rows or not dots:
+        say_nothing_recorded(axes)
+        return
     axes.grid(visible=False, axis="y")
     step = _BAND / len(dots)
     for index, (name, of_run) in enumerate(dots.items()):

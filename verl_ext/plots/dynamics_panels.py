@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from verl_ext.objectives.logit_gradient import Floats
-from verl_ext.plots.figures import DPI
+from verl_ext.plots.figures import DPI, figure_of_nothing
 from verl_ext.plots.plain_figure import PlainFigure
 from verl_ext.plots.style import FONT_SIZE, GRAY, INK, clean, styles_of, title
 from verl_ext.plots.training_curves import Panel
@@ -70,6 +70,8 @@ def draw_logit_changes(axes: Axes, predicted_M: Floats, measured_M: Floats, is_d
 
 def logit_changes_figure(parts: Sequence[LogitPart], *, heading: str) -> Figure:
     """A column for each part: above, steps from one token alone, below, from the whole batch."""
+    if not parts:
+        return figure_of_nothing(heading)
     figure = PlainFigure(figsize=(5.2 * len(parts), 7.6), dpi=DPI, facecolor="white")
     figure.set_layout_engine("constrained", w_pad=0.1, h_pad=0.08)
     figure.suptitle(heading, x=0.012, ha="left", fontsize=FONT_SIZE + 2, fontweight="bold", color=INK)

@@ -14,8 +14,8 @@ from verl_ext.analysis.two_estimates import TwoEstimates
 from verl_ext.metrics.summary import PassAtKCurve
 from verl_ext.plots.curves import draw_pass_at_k, draw_two_estimates, named_ends, subtitle, where_it_ends
 from verl_ext.plots.plain_figure import PlainFigure
-from verl_ext.plots.style import FONT_SIZE, GRAY, INK, Style, legend_below, styles_of, title
-from verl_ext.plots.training_curves import PANELS, Panel, TrainingCurve, draw_training, smoothing_window
+from verl_ext.plots.style import FONT_SIZE, GRAY, INK, Style, legend_below, say_nothing_recorded, styles_of, title
+from verl_ext.plots.training_curves import PANELS, Panel, TrainingCurve, draw_training, smoothing_note
 
 DPI = 160
 NARROW = 4.1
@@ -39,7 +39,7 @@ def two_estimates_figure(
 ) -> Figure:
     """``pass_at_k_figure`` with the bootstrap's estimates as well."""
     curves = [each.unbiased for each in estimates]
-    note = f"{subtitle(curves)}; dotted: by bootstrap"
+    note = f"{subtitle(curves)}; dotted: by bootstrap" if curves else ""
     if is_narrow:
         return _names_below(curves, [each.bootstrap for each in estimates], heading, note)
     figure, axes = _with_room_for_names(curves)
@@ -71,6 +71,18 @@ def narrow_figure(height: float, heading: str, note: str = "") -> Figure:
     return figure
 
 
+def figure_of_nothing(heading: str, *, is_narrow: bool = False) -> Figure:
+    """What a figure of several panels is where there is nothing to draw."""
+    if is_narrow:
+        figure = narrow_figure(2.0, heading)
+    else:
+        figure = PlainFigure(figsize=(5.6, 2.6), dpi=DPI, facecolor="white")
+        figure.set_layout_engine("constrained", w_pad=0.1, h_pad=0.08)
+        figure.suptitle(heading, x=0.012, ha="left", fontsize=FONT_SIZE + 2, fontweight="bold", color=INK)
+    say_nothing_recorded(figure.subplots())
+    return figure
+
+
 def _with_room_for_names(curves: Sequence[PassAtKCurve]) -> tuple[Figure, Axes]:
     left, middle = 0.76, 5.64
     styles = styles_of([curve.name for curve in curves])
@@ -99,8 +111,7 @@ def training_figure(
     num_columns = len(panels) if len(panels) <= _NUM_COLUMNS else ceil(len(panels) / ceil(len(panels) / _NUM_COLUMNS))
     num_columns = 1 if is_narrow else num_columns
     num_rows = ceil(len(panels) / num_columns)
-    windows = sorted({window for run in runs if (window := smoothing_window(len(run.steps))) > 1})
-    note = f"thin: each step; thick: mean of {' or '.join(map(str, windows))} steps" if windows else ""
+    note = smoothing_note(runs, panels)
     if is_narrow:
         figure = narrow_figure(0.4 + 2.6 * num_rows, heading, note)
     else:

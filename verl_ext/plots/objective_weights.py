@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentFormatter
 
 from verl_ext.objectives.weight_curve import WeightCurve
-from verl_ext.plots.figures import DPI, narrow_figure
+from verl_ext.plots.figures import DPI, figure_of_nothing, narrow_figure
 from verl_ext.plots.plain_figure import PlainFigure
 from verl_ext.plots.style import FONT_SIZE, GRAY, INK, STYLES, clean, legend_below, title
 
@@ -65,6 +65,8 @@ def draw_trained(axes: Axes, curve: WeightCurve) -> None:
 
 def objective_weights_figure(curves: Sequence[WeightCurve], *, heading: str, is_narrow: bool = False) -> Figure:
     """A panel for each objective, weights above and what is trained on below, all on the same scales."""
+    if not curves:
+        return figure_of_nothing(heading, is_narrow=is_narrow)
     num_columns = 1 if is_narrow else min(_NUM_COLUMNS, max(2, len(curves)))
     num_rows = ceil(len(curves) / num_columns)
     figure = _empty(num_columns, num_rows, heading, is_narrow=is_narrow)

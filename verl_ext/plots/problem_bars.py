@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 from verl_ext.analysis.accuracy_distribution import NUM_BINS, AccuracyDistribution
 from verl_ext.analysis.new_ability import NewAbility
-from verl_ext.plots.style import FONT_SIZE, INK, clean, percent_axis, style_by_name, styles_of
+from verl_ext.plots.style import FONT_SIZE, INK, clean, percent_axis, say_nothing_recorded, style_by_name, styles_of
 
 _GROUP_WIDTH = 0.84
 _BIN_LABELS = [
@@ -23,6 +23,9 @@ _BIN_LABELS = [
 def draw_accuracy_distribution(axes: Axes, distributions: Sequence[AccuracyDistribution]) -> None:
     """Draw the number of problems in each bin of accuracy, a bar per run, in the order of the runs."""
     clean(axes)
+    if not distributions:
+        say_nothing_recorded(axes)
+        return
     axes.grid(visible=False, axis="x")
     width = _GROUP_WIDTH / len(distributions)
     places = np.arange(NUM_BINS + 2)
@@ -49,6 +52,9 @@ def draw_new_ability(axes: Axes, abilities: Sequence[NewAbility], names: Sequenc
     which such problems are solved without any new ability.
     """
     clean(axes)
+    if not abilities:
+        say_nothing_recorded(axes)
+        return
     axes.grid(visible=False, axis="y")
     style_of = style_by_name(names)
     places = _places(abilities)

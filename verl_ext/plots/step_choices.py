@@ -11,7 +11,16 @@ from matplotlib.ticker import MaxNLocator
 from verl_ext.plots.figures import DPI, narrow_figure
 from verl_ext.plots.plain_figure import PlainFigure
 from verl_ext.plots.run_figures import without_seed
-from verl_ext.plots.style import FONT_SIZE, GRAY, INK, clean, legend_below, percent_axis, style_by_name
+from verl_ext.plots.style import (
+    FONT_SIZE,
+    GRAY,
+    INK,
+    clean,
+    legend_below,
+    percent_axis,
+    say_nothing_recorded,
+    style_by_name,
+)
 
 _HEADING = "Validations, and the steps that might be reported"
 _MARKS: dict[str, dict[str, Any]] = {
@@ -52,6 +61,9 @@ def step_choices_figure(
         figure.suptitle(_HEADING, x=0.012, ha="left", fontsize=FONT_SIZE + 2, fontweight="bold", color=INK)
     axes = figure.subplots()
     clean(axes)
+    if not runs:
+        say_nothing_recorded(axes)
+        return figure
     styles = style_by_name(list(dict.fromkeys(without_seed(run.name) for run in runs)))
     drawn: dict[str, Artist] = {}
     for run in runs:

@@ -34,17 +34,14 @@ def breakdown_figure(groups: Breakdown, *, is_narrow: bool = False) -> Figure:
 
 
 def new_ability_figure(abilities: Sequence[NewAbility], names: Sequence[str], *, is_narrow: bool = False) -> Figure:
-    figure, axes = _empty(
-        1.4 + 0.55 * len(abilities),
-        f"Problems that {styles_of([abilities[0].base])[0].label} leaves unsolved",
-        is_narrow,
-    )
+    base = styles_of([abilities[0].base])[0].label if abilities else "the base"
+    figure, axes = _empty(1.4 + 0.55 * len(abilities), f"Problems that {base} leaves unsolved", is_narrow)
     draw_new_ability(axes, abilities, names)
     return figure
 
 
 def least_squares_figure(fits: Sequence[LeastSquares], names: Sequence[str], *, is_narrow: bool = False) -> Figure:
-    rows = max(len(fit.coefficients) for fit in fits) * max(0.4, 0.2 * len(fits))
+    rows = max((len(fit.coefficients) for fit in fits), default=0) * max(0.4, 0.2 * len(fits))
     figure, axes = _empty(1.6 + rows, "Effects on accuracy, with 95 % intervals", is_narrow)
     draw_least_squares(axes, fits, names)
     _add_legend(figure, axes)

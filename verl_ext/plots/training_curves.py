@@ -24,7 +24,7 @@ from verl_ext.plots.style import (
 )
 
 SMOOTH_FROM = 24
-"""Steps; shorter runs are drawn as they are."""
+"""Steps with a value; shorter runs are drawn as they are."""
 
 
 @dataclass(frozen=True)
@@ -175,8 +175,8 @@ def draw_training(
 ) -> None:
     """Draw one metric of every run over its steps, in its style or, without any, in that of its name.
 
-    Runs of 24 steps or more are drawn faintly as they are, with a centered moving average over a tenth of the steps on
-    top; shorter ones as they are. A run without the metric is not drawn; if none has it the axes say so.
+    Runs with 24 values or more are drawn faintly as they are, with a centered moving average over a tenth of the values on
+    top; shorter ones as they are (``smoothing_note``). A run without the metric is not drawn; if none has it the axes say so.
     """
     clean(axes)
     title(axes, panel.title)
@@ -186,11 +186,9 @@ def draw_training(
     highest = 0.0
     in_style = styles_of([run.name for run in runs]) if styles is None else [styles[run.name] for run in runs]
     for place, (run, style) in enumerate(zip(runs, in_style, strict=True)):
-        values = np.array(run.values.get(panel.key, []), dtype=np.float64)
-        is_known = ~np.isnan(values)
-        if not is_known.any():
+        steps, values = _recorded(run, panel.key)
+        if not values.size:
             continue
-        steps, values = np.array(run.steps)[is_known], values[is_known]
         highest = max(highest, float(values.max()))
         window = smoothing_window(len(values))
         every = max(1, len(values) // 6)
@@ -222,9 +220,27 @@ def draw_training(
         axes.set_ylim(bottom=0.0, top=1.08 * highest if highest else 1.0)
 
 
+def _recorded(run: TrainingCurve, key: str) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """The steps that recorded a metric, and its values."""
+    values = np.array(run.values.get(key, [nan] * len(run.steps)), dtype=np.float64)
+    is_known = ~np.isnan(values)
+    return np.array(run.steps, dtype=np.int64)[is_known], values[is_known]
+
+
 def smoothing_window(num_steps: int) -> int:
     """Over how many steps ``draw_training`` averages: a tenth of them, made odd; 1, which is none, for a short run."""
     return num_steps // 10 // 2 * 2 + 1 if num_steps >= SMOOTH_FROM else 1
+
+
+def smoothing_note(runs: Sequence[TrainingCurve], panels: Sequence[Panel]) -> str:
+    """What the thin and thick lines of ``draw_training`` are, over all panels; nothing where none is smoothed."""
+    sizes = {len(_recorded(run, panel.key)[1]) for run in runs for panel in panels} - {0}
+    windows = sorted({smoothing_window(size) for size in sizes})
+    smooth = [window for window in windows if window > 1]
+    if not smooth:
+        return ""
+    averaged = " or ".join(map(str, smooth)) if len(smooth) < 3 else f"{smooth[0]} to {smooth[-1]}"
+    return f"thin: each value; thick: mean of {averaged} values" + ("; thick alone: each value" if 1 in windows else "")
 
 
 def moving_average(values: npt.NDArray[np.float64], window: int) -> npt.NDArray[np.float64]:
