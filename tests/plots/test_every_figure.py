@@ -261,7 +261,7 @@ OF_CELL_FIGURES = {
     *("pass_at_k_of_cells", "over_steps_figure", "plane_figure"),
     *("forest_figure", "dose_figure", "coverage_of_cells"),
 }
-EMPTY_PAPER = {"narrow_figure", "empty_figure", "figure_of_nothing"}
+EMPTY_PAPER = {"narrow_figure", "wide_figure", "empty_figure", "figure_of_nothing"}
 REFUSED = {
     **{(kind, "empty"): "needs at least 1 problem" for kind in ("pass_at_k_figure", "final_figure", "lambda_figure")},
     ("two_estimates_figure", "empty"): "needs at least 1 problem",

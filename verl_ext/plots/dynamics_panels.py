@@ -10,8 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from verl_ext.objectives.logit_gradient import Floats
-from verl_ext.plots.figures import DPI, figure_of_nothing
-from verl_ext.plots.plain_figure import PlainFigure
+from verl_ext.plots.figures import figure_of_nothing, wide_figure
 from verl_ext.plots.style import FONT_SIZE, GRAY, INK, clean, styles_of, title
 from verl_ext.plots.training_curves import Panel
 
@@ -72,9 +71,7 @@ def logit_changes_figure(parts: Sequence[LogitPart], *, heading: str) -> Figure:
     """A column for each part: above, steps from one token alone, below, from the whole batch."""
     if not parts:
         return figure_of_nothing(heading)
-    figure = PlainFigure(figsize=(5.2 * len(parts), 7.6), dpi=DPI, facecolor="white")
-    figure.set_layout_engine("constrained", w_pad=0.1, h_pad=0.08)
-    figure.suptitle(heading, x=0.012, ha="left", fontsize=FONT_SIZE + 2, fontweight="bold", color=INK)
+    figure = wide_figure(5.2 * len(parts), 7.6, heading)
     places = figure.subplots(2, len(parts), squeeze=False)
     for column, (part, style) in enumerate(zip(parts, styles_of([part.name for part in parts]), strict=True)):
         for axes, measured_M, correlation, kind in zip(

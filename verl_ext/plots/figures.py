@@ -71,14 +71,17 @@ def narrow_figure(height: float, heading: str, note: str = "") -> Figure:
     return figure
 
 
+def wide_figure(width: float, height: float, heading: str, *, w_pad: float = 0.1) -> Figure:
+    """An empty figure for a window, with its heading."""
+    figure = PlainFigure(figsize=(width, height), dpi=DPI, facecolor="white")
+    figure.set_layout_engine("constrained", w_pad=w_pad, h_pad=0.08)
+    figure.suptitle(heading, x=0.012, ha="left", fontsize=FONT_SIZE + 2, fontweight="bold", color=INK)
+    return figure
+
+
 def figure_of_nothing(heading: str, *, is_narrow: bool = False) -> Figure:
     """What a figure of several panels is where there is nothing to draw."""
-    if is_narrow:
-        figure = narrow_figure(2.0, heading)
-    else:
-        figure = PlainFigure(figsize=(5.6, 2.6), dpi=DPI, facecolor="white")
-        figure.set_layout_engine("constrained", w_pad=0.1, h_pad=0.08)
-        figure.suptitle(heading, x=0.012, ha="left", fontsize=FONT_SIZE + 2, fontweight="bold", color=INK)
+    figure = narrow_figure(2.0, heading) if is_narrow else wide_figure(5.6, 2.6, heading)
     say_nothing_recorded(figure.subplots())
     return figure
 

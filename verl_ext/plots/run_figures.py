@@ -12,8 +12,7 @@ from verl_ext.metrics.generations import Generations
 from verl_ext.metrics.summary import PassAtKCurve
 from verl_ext.plots.coverage_map import MANY_RUNS, draw_coverage
 from verl_ext.plots.dose_response import Aside, DoseLine, draw_dose_response
-from verl_ext.plots.figures import DPI, narrow_figure
-from verl_ext.plots.plain_figure import PlainFigure
+from verl_ext.plots.figures import narrow_figure, wide_figure
 from verl_ext.plots.reason_stack import REASON_KEYS, draw_reasons
 from verl_ext.plots.score_bars import (
     ScoreBar,
@@ -61,7 +60,7 @@ def final_figure(curves: Sequence[PassAtKCurve], ks: Sequence[int], *, is_narrow
     if is_narrow:
         figure, num_columns = narrow_figure(0.3 + 2.9 * len(ks), heading), 1
     else:
-        figure, num_columns = _empty(max(4.0, 1.2 + 0.62 * num_bars) * len(ks), 4.4, heading), len(ks)
+        figure, num_columns = wide_figure(max(4.0, 1.2 + 0.62 * num_bars) * len(ks), 4.4, heading), len(ks)
     panels = figure.subplots(len(ks) // num_columns, num_columns, squeeze=False).flatten()
     for axes, k in zip(panels, ks, strict=True):
         draw_score_bars(axes, final_scores(curves, k), measure=f"pass@{k}")
@@ -81,7 +80,7 @@ def lambda_figure(curves: Sequence[PassAtKCurve], ks: Sequence[int]) -> Figure:
         style = replace(STYLES["w_reinforce"], label=f"pass@{k}", line=_LINES[number % len(_LINES)])
         lines.append(DoseLine(style, {float(m[1]): bar for bar in bars if (m := _LAMBDA.fullmatch(bar.name))}))
         asides += [Aside(STYLES["nsr"], bar) for bar in bars if bar.name == "nsr"]
-    figure = _empty(7.0, 4.4, "How much weight for right answers?")
+    figure = wide_figure(7.0, 4.4, "How much weight for right answers?")
     axes = figure.subplots()
     draw_dose_response(axes, lines, dose="λ, the weight of right answers", asides=asides)
     if axes.lines:
@@ -92,7 +91,9 @@ def lambda_figure(curves: Sequence[PassAtKCurve], ks: Sequence[int]) -> Figure:
 def coverage_figure(runs: Sequence[Generations], *, is_narrow: bool = False) -> Figure:
     """The map of problems and runs with its color bar."""
     width = 2.0 + (0.9 if len(runs) <= MANY_RUNS else 0.42) * len(runs)
-    figure = narrow_figure(5.6, "Who solves what") if is_narrow else _empty(max(5.5, width), 6.0, "Who solves what")
+    figure = (
+        narrow_figure(5.6, "Who solves what") if is_narrow else wide_figure(max(5.5, width), 6.0, "Who solves what")
+    )
     axes = figure.subplots()
     shades = draw_coverage(axes, runs)
     if is_narrow:
@@ -117,7 +118,7 @@ def reasons_figure(runs: Sequence[TrainingCurve], *, is_narrow: bool = False) ->
     if is_narrow:
         figure = narrow_figure(0.5 + 2.4 * num_rows, heading)
     else:
-        figure = _empty(3.6 * num_columns + 0.4, 1.0 + 3.0 * num_rows, heading)
+        figure = wide_figure(3.6 * num_columns + 0.4, 1.0 + 3.0 * num_rows, heading)
     panels = figure.subplots(num_rows, num_columns, squeeze=False, sharey=True).flatten()
     if not runs:
         say_nothing_recorded(panels[0])
@@ -130,11 +131,4 @@ def reasons_figure(runs: Sequence[TrainingCurve], *, is_narrow: bool = False) ->
         handles, names = axes.get_legend_handles_labels()
         drawn |= zip((str(name) for name in names), handles, strict=True)
     legend_below(figure, drawn, num_columns=2 if is_narrow else 7)
-    return figure
-
-
-def _empty(width: float, height: float, heading: str) -> Figure:
-    figure = PlainFigure(figsize=(width, height), dpi=DPI, facecolor="white")
-    figure.set_layout_engine("constrained", w_pad=0.1, h_pad=0.08)
-    figure.suptitle(heading, x=0.012, ha="left", fontsize=FONT_SIZE + 2, fontweight="bold", color=INK)
     return figure

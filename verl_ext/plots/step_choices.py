@@ -8,8 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from verl_ext.plots.figures import DPI, narrow_figure
-from verl_ext.plots.plain_figure import PlainFigure
+from verl_ext.plots.figures import narrow_figure, wide_figure
 from verl_ext.plots.run_figures import without_seed
 from verl_ext.plots.style import (
     FONT_SIZE,
@@ -53,12 +52,7 @@ def step_choices_figure(
         is_share: Whether it is one in [0, 1].
         is_narrow: For a phone.
     """
-    if is_narrow:
-        figure = narrow_figure(4.2, _HEADING)
-    else:
-        figure = PlainFigure(figsize=(8.6, 4.4), dpi=DPI, facecolor="white")
-        figure.set_layout_engine("constrained", w_pad=0.1, h_pad=0.08)
-        figure.suptitle(_HEADING, x=0.012, ha="left", fontsize=FONT_SIZE + 2, fontweight="bold", color=INK)
+    figure = narrow_figure(4.2, _HEADING) if is_narrow else wide_figure(8.6, 4.4, _HEADING)
     axes = figure.subplots()
     clean(axes)
     if not runs:

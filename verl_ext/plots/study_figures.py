@@ -10,10 +10,9 @@ from verl_ext.analysis.breakdown import Breakdown
 from verl_ext.analysis.least_squares import LeastSquares
 from verl_ext.analysis.new_ability import NewAbility
 from verl_ext.plots.dots import draw_breakdown, draw_least_squares
-from verl_ext.plots.figures import DPI, narrow_figure
-from verl_ext.plots.plain_figure import PlainFigure
+from verl_ext.plots.figures import narrow_figure, wide_figure
 from verl_ext.plots.problem_bars import draw_accuracy_distribution, draw_new_ability
-from verl_ext.plots.style import FONT_SIZE, INK, legend_below, styles_of
+from verl_ext.plots.style import legend_below, styles_of
 
 _WIDTH = 9.0
 
@@ -49,12 +48,7 @@ def least_squares_figure(fits: Sequence[LeastSquares], names: Sequence[str], *, 
 
 
 def _empty(height: float, heading: str, is_narrow: bool) -> tuple[Figure, Axes]:
-    if is_narrow:
-        figure = narrow_figure(height, heading)
-        return figure, figure.subplots()
-    figure = PlainFigure(figsize=(_WIDTH, height), dpi=DPI, facecolor="white")
-    figure.set_layout_engine("constrained", w_pad=0.12, h_pad=0.08)
-    figure.suptitle(heading, x=0.012, ha="left", fontsize=FONT_SIZE + 2, fontweight="bold", color=INK)
+    figure = narrow_figure(height, heading) if is_narrow else wide_figure(_WIDTH, height, heading, w_pad=0.12)
     return figure, figure.subplots()
 
 
