@@ -146,6 +146,7 @@ def test_a_trainer_that_does_not_wake_is_ended():
     """With what it has started."""
     program = """
         import signal, socket, subprocess, sys, time
+        from functools import partial
         from verl_ext.training import node_watch
         node_watch.SECONDS_TO_END = 0.1
         waits = []  # something once it has started its child and can be woken
@@ -153,7 +154,7 @@ def test_a_trainer_that_does_not_wake_is_ended():
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        with node_watch.NodeWatch(2, print, lambda: "Go on.", silence=0.05, between_looks=0.01):
+        with node_watch.NodeWatch(2, partial(print, flush=True), lambda: "Go on.", silence=0.05, between_looks=0.01):
             child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1000)"])
             print(child.pid, flush=True)
             while True:

@@ -69,10 +69,17 @@ def test_an_accelerator_is_not_shared(folder):
     assert apart_because(other, other) == "on accelerators each run has its own"
 
 
+def tune(model):
+    """Another last weight, in a file of the same header: of one whose size nobody can read, a processor decides the precision."""
+    weights = model / "model.safetensors"
+    content = weights.read_bytes()
+    weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+
+
 def test_a_model_may_have_other_weights_and_no_other_configuration(folder, tmp_path):
     for name in ("tuned", "deeper"):
         shutil.copytree(folder / "model", tmp_path / name)
-    (tmp_path / "tuned" / "model.safetensors").write_bytes(b"\0" * 4095 + b"\1")
+    tune(tmp_path / "tuned")
     (tmp_path / "deeper" / "config.json").write_text(
         json.dumps({"max_position_embeddings": 64, "num_hidden_layers": 9})
     )
@@ -99,7 +106,7 @@ WITHOUT_BASE = "actor_rollout_ref.model.path is "
 def test_an_adapter_whose_base_vllm_has_read_itself_needs_that_base(folder, tmp_path, options, is_apart):
     """verl then pushes the adapter alone: the engine keeps the base that it has started with."""
     shutil.copytree(folder / "model", tmp_path / "tuned")
-    (tmp_path / "tuned" / "model.safetensors").write_bytes(b"\0" * 4095 + b"\1")
+    tune(tmp_path / "tuned")
     base = config_of(folder, *options)
     assert apart_because(config_of(folder, *options), base) is None
     reason = apart_because(config_of(folder, *options, f"actor_rollout_ref.model.path={tmp_path}/tuned"), base)
