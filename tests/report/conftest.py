@@ -2,15 +2,14 @@
 
 import pytest
 
-from verl_ext.plots import figures, study_figures
+from verl_ext.plots import figures
 from verl_ext.report import drawings
 
 
 @pytest.fixture(autouse=True, scope="module")
 def _coarse_pictures():
     with pytest.MonkeyPatch.context() as patch:
-        for module in (figures, study_figures):
-            patch.setattr(module, "DPI", 40)
+        patch.setattr(figures, "DPI", 40)
         yield
 
 
