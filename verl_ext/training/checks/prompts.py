@@ -76,10 +76,11 @@ def check_prompts(config: Any) -> int | None:
     def length() -> Length:
         return length_of(config)
 
+    media_keys = [data[key] for key in MEDIA]
     left = {}
     for option, limit in (("train_files", data.train_max_samples), ("val_files", data.val_max_samples)):
         rows = _sampled([*_rows(local_files(data[option]))], limit, data)
-        if any(_has_media(row, data) for _, _, row in rows):
+        if any(_has_media(row, media_keys, data.prompt_key) for _, _, row in rows):
             return None
         for row in _with_other_roles(rows, data.prompt_key):
             _check_roles(row, data.prompt_key, length())
@@ -118,9 +119,9 @@ def _sampled(rows: list[PlacedRow], limit: int, data: Any) -> list[PlacedRow]:
     return [rows[index] for index in chosen]
 
 
-def _has_media(row: Mapping[str, Any], data: Any) -> bool:
-    return any(row.get(data[key]) for key in MEDIA) or any(
-        not isinstance(message.get("content"), str) for message in row[data.prompt_key]
+def _has_media(row: Mapping[str, Any], media_keys: Sequence[str], prompt_key: str) -> bool:
+    return any(row.get(key) for key in media_keys) or any(
+        not isinstance(message.get("content"), str) for message in row[prompt_key]
     )
 
 
