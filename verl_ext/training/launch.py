@@ -17,7 +17,7 @@ import psutil
 from omegaconf import DictConfig, OmegaConf
 
 from verl_ext.cpu.preloaded import ld_preload
-from verl_ext.patches import STACK_VARIABLE, append_to_metrics_file, queue_in_this_process
+from verl_ext.patches import STACK_VARIABLE, append_to_metrics_file, patient_start, queue_in_this_process
 from verl_ext.training import deterministic
 from verl_ext.training.events import STOPPING, TRAINING, emit
 from verl_ext.training.metrics_file import VARIABLE
@@ -95,7 +95,8 @@ def _start_ray(config: DictConfig) -> None:
         # The workers of a cluster that was already running have its environment, not this process's.
         **grader_settings(),
     }
-    ray.init(**ray_init_options(config), runtime_env=runtime_env)
+    with patient_start(ray._private.services):
+        ray.init(**ray_init_options(config), runtime_env=runtime_env)
     if cluster_of(config) is not None:
         check_cluster(config, ray.nodes(), get_platform().ray_resource_name())
 
