@@ -67,7 +67,7 @@ def test_page_numbers_and_pictures(made, capfd):
         "0123abc",
     ):
         assert fact in page
-    assert "| time | 7 min for 4 runs |" in page, "100 s each, from study.json"
+    assert "| time | 7 min of 4 runs added up |" in page, "100 s each, from study.json"
     shown = re.findall('src(?:set)?="([^"]+)"', page)
     assert {"training_1.png", "training_1_narrow.png", "all_training_1.png", "pass_at_k.png"} <= set(shown)
     assert {name for name in shown if not (made.results / name).is_file()} == set()

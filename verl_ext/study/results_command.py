@@ -207,7 +207,7 @@ def facts(finished: Sequence[FinishedRun], scores: GridScores, source: str, outp
         ("problems", f"{scores.num_problems:,} of {source}, {scores.num_samples:,} samples of each"),
         ("answers", _answers(finished, source)),
         ("base", f"pooled from {draws} before training" if draws else "none"),
-        ("time", f"{shown_seconds(sum(seconds))} for {len(seconds)} runs" if seconds else "not recorded"),
+        ("time", f"{shown_seconds(sum(seconds))} of {len(seconds)} runs added up" if seconds else "not recorded"),
         ("processor", "; ".join(sorted(processors))),
         ("versions", "; ".join(sorted(versions))),
         ("code", "; ".join(sorted(commits))),
