@@ -1,4 +1,6 @@
 import json
+from pathlib import Path
+from types import SimpleNamespace
 
 import gguf
 import numpy as np
@@ -120,6 +122,30 @@ def test_an_unknown_architecture_is_refused(tmp_path):
     path = write(tmp_path / "x.gguf", architecture="mammoth")
     with pytest.raises(ValueError, match=r"^transformers 5\.\S+ cannot read x.gguf, whose architecture is mammoth: .*"):
         gguf_file.convert(gguf_file.read(path), tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
+@pytest.mark.parametrize(
+    ("sizes", "fields", "length"),
+    [
+        ({"max_position_embeddings": 8192}, {"bloom.context_length": 2048}, 8192),
+        ({}, {"bloom.context_length": 2048}, 2048),
+        ({"max_position_embeddings": None}, {}, int(1e30)),
+    ],
+)
+def test_the_longest_text_of_an_architecture_that_does_not_name_it(sizes, fields, length):
+    """BLOOM's configuration has no such size."""
+    file = gguf_file.GgufFile(Path("x.gguf"), {"general.architecture": "bloom", **fields}, 1)
+    assert gguf_file.longest_text(SimpleNamespace(**sizes), file) == length
+
+
+@pytest.mark.parametrize("token_id", [-1, 10_000])
+def test_a_special_token_out_of_the_vocabulary_is_refused(tmp_path, token_id):
+    """transformers would have none, and answers would never end."""
+    file = gguf_file.read(write(tmp_path / "x.gguf"))
+    file.fields["tokenizer.ggml.eos_token_id"] = token_id
+    with pytest.raises(ValueError, match=rf"^x.gguf has {token_id} for its eos_token, and [0-9]+ tokens\. Convert"):
+        gguf_file.convert(file, tmp_path / "model")
     assert not (tmp_path / "model").exists()
 
 

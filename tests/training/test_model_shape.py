@@ -46,6 +46,14 @@ def test_a_size_that_is_not_named_is_not_guessed(shape, missing):
     assert shape({"text_config": left, "vision_config": VISION}) is None
 
 
+@pytest.mark.parametrize("name", ["num_experts", "num_local_experts", "n_routed_experts"])
+def test_experts_are_not_counted_as_one(shape, name):
+    """Their weights are not here, and a layer has many of the feed-forward part."""
+    assert shape(OF_TEXT | {name: 60}) is None
+    assert shape({"text_config": OF_TEXT | {name: 60}}) is None
+    assert shape(OF_TEXT | {name: None}) is not None
+
+
 @pytest.mark.parametrize("odd", [[1, 2], "many", None, 0])
 def test_nor_is_what_is_no_number(shape, odd):
     assert shape(OF_TEXT | {"intermediate_size": odd}) is None

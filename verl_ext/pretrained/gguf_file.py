@@ -17,6 +17,7 @@ from gguf import GGUFReader
 from tokenizers import pre_tokenizers
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers import __version__ as transformers_version
+from transformers.tokenization_utils_base import VERY_LARGE_INTEGER
 from transformers.utils import logging
 
 FLOAT32_BYTES = 4
@@ -67,9 +68,15 @@ def convert(file: GgufFile, folder: Path) -> None:
     """
     model, tokenizer, found = _read_all(file)
     _check_complete(file, found)
-    correct_tokenizer(tokenizer, file, max_length=model.config.max_position_embeddings)
+    correct_tokenizer(tokenizer, file, max_length=longest_text(model.config, file))
     model.save_pretrained(folder)
     _save_tokenizer(tokenizer, folder)
+
+
+def longest_text(config: Any, file: GgufFile) -> int:
+    """Tokens of a text; not every architecture has it among its sizes (BLOOM)."""
+    found = getattr(config, "max_position_embeddings", None) or file.fields.get(f"{file.architecture}.context_length")
+    return int(found or VERY_LARGE_INTEGER)
 
 
 def _read_all(file: GgufFile) -> tuple[Any, Any, dict[str, Any]]:
@@ -132,10 +139,18 @@ def _check_complete(file: GgufFile, found: dict[str, Any]) -> None:
 
 
 def correct_tokenizer(tokenizer: Any, file: GgufFile, *, max_length: int) -> None:
-    """Put right what transformers makes of a file's tokenizer."""
+    """Put right what transformers makes of a file's tokenizer.
+
+    Raises:
+        ValueError: The file's number of a special token is none of its vocabulary.
+    """
     for attribute, word in SPECIAL_TOKENS.items():
         token_id = file.fields.get(f"tokenizer.ggml.{word}_token_id")
         if token_id is not None:
+            if not 0 <= int(token_id) < len(tokenizer):
+                raise ValueError(
+                    f"{file.path.name} has {token_id} for its {attribute}, and {len(tokenizer):,} tokens. Convert the original model."
+                )
             setattr(tokenizer, attribute, tokenizer.convert_ids_to_tokens(int(token_id)))
         tokenizer.init_kwargs.pop(f"{attribute}_id", None)  # a second, older word on the same
     if file.fields.get("tokenizer.ggml.pre") in DIGIT_BY_DIGIT:

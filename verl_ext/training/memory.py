@@ -256,10 +256,10 @@ class Planner:
         )
 
     def _tokens(self, bytes_of_1024: int, largest: int, fits: Callable[[int], bool]) -> int:
-        """The most, in steps of ``ROUND``, whose activations are no more than wanted and which fit."""
+        """The most, in steps of ``ROUND``, whose activations are no more than wanted and which fit; at least the longest row."""
         wanted = min(largest, ACTIVATIONS * 1024 // bytes_of_1024) // ROUND
         fitting = bisect_left(range(1, wanted + 1), True, key=lambda steps: not fits(steps * ROUND))
-        return min(largest, max(self.longest, fitting * ROUND))
+        return max(self.longest, fitting * ROUND)
 
 
 def planner_of(config: Any) -> Planner | None:
@@ -281,8 +281,8 @@ def settle(config: Any, memory: Memory | None = None) -> None:
     """
     if config.trainer.device != "cpu":
         return
+    longest = config.data.max_prompt_length + config.data.max_response_length
     if config.actor_rollout_ref.rollout.max_model_len is None:
-        longest = config.data.max_prompt_length + config.data.max_response_length
         config.actor_rollout_ref.rollout.max_model_len = longest
     planner = planner_of(config)
     memory = memory or read_memory()
@@ -294,10 +294,12 @@ def settle(config: Any, memory: Memory | None = None) -> None:
         if option in before and OmegaConf.select(config, option) is None:
             OmegaConf.update(config, option, before[option])
     if OmegaConf.select(config, BUDGET) is None:
-        OmegaConf.update(config, BUDGET, planner.budget_within(free, cache) if planner else LARGEST_BUDGET)
+        tokens = planner.budget_within(free, cache) if planner else max(longest, LARGEST_BUDGET)
+        OmegaConf.update(config, BUDGET, tokens)
     if OmegaConf.select(config, CRITIC_BUDGET) is None:
         has_critic = planner is not None and uses_critic(config)
-        tokens = planner.critic_budget_within(free, cache) if planner and has_critic else LARGEST_CRITIC_BUDGET
+        least = max(longest, LARGEST_CRITIC_BUDGET)
+        tokens = planner.critic_budget_within(free, cache) if planner and has_critic else least
         OmegaConf.update(config, CRITIC_BUDGET, tokens)
 
 
@@ -390,9 +392,13 @@ def check_memory(config: Any, memory: Memory | None = None) -> None:
         raise ValueError(
             f"{option}={OmegaConf.select(config, option)}: the run {needs}, and {has}. Leave it out, or lower it."
         )
-    option = BUDGET if found.peak_phase != CRITICS_UPDATE else CRITIC_BUDGET
-    if not config.actor_rollout_ref.actor.use_dynamic_bsz:
-        option = f"{ACTOR}.ppo_micro_batch_size_per_gpu"
+    option, model = (BUDGET, ACTOR) if found.peak_phase != CRITICS_UPDATE else (CRITIC_BUDGET, "critic")
+    if not OmegaConf.select(config, f"{model}.use_dynamic_bsz"):
+        option = f"{model}.ppo_micro_batch_size_per_gpu"
+        raise ValueError(
+            f"{option}={OmegaConf.select(config, option)}: the run {needs}, and {has}. Lower it, or leave it and "
+            f"{model}.use_dynamic_bsz out: micro-batches of so many tokens are then chosen so that the run fits."
+        )
     raise ValueError(
         f"{option}={OmegaConf.select(config, option)}: the run {needs}, and {has}. Leave the option out: it is then chosen so "
         "that the run fits."

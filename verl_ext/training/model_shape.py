@@ -12,6 +12,7 @@ HEADS = ("num_attention_heads", "n_head", "n_heads", "num_heads")
 LAYERS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
 INTERMEDIATE = ("intermediate_size", "n_inner", "ffn_dim", "ffn_hidden_size")
 VOCABULARY = ("vocab_size",)
+EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts")
 """A size's names, that of most models first (``attribute_map`` of transformers' configurations)."""
 
 
@@ -39,7 +40,8 @@ class Shape:
 
 
 def shape_of(path: Any) -> Shape | None:
-    """Of the model at ``path``; None where its config.json is out of reach or does not name the sizes.
+    """Of the model at ``path``; None where its config.json is out of reach or does not name the sizes, as that of a mixture of
+    experts does not whose weights are not here.
 
     Of a model that reads more than text, its text model's; the parameters are those of all its files.
     """
@@ -58,7 +60,10 @@ def shape_of(path: Any) -> Shape | None:
     query, key_value = of_head * heads, of_head * (_size(config, ("num_key_value_heads",)) or heads)
     embeddings = vocabulary * hidden * (1 if config.get("tie_word_embeddings", like_gpt2) else 2)
     feed_forward = (2 if like_gpt2 else 3) * hidden * intermediate
-    counted = num_parameters(path) or embeddings + layers * (2 * hidden * (query + key_value) + feed_forward)
+    counted = num_parameters(path)
+    if not counted and _size(config, EXPERTS) is not None:
+        return None  # how many of its layers have experts, and of what size, each family writes in its own way
+    counted = counted or embeddings + layers * (2 * hidden * (query + key_value) + feed_forward)
     return Shape(counted, hidden, layers, intermediate, query, key_value, vocabulary)
 
 
