@@ -25,6 +25,7 @@ from typing import Any
 from quickstart_settings import ANSWERS, SETTINGS, SMALL, Settings
 
 from verl_ext.host.command_line import path_option, print_any_text
+from verl_ext.host.files import replacing
 from verl_ext.host.parent_death import end_with_parent
 from verl_ext.host.threads import ONE_THREAD
 
@@ -55,6 +56,10 @@ class Quickstart:
     def run(self, method: str) -> Path:
         return self.output / "runs" / method
 
+    @property
+    def written_settings(self) -> Path:
+        return self.output / "settings.json"
+
     def model(self, name: str) -> Path:
         return self.base if name == "base" else self.run(name)
 
@@ -84,6 +89,24 @@ def start(command: Sequence[str | Path], **options: Any) -> "subprocess.Popen[by
 
 def stage(number: int, total: int, text: str) -> None:
     print(f"\n=== {number}/{total} {text}", flush=True)
+
+
+def keep_settings(quickstart: Quickstart) -> None:
+    """Write the settings beside what is made with them; raises ValueError where others, or unknown ones, have made it."""
+    file, wanted = quickstart.written_settings, quickstart.settings.written
+    if file.exists():
+        found = json.loads(file.read_text(encoding="utf-8"))
+        others = [name for name in wanted if found.get(name) != wanted[name]]
+        if not others:
+            return
+        reason = f"was made with other settings ({', '.join(others)}; {file.name} has them)"
+    elif quickstart.data.exists() or (quickstart.output / "runs").exists():
+        reason = f"has a quickstart without {file.name}, so nobody knows of which settings"
+    else:
+        with replacing(file) as unfinished:
+            unfinished.write_text(json.dumps(wanted, indent=2) + "\n", encoding="utf-8")
+        return
+    raise ValueError(f"{quickstart.output} {reason}. Remove it, or take another --output.")
 
 
 def get_base(quickstart: Quickstart) -> None:
@@ -241,6 +264,11 @@ def main(arguments: Sequence[str]) -> int:
     settings = SETTINGS[options.model]
     quickstart = Quickstart(output_of(options), settings)
     started = time.monotonic()
+    try:
+        keep_settings(quickstart)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     total = 5
     stage(1, total, f"the base model ({settings.model_text})")
     get_base(quickstart)

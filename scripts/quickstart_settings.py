@@ -1,7 +1,8 @@
 """What the quickstart does for each model: where it comes from, on which problems, and how much of everything."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from verl_ext.grading.arithmetic import canonical_answer
 
@@ -51,6 +52,12 @@ class Settings:
     def data_name(self) -> str:
         """What the files of the problems begin with."""
         return self.task.replace("/", "_")
+
+    @property
+    def written(self) -> dict[str, Any]:
+        """As JSON gives it back."""
+        values = asdict(self) | {"canonical": self.canonical.__name__}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
     @property
     def step_text(self) -> str:

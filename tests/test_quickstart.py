@@ -194,6 +194,28 @@ def test_answers_are_a_page_also_where_a_run_has_no_folder(quickstart, tmp_path)
     ]  # fmt: skip
 
 
+def test_what_other_settings_made_is_not_gone_on_with(quickstart, tmp_path, capsys, monkeypatch):
+    """A report would say of the old problems what the new settings say."""
+    folders = quickstart.Quickstart(tmp_path / "out")
+    quickstart.keep_settings(folders)
+    quickstart.keep_settings(folders)
+    other = dataclasses.replace(folders.settings, num_steps=7, task_options=("--short",))
+    with pytest.raises(
+        ValueError, match=r"out was made with other settings \(task_options, num_steps; settings.json has them\)"
+    ):
+        quickstart.keep_settings(quickstart.Quickstart(folders.output, other))
+    monkeypatch.setattr(quickstart, "run", lambda command, **_: pytest.fail(f"started {command}"))
+    assert quickstart.main(["--model", "smollm2", "--output", str(folders.output)]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["data", "runs"])
+def test_what_was_made_without_a_note_of_its_settings_is_not_gone_on_with(quickstart, tmp_path, name):
+    (tmp_path / name).mkdir()
+    with pytest.raises(ValueError, match=r"without settings.json.* Remove it, or take another --output\."):
+        quickstart.keep_settings(quickstart.Quickstart(tmp_path))
+
+
 def test_only_what_is_not_trained_is_trained(quickstart, tmp_path, monkeypatch, capsys):
     folders = quickstart.Quickstart(tmp_path)
     tracker = folders.run("psr") / "checkpoints" / "latest_checkpointed_iteration.txt"
