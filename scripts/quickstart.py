@@ -25,11 +25,12 @@ from typing import Any
 from quickstart_settings import ANSWERS, SETTINGS, SMALL, Settings
 
 from verl_ext.host.command_line import path_option, print_any_text
-from verl_ext.host.files import replacing
+from verl_ext.host.files import read_object, write_whole
 from verl_ext.host.parent_death import end_with_parent
 from verl_ext.host.threads import ONE_THREAD
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+REMEDY = "Remove the folder, or take another --output."
 METHODS = ("psr", "nsr", "w_reinforce", "grpo")
 ROLLOUT_MB = 20
 """Of each run's samples on file, at most."""
@@ -95,7 +96,7 @@ def keep_settings(quickstart: Quickstart) -> None:
     """Write the settings beside what is made with them; raises ValueError where others, or unknown ones, have made it."""
     file, wanted = quickstart.written_settings, quickstart.settings.written
     if file.exists():
-        found = json.loads(file.read_text(encoding="utf-8"))
+        found = read_object(file, REMEDY)
         others = [name for name in wanted if found.get(name) != wanted[name]]
         if not others:
             return
@@ -103,10 +104,9 @@ def keep_settings(quickstart: Quickstart) -> None:
     elif quickstart.data.exists() or (quickstart.output / "runs").exists():
         reason = f"has a quickstart without {file.name}, so nobody knows of which settings"
     else:
-        with replacing(file) as unfinished:
-            unfinished.write_text(json.dumps(wanted, indent=2) + "\n", encoding="utf-8")
+        write_whole(file, json.dumps(wanted, indent=2) + "\n")
         return
-    raise ValueError(f"{quickstart.output} {reason}. Remove it, or take another --output.")
+    raise ValueError(f"{quickstart.output} {reason}. {REMEDY}")
 
 
 def get_base(quickstart: Quickstart) -> None:

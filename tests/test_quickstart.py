@@ -209,10 +209,19 @@ def test_what_other_settings_made_is_not_gone_on_with(quickstart, tmp_path, caps
     assert capsys.readouterr().err.count("\n") == 1
 
 
+@pytest.mark.parametrize("content", ["", "[1]", '{"name": '])
+def test_a_damaged_note_of_settings_is_named(quickstart, tmp_path, capsys, content):
+    (tmp_path / "settings.json").write_text(content)
+    assert quickstart.main(["--output", str(tmp_path)]) == 2
+    shown = capsys.readouterr().err
+    assert shown.startswith(f"error: {tmp_path / 'settings.json'} ")
+    assert shown.endswith("Remove the folder, or take another --output.\n")
+
+
 @pytest.mark.parametrize("name", ["data", "runs"])
 def test_what_was_made_without_a_note_of_its_settings_is_not_gone_on_with(quickstart, tmp_path, name):
     (tmp_path / name).mkdir()
-    with pytest.raises(ValueError, match=r"without settings.json.* Remove it, or take another --output\."):
+    with pytest.raises(ValueError, match=r"without settings.json.* Remove the folder, or take another --output\."):
         quickstart.keep_settings(quickstart.Quickstart(tmp_path))
 
 

@@ -198,7 +198,7 @@ class Planner:
     @property
     def longest(self) -> int:
         """Tokens of the longest row that there may be."""
-        return int(self._config.data.max_prompt_length + self._config.data.max_response_length)
+        return _longest_row(self._config)
 
     @property
     def most_tokens(self) -> int:
@@ -262,6 +262,11 @@ class Planner:
         return max(self.longest, fitting * ROUND)
 
 
+def _longest_row(config: Any) -> int:
+    """Tokens of a prompt and a response at most."""
+    return int(config.data.max_prompt_length + config.data.max_response_length)
+
+
 def planner_of(config: Any) -> Planner | None:
     """For a run on a CPU whose models' sizes can be looked at; None elsewhere."""
     if config.trainer.device != "cpu":
@@ -281,7 +286,7 @@ def settle(config: Any, memory: Memory | None = None) -> None:
     """
     if config.trainer.device != "cpu":
         return
-    longest = config.data.max_prompt_length + config.data.max_response_length
+    longest = _longest_row(config)
     if config.actor_rollout_ref.rollout.max_model_len is None:
         config.actor_rollout_ref.rollout.max_model_len = longest
     planner = planner_of(config)
